@@ -1,0 +1,1 @@
+"""Bytes and their meaning: headers, AVPs, messages, hiding, digests; pure, and total on whatever the network sends."""

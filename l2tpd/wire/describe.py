@@ -1,0 +1,185 @@
+"""Messages as text for logs, captures and `l2tpctl decode`.
+
+Everything that a peer wrote goes through `printable`, so that no name can forge a log line or steer a terminal.
+Secrets (challenge responses, proxied passwords) and octets of unknown meaning are shown by their length alone, unless
+`reveal` asks for more.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+
+from l2tpd.errors import Malformed
+from l2tpd.wire.avp import (
+    BEARER_CAPABILITIES,
+    BEARER_TYPE,
+    FRAMING_CAPABILITIES,
+    FRAMING_TYPE,
+    MESSAGE_TYPE,
+    PROTOCOL_VERSION,
+    PROXY_AUTHEN_TYPE,
+    RESULT_CODE,
+)
+from l2tpd.wire.header import parse_control, parse_data, peek
+from l2tpd.wire.messages import Message, decode
+from l2tpd.wire.numbers import (
+    Bearer,
+    CallResult,
+    ErrorCode,
+    Framing,
+    MessageType,
+    ProxyAuthenType,
+    StopResult,
+    name_of,
+)
+
+if TYPE_CHECKING:
+    import enum
+    from collections.abc import Iterator
+
+    from l2tpd.wire.avp import RawAvp
+    from l2tpd.wire.table import AnyAvp
+    from l2tpd.wire.values import ResultCode
+
+_MAX_TEXT: Final = 128
+"""Characters of one value in a summary; the dump shows all of it."""
+
+_UNPRINTABLE: Final = re.compile("[^ -~\u00a1-\u00ac\u00ae-\u024f\u0370-\u03ff\u0400-\u04ff]")
+_SURROGATE: Final = range(0xDC80, 0xDD00)
+_FLAGS: Final[dict[AnyAvp, type[enum.IntFlag]]] = {
+    FRAMING_CAPABILITIES: Framing,
+    FRAMING_TYPE: Framing,
+    BEARER_CAPABILITIES: Bearer,
+    BEARER_TYPE: Bearer,
+}
+
+
+def printable(text: str) -> str:
+    """Neutralise what may harm a log or a terminal: controls, escapes, line ends, direction marks, lone surrogates.
+
+    Octets that were no UTF-8 appear as backslash, x and two digits. A backslash doubles, so that the result is
+    unambiguous.
+    """
+    return _UNPRINTABLE.sub(_escape, text.replace("\\", "\\\\"))
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    code = ord(character)
+    if code in _SURROGATE:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return character if character.isprintable() else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def summary(message: Message, *, reveal: bool = False) -> str:
+    """Give one line: the type, each AVP with its value, and the fault if there is one."""
+    parts = [f"{name}={_shorten(value)}" for name, value in _lines(message, reveal=reveal)]
+    line = " ".join([message.name, *parts])
+    return f"{line} FAULT={message.fault.text!r}" if message.fault else line
+
+
+def dump(message: Message, *, reveal: bool = False) -> str:
+    """Give the type, then one indented line for each AVP, each ignored defect and the fault."""
+    lines = [f"{message.name} ({message.type})"]
+    lines += [f"  {name}: {value}" for name, value in _lines(message, reveal=reveal)]
+    lines += [f"  note: {note}" for note in message.notes]
+    if message.fault:
+        lines.append(f"  fault: {message.fault.text} (error {int(message.fault.error)})")
+    return "\n".join(lines)
+
+
+def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False) -> str:
+    """Describe any datagram in one or more lines; whatever the octets are, a text comes back."""
+    try:
+        seen = peek(octets)
+        if seen.version != 2:
+            return f"L2TP version {seen.version}, {len(octets)} octets, not decoded"
+        return _control(octets, secret, reveal=reveal) if seen.control else _payload(octets)
+    except Malformed as error:
+        return f"malformed ({error}), {len(octets)} octets"
+
+
+def _control(octets: bytes, secret: bytes, *, reveal: bool) -> str:
+    header, body = parse_control(octets)
+    line = f"control tunnel={header.tunnel_id} session={header.session_id} ns={header.ns} nr={header.nr}"
+    if not body:
+        return f"{line} ZLB"
+    try:
+        return f"{line} {dump(decode(body, secret=secret), reveal=reveal)}"
+    except Malformed as error:
+        return f"{line} malformed ({error})"
+
+
+def _payload(octets: bytes) -> str:
+    header, payload = parse_data(octets)
+    sequence = "" if header.ns is None else f" ns={header.ns} nr={header.nr}"
+    priority = " priority" if header.priority else ""
+    return f"data tunnel={header.tunnel_id} session={header.session_id}{sequence}{priority} {len(payload)} octets"
+
+
+def _lines(message: Message, *, reveal: bool) -> Iterator[tuple[str, str]]:
+    for avp, value in message.values.items():
+        if avp is MESSAGE_TYPE:
+            continue
+        if avp.sensitive and not reveal:
+            yield avp.name, f"<{len(value)} octets>"
+        else:
+            yield avp.name, _value(message, avp, value)
+    for raw in message.extra:
+        yield _raw(raw, reveal=reveal)
+
+
+def _raw(raw: RawAvp, *, reveal: bool) -> tuple[str, str]:
+    bits = ("M" if raw.mandatory else "") + ("H" if raw.hidden else "") + (f"r{raw.reserved:x}" if raw.reserved else "")
+    name = f"AVP {raw.vendor}/{raw.number}" + (f" [{bits}]" if bits else "")
+    return name, raw.value.hex() if reveal else f"<{len(raw.value)} octets>"
+
+
+def _value(message: Message, avp: AnyAvp, value: Any) -> str:
+    if avp is RESULT_CODE:
+        return _result(message, value)
+    if avp is PROTOCOL_VERSION:
+        return f"{value[0]}.{value[1]}"
+    if avp is PROXY_AUTHEN_TYPE:
+        return name_of(ProxyAuthenType, value)
+    flags = _FLAGS.get(avp)
+    return _plain(value) if flags is None else _bits(flags, value)
+
+
+def _bits(flags: type[enum.IntFlag], value: int) -> str:
+    names = [str(flag.name).lower() for flag in flags if value & flag]
+    return f"0x{value:x}" + (f" ({', '.join(names)})" if names else "")
+
+
+def _result(message: Message, value: ResultCode) -> str:
+    results = StopResult if message.type == MessageType.STOPCCN else CallResult
+    text = f"{value.result} {name_of(results, value.result)}"
+    if value.error is not None:
+        text += f", error {value.error} {name_of(ErrorCode, value.error)}"
+    return f"{text}, {_quoted(value.message)}" if value.message else text
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, bytes):
+        return value.hex() or "(empty)"
+    if isinstance(value, tuple):
+        return ", ".join(_plain(one) for one in value)
+    if attrs.has(type(value)):
+        return " ".join(f"{field.name}={_plain(getattr(value, field.name))}" for field in attrs.fields(type(value)))
+    return str(value)
+
+
+def _quoted(text: str) -> str:
+    # An unescaped quote would let a name pose as the next field of the line.
+    return '"' + printable(text).replace('"', '\\"') + '"'
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}...({len(text)})"

@@ -1,0 +1,21 @@
+"""What every test begins and ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dialogue
+import pytest
+from hypothesis import settings
+
+# No deadline: how long an example takes says more about the machine than about the code.
+settings.register_profile("quick", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=2_000)
+settings.load_profile("quick")
+
+
+@pytest.fixture(autouse=True)
+def _curtain() -> Iterator[None]:
+    """A dialogue that ended before everything that we said was expected has failed."""
+    yield
+    dialogue.curtain()
