@@ -1,0 +1,1 @@
+"""Configuration: the model, loading it from TOML, resolving inheritance, comparing two of them."""

@@ -1,0 +1,321 @@
+"""The key table: for every key of every table, how what was said becomes a checked value.
+
+The type comes from the model, through the exact hooks registered with cattrs here; `RULES` adds what a type cannot say, one row a key with
+its reason. Both are combined once, at import, into one callable a key, so that loading 65,000 tables builds nothing a table.
+"""
+
+from __future__ import annotations
+
+import enum
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cattrs
+
+from l2tpd.config import scalars, words
+from l2tpd.config.model import (
+    Address,
+    HostPort,
+    Listen,
+    Peer,
+    Pool,
+    PppSettings,
+    PseudowireSettings,
+    SessionInstance,
+    SessionSettings,
+    System,
+    TunnelInstance,
+    TunnelSettings,
+)
+from l2tpd.config.scalars import ElementError, described, listed, mismatch, quoted, suggestion
+
+Check = Callable[[Any], Any]
+"""Turns what was said into the value to keep; raises `ValueError` or `ElementError`."""
+
+AVP_VALUE_LIMIT = 1017  # octets: the 10-bit AVP length less its 6 octets of header, RFC 2661 4.1
+_U16 = 0xFFFF
+_U32 = 0xFFFFFFFF
+
+
+# -- types, as cattrs hooks ---------------------------------------------------------------------------------------------------------------
+
+
+def word(kind: type[enum.Enum], value: object) -> enum.Enum:
+    """Accept a word of an enumeration; a word that only a later version knows is refused as such."""
+    known = [str(member.value) for member in kind]
+    if isinstance(value, str) and value in known:
+        return kind(value)
+    if isinstance(value, str) and value in words.LATER.get(kind, ()):
+        raise ValueError(f"{quoted(value)} is not available in this version (available: {listed(known)})")
+    return typing.cast("enum.Enum", _one_of_failed(value, known))
+
+
+def _one_of_failed(value: object, known: typing.Sequence[str]) -> object:
+    if not isinstance(value, str):
+        raise mismatch(_choice(known), value)
+    raise ValueError(f"{quoted(value)} is not available here: must be {_choice(known)}{suggestion(value, known)}")
+
+
+def _choice(known: typing.Sequence[str]) -> str:
+    if not known:
+        return "left out, as no word is defined yet"
+    return listed(known) if len(known) == 1 else f"one of {listed(known)}"
+
+
+def _each(check: Check, values: typing.Sequence[object]) -> tuple[Any, ...]:
+    found: list[tuple[str, str]] = []
+    kept: list[Any] = []
+    for index, value in enumerate(values):
+        try:
+            kept.append(check(value))
+        except ValueError as error:
+            found.append((f"[{index}]", str(error)))
+    if found:
+        raise ElementError(*found)
+    if len(set(kept)) != len(kept):
+        raise ValueError("names something twice")
+    return tuple(kept)
+
+
+def _tuple_hook(kind: Any, converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    element = typing.get_args(kind)[0]
+    hook = converter.get_structure_hook(element)
+
+    def structure(value: object, _type: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise mismatch("an array", value)
+        return _each(lambda item: hook(item, element), value)
+
+    return structure
+
+
+def _is_tuple(kind: Any) -> bool:
+    origin: object = typing.get_origin(kind)
+    return origin is tuple
+
+
+def _is_enum(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, enum.Enum)
+
+
+def _enum_hook(kind: Any) -> Callable[[Any, Any], Any]:
+    return lambda value, _type: word(kind, value)
+
+
+def make_converter() -> cattrs.Converter:
+    """Build a converter that knows the model's types and coerces nothing."""
+    converter = cattrs.Converter(detailed_validation=False)
+    for kind, hook in (
+        (bool, scalars.exact_bool),
+        (int, scalars.exact_int),
+        (float, scalars.exact_float),
+        (str, scalars.exact_str),
+        (Path, scalars.path),
+        (Address, scalars.address),
+        (HostPort, scalars.host_port),
+    ):
+        converter.register_structure_hook(kind, hook)
+    converter.register_structure_hook_factory(_is_enum, _enum_hook)
+    converter.register_structure_hook_factory(_is_tuple, lambda kind: _tuple_hook(kind, converter))
+    return converter
+
+
+# -- rules: what a type cannot say --------------------------------------------------------------------------------------------------------
+
+
+def between(low: float, high: float) -> Check:
+    """Accept numbers from low to high, both included."""
+
+    def check(value: Any) -> Any:
+        if not low <= value <= high:
+            raise ValueError(f"must be from {low} to {high}, not {described(value)}")
+        return value
+
+    return check
+
+
+def at_least(low: float, reason: str = "") -> Check:
+    """Accept numbers from low on; the reason, if any, is told."""
+
+    def check(value: Any) -> Any:
+        if value < low:
+            raise ValueError(f"must be at least {low}{f' ({reason})' if reason else ''}, not {described(value)}")
+        return value
+
+    return check
+
+
+def one_of(known: tuple[str, ...]) -> Check:
+    """Accept one word of a vocabulary."""
+    return lambda value: value if value in known else _one_of_failed(value, known)
+
+
+def each(check: Check) -> Check:
+    """Apply a check to every element of an array."""
+    return lambda values: _each(check, values)
+
+
+def optional(check: Check) -> Check:
+    """Apply a check to a string unless it is empty, which means "not set"."""
+    return lambda value: check(value) if value else value
+
+
+def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Accept an array that is not empty."""
+    if not values:
+        raise ValueError("must name at least one")
+    return values
+
+
+def avp_text(value: str) -> str:
+    """Accept what fits an AVP as text: at most 1017 octets of UTF-8 without control characters."""
+    length = len(value.encode())
+    if length > AVP_VALUE_LIMIT:
+        raise ValueError(f"has {length} octets; an AVP holds {AVP_VALUE_LIMIT} (RFC 2661 4.1)")
+    if not value.isprintable():
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def avp_ascii(value: str) -> str:
+    """Accept what the RFC calls an ASCII string (RFC 2661 4.4.4)."""
+    if not value.isascii():
+        raise ValueError("must be ASCII (RFC 2661 4.4.4)")
+    return avp_text(value)
+
+
+def absolute(value: Path) -> Path:
+    """Accept an absolute path: the daemon leaves the directory where it was started."""
+    if not value.is_absolute():
+        raise ValueError(f"must be an absolute path, not {quoted(str(value))}")
+    return value
+
+
+def interface(value: str) -> str:
+    """Accept what Linux takes as an interface name, `%d` included: 1 to 15 octets without space, slash and colon."""
+    if not (
+        value.isprintable() and len(value.encode()) <= 15 and value not in {".", ".."} and not set(value) & set(" /:")
+    ):
+        raise ValueError(f"{quoted(value)} is not an interface name: at most 15 octets without space, `/` and `:`")
+    return value
+
+
+def packet_size(value: int) -> int:
+    """Accept 0 (left open) or a size that IPv4 can use (RFC 791 3.2: 68 octets at least)."""
+    return value if value == 0 else typing.cast("int", between(68, _U16)(value))
+
+
+_COUNT = at_least(0)
+_SECONDS = at_least(0)
+_PAUSE = at_least(0.01)  # a pause of zero would be a busy loop
+_WORDS_TRACE = each(one_of(words.TRACE_CATEGORIES))
+
+RULES: Mapping[tuple[type, str], Check] = {
+    (System, "hostname"): avp_text,
+    (System, "vendor_name"): avp_text,
+    (System, "control_socket"): absolute,
+    (System, "script_directory"): absolute,
+    (System, "log_level"): one_of(words.LOG_LEVELS),
+    (System, "trace"): _WORDS_TRACE,
+    (System, "max_tunnels"): _COUNT,
+    (System, "max_sessions"): _COUNT,
+    (System, "max_half_open"): at_least(1),
+    (System, "max_half_open_per_source"): at_least(1),
+    (System, "stop_timeout"): _SECONDS,
+    (TunnelSettings, "host_name"): avp_text,
+    (TunnelSettings, "hello_timeout"): _SECONDS,
+    (TunnelSettings, "retry_timeout"): _PAUSE,
+    (TunnelSettings, "retry_cap"): at_least(8, "RFC 2661 5.8"),
+    (TunnelSettings, "max_retries"): between(1, _U16),
+    (TunnelSettings, "receive_window"): between(
+        1, 32768
+    ),  # 0 is invalid and half the number space is the most, RFC 2661 5.8
+    (TunnelSettings, "establish_timeout"): _PAUSE,
+    (TunnelSettings, "idle_timeout"): _SECONDS,
+    (TunnelSettings, "max_sessions"): between(0, _U16),
+    (TunnelSettings, "framing_caps"): each(one_of(words.FRAMING_CAPS)),
+    (TunnelSettings, "bearer_caps"): each(one_of(words.BEARER_CAPS)),
+    (TunnelSettings, "firmware_revision"): between(0, _U16),  # RFC 2661 4.4.3
+    (TunnelSettings, "quirks"): each(one_of(words.QUIRKS)),
+    (TunnelSettings, "trace"): _WORDS_TRACE,
+    (SessionSettings, "interface_name"): optional(interface),
+    (SessionSettings, "establish_timeout"): _PAUSE,
+    (SessionSettings, "bearer_type"): one_of(words.BEARER_TYPES),
+    (SessionSettings, "framing_type"): one_of(words.FRAMING_TYPES),
+    (SessionSettings, "calling_number"): avp_ascii,
+    (SessionSettings, "called_number"): avp_ascii,
+    (SessionSettings, "sub_address"): avp_ascii,
+    (SessionSettings, "tx_connect_speed"): between(0, _U32),
+    (SessionSettings, "rx_connect_speed"): between(0, _U32),
+    (SessionSettings, "minimum_bps"): between(0, _U32),
+    (SessionSettings, "maximum_bps"): between(0, _U32),
+    (SessionSettings, "physical_channel_id"): optional(between(0, _U32)),
+    (SessionSettings, "private_group_id"): avp_text,
+    (SessionSettings, "trace"): _WORDS_TRACE,
+    (PseudowireSettings, "mtu"): packet_size,
+    (PppSettings, "local_address"): optional(scalars.numeric_host),
+    (Pool, "range"): scalars.address_range,
+    (Peer, "match"): each(scalars.prefix),
+    (Peer, "host_name"): avp_text,
+    (Peer, "roles"): at_least_one,
+    (Peer, "max_tunnels"): _COUNT,
+    (TunnelInstance, "local"): optional(scalars.numeric_host),
+    (TunnelInstance, "local_port"): between(0, _U16),
+    (TunnelInstance, "redial_delay"): _PAUSE,
+    (TunnelInstance, "redial_delay_max"): _PAUSE,
+}
+
+WHOLE: Mapping[tuple[type, str], Check] = {
+    (System, "control_mode"): scalars.file_mode,  # "0660" as well as 0o660
+}
+"""Keys that more than one type can say: the check does all of the work."""
+
+_NOT_KEYS = frozenset(
+    {(TunnelInstance, name) for name in ("name", "said", "sessions")}
+    | {(SessionInstance, name) for name in ("name", "said")}
+)
+
+
+def _combined(hook: Callable[[Any, Any], Any], kind: Any, rule: Check | None) -> Check:
+    if rule is None:
+        return lambda value: hook(value, kind)
+    return lambda value: rule(hook(value, kind))
+
+
+def _without_none(kind: Any) -> Any:
+    """Take `int` out of `int | None`: a key that is not set is left out; JSON's null is no value."""
+    members = [member for member in typing.get_args(kind) if member is not type(None)]
+    return members[0] if type(None) in typing.get_args(kind) else kind
+
+
+def _keys(cls: type, converter: cattrs.Converter) -> dict[str, Check]:
+    types = typing.get_type_hints(cls)
+    checks: dict[str, Check] = {}
+    for field in attrs.fields(cls):
+        row = (cls, field.name)
+        if row not in _NOT_KEYS:
+            kind = _without_none(types[field.name])
+            checks[field.name] = WHOLE.get(row) or _combined(converter.get_structure_hook(kind), kind, RULES.get(row))
+    return checks
+
+
+_converter = make_converter()
+KEYS: Mapping[type, Mapping[str, Check]] = {
+    cls: _keys(cls, _converter)
+    for cls in (
+        System,
+        Listen,
+        TunnelSettings,
+        SessionSettings,
+        PseudowireSettings,
+        PppSettings,
+        Pool,
+        Peer,
+        SessionInstance,
+        TunnelInstance,
+    )
+}
+"""For every table, the check of every key that may stand in it."""

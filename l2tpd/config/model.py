@@ -1,0 +1,244 @@
+"""The configuration as values: what each TOML table may say, with its type, unit and default.
+
+A class stands for a table; every field is a key. All classes are frozen and every key of a profile has a default, so a table that names a
+few keys is as valid as one that names none. Inheritance (`default` profile, named profile, instance) is a merge of the keys that were *said*,
+done before the defaults apply: that is why `Config` keeps profiles as mappings of said keys (`Said`), not as finished settings.
+
+Durations are seconds, sizes octets or messages as the comment says.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import attrs
+
+Said = Mapping[str, Any]
+"""Keys that a table says, each with its checked and converted value."""
+
+
+class Role(enum.Enum):
+    """What we are towards the peer of a session (RFC 2661 1.2)."""
+
+    LAC = "lac"
+    LNS = "lns"
+
+
+class Version(enum.Enum):
+    """Which protocol a tunnel speaks."""
+
+    L2TPV2 = "l2tpv2"
+
+
+class Encapsulation(enum.Enum):
+    """What carries the tunnel's packets."""
+
+    UDP = "udp"
+
+
+class Pseudowire(enum.Enum):
+    """What a session carries."""
+
+    PPP = "ppp"
+
+
+class DataPlane(enum.Enum):
+    """Who moves the packets of established sessions."""
+
+    AUTO = "auto"
+    NULL = "null"
+
+
+class Authentication(enum.Enum):
+    """Whether we challenge the peer when a secret is set (RFC 2661 5.1.1)."""
+
+    CHALLENGE = "challenge"
+    NONE = "none"
+
+
+class Address(NamedTuple):
+    """A numeric IPv4 or IPv6 address, with a UDP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Render as RFC 3986 does: `192.0.2.1:1701`, `[2001:db8::1]:1701`."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class HostPort(NamedTuple):
+    """Where a peer is to be found: a numeric address or a DNS name, with a UDP port."""
+
+    host: str
+    port: int
+
+
+@attrs.frozen(kw_only=True)
+class System:
+    """`[system]`: the daemon as a whole."""
+
+    hostname: str = ""  # Host Name AVP; empty: the machine's own name
+    vendor_name: str = "l2tpd"  # Vendor Name AVP
+    data_plane: DataPlane = DataPlane.AUTO
+    control_socket: Path = Path("/run/l2tpd/control.sock")
+    control_owner: str = ""  # user name; empty: the daemon's own
+    control_group: str = ""  # group name; its members may read state
+    control_mode: int = 0o660
+    script_directory: Path = Path("/etc/l2tpd")
+    log_level: str = "notice"  # critical error warning notice info debug
+    trace: tuple[str, ...] = ()  # trace categories, see l2tpd(8)
+    max_tunnels: int = 0  # 0: no limit
+    max_sessions: int = 0  # 0: no limit
+    max_half_open: int = 4096  # tunnels being set up by peers, all together
+    max_half_open_per_source: int = 1024  # of these, from one IPv4 address or one IPv6 /64
+    drain: bool = False  # refuse new tunnels and sessions, keep the old
+    stop_timeout: float = 5.0  # how long a polite stop waits for the peers
+    deny_local_creates: bool = False  # `l2tpctl create` is refused
+    deny_remote_creates: bool = False  # tunnels asked for by peers are refused
+
+
+@attrs.frozen(kw_only=True)
+class Listen:
+    """`[[listen]]`: one address that peers may call."""
+
+    address: Address
+    encap: Encapsulation = Encapsulation.UDP
+
+
+@attrs.frozen(kw_only=True)
+class TunnelSettings:
+    """`[profile.tunnel.NAME]`, and any of these keys in `[tunnel.NAME]`: how a control connection behaves."""
+
+    host_name: str = ""  # Host Name AVP; empty: system.hostname
+    secret: str = attrs.field(default="", repr=False)  # shared secret; empty: none
+    secret_file: Path | None = None  # its first line is the secret
+    authentication: Authentication = Authentication.CHALLENGE
+    hide_avps: bool = False
+    tie_breaker: bool = False  # ask for a single tunnel where both sides call each other
+    hello_timeout: float = 60.0  # 0: never
+    retry_timeout: float = 1.0
+    retry_cap: float = 8.0  # at least 8, RFC 2661 5.8
+    max_retries: int = 5
+    receive_window: int = 128  # messages
+    establish_timeout: float = 120.0
+    idle_timeout: float = 0.0  # close this long after the last session ended; 0: never
+    max_sessions: int = 0  # 0: no limit
+    framing_caps: tuple[str, ...] = ("sync", "async")
+    bearer_caps: tuple[str, ...] = ("digital", "analog")
+    firmware_revision: int = 1
+    quirks: tuple[str, ...] = ()  # rows of the quirk table, see l2tpd.toml(5)
+    trace: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class SessionSettings:
+    """`[profile.session.NAME]`, and any of these keys in `[tunnel.NAME.session.NAME]`: what a call asks for and announces."""
+
+    pseudowire: Pseudowire = Pseudowire.PPP
+    pseudowire_profile: str = "default"
+    interface_name: str = ""
+    role: Role = Role.LAC  # lac: we report an incoming call (ICRQ); lns: we ask for an outgoing one (OCRQ)
+    establish_timeout: float = 120.0
+    persist: bool = False
+    bearer_type: str = "any"  # any digital analog
+    framing_type: str = "any"  # any sync async
+    calling_number: str = ""
+    called_number: str = ""
+    sub_address: str = ""
+    tx_connect_speed: int = 1_000_000_000  # bits per second
+    rx_connect_speed: int = 0  # 0: not announced
+    minimum_bps: int = 0
+    maximum_bps: int = 1_000_000_000
+    physical_channel_id: int | None = None
+    private_group_id: str = ""
+    sequencing_required: bool = False
+    user_data: str = ""  # handed to the hook scripts
+    trace: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class PseudowireSettings:
+    """`[profile.pseudowire.NAME]`: what belongs to the pseudowire rather than to the call."""
+
+    mtu: int = 0  # 0: left to the data plane
+    ppp_profile: str = "default"
+
+
+@attrs.frozen(kw_only=True)
+class PppSettings:
+    """`[profile.ppp.NAME]`: PPP inside a session."""
+
+    local_address: str = ""
+    pool: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Pool:
+    """`[pool.NAME]`: addresses for subscribers."""
+
+    range: str
+
+
+@attrs.frozen(kw_only=True)
+class Peer:
+    """`[peer.NAME]`: who may call us, as what, and with which profiles.
+
+    A caller is matched by its Host Name AVP first, then by the longest prefix of `match`, then by the peer called `default`.
+    """
+
+    match: tuple[str, ...] = ()  # prefixes or addresses
+    host_name: str = ""
+    accept: bool = True
+    roles: tuple[Role, ...] = (Role.LAC, Role.LNS)
+    secret: str = attrs.field(default="", repr=False)
+    secret_file: Path | None = None
+    max_tunnels: int = 0  # from this peer entry; 0: no limit
+    tunnel_profile: str = "default"
+    session_profile: str = "default"
+
+
+@attrs.frozen(kw_only=True)
+class SessionInstance:
+    """`[tunnel.NAME.session.NAME]`: a session that we ask for."""
+
+    name: str
+    profile: str = "default"
+    said: Said = attrs.field(factory=dict, repr=False)  # may hold a secret
+
+
+@attrs.frozen(kw_only=True)
+class TunnelInstance:
+    """`[tunnel.NAME]`: a tunnel that we open."""
+
+    name: str
+    peer: HostPort
+    local: str = ""  # numeric address; empty: by route
+    local_port: int = 0  # 0: any free one
+    version: Version = Version.L2TPV2
+    encap: Encapsulation = Encapsulation.UDP
+    profile: str = "default"
+    session_profile: str = "default"
+    persist: bool = True
+    redial_delay: float = 1.0  # first pause before the tunnel is tried again; doubles
+    redial_delay_max: float = 60.0
+    said: Said = attrs.field(factory=dict, repr=False)  # may hold a secret
+    sessions: Mapping[str, SessionInstance] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """A whole configuration, checked: every name that a table refers to exists."""
+
+    system: System = attrs.field(factory=System)
+    listen: tuple[Listen, ...] = ()
+    peers: Mapping[str, Peer] = attrs.field(factory=dict)
+    tunnel_profiles: Mapping[str, Said] = attrs.field(factory=dict)
+    session_profiles: Mapping[str, Said] = attrs.field(factory=dict)
+    pseudowire_profiles: Mapping[str, Said] = attrs.field(factory=dict)
+    ppp_profiles: Mapping[str, Said] = attrs.field(factory=dict)
+    pools: Mapping[str, Pool] = attrs.field(factory=dict)
+    tunnels: Mapping[str, TunnelInstance] = attrs.field(factory=dict)

@@ -1,0 +1,42 @@
+"""The closed vocabularies of the configuration: which words a key may say, and which a later version will add."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+from l2tpd.tunnel import quirks
+from l2tpd.config.model import DataPlane, Encapsulation, Pseudowire, Version
+
+LOG_LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
+
+TRACE_CATEGORIES = (
+    "protocol",
+    "fsm",
+    "api",
+    "avp_info",
+    "avp_hide",
+    "avp_data",
+    "func",
+    "transport",
+    "data",
+    "system",
+    "ppp",
+    "kernel",
+    "all",
+)
+
+FRAMING_CAPS = ("sync", "async")  # RFC 2661 4.4.3, Framing Capabilities
+BEARER_CAPS = ("digital", "analog")  # RFC 2661 4.4.3, Bearer Capabilities
+FRAMING_TYPES = ("any", *FRAMING_CAPS)  # RFC 2661 4.4.4, Framing Type
+BEARER_TYPES = ("any", *BEARER_CAPS)  # RFC 2661 4.4.4, Bearer Type
+
+QUIRKS = tuple(quirk.name for quirk in quirks.QUIRKS if not quirk.always)  # what a profile may switch on
+
+LATER: Mapping[type[enum.Enum], tuple[str, ...]] = {
+    Version: ("l2tpv3", "auto"),
+    Encapsulation: ("ip",),
+    Pseudowire: ("eth", "eth-vlan", "pppac"),
+    DataPlane: ("kernel", "user"),
+}
+"""Words of the interface that this version refuses by saying so, rather than as a spelling mistake."""

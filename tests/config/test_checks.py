@@ -1,0 +1,70 @@
+"""Mistakes between tables: missing names, doubles, contradictions after inheritance."""
+
+import pytest
+
+from l2tpd.config.checks import names_in
+from l2tpd.config.load import parse
+from l2tpd.config.model import Config, Pool
+from l2tpd.errors import ConfigError
+
+TUNNEL = '[tunnel.a]\npeer = "192.0.2.1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[peer.default]\ntunnel_profile = "gold"', "peer.default.tunnel_profile: there is no `[profile.tunnel.gold]`"),
+        ('[peer.default]\nsession_profile = "x"\n[profile.session.xy]', "peer.default.session_profile: there is no `[profile.session.x]`; did you mean `xy`?"),
+        (f'{TUNNEL}profile = "x"', "tunnel.a.profile: there is no `[profile.tunnel.x]`"),
+        (f'{TUNNEL}session_profile = "x"\n[tunnel.a.session.s]', "tunnel.a.session_profile: there is no `[profile.session.x]`"),
+        (f'{TUNNEL}[tunnel.a.session.s]\nprofile = "x"', "tunnel.a.session.s.profile: there is no `[profile.session.x]`"),
+        (f'{TUNNEL}[tunnel.a.session.s]\npseudowire_profile = "x"', "tunnel.a.session.s.pseudowire_profile: there is no `[profile.pseudowire.x]`"),
+        ('[profile.session.a]\npseudowire_profile = "x"', "profile.session.a.pseudowire_profile: there is no `[profile.pseudowire.x]`"),
+        ('[profile.pseudowire.a]\nppp_profile = ""', "profile.pseudowire.a.ppp_profile: must name a `[profile.ppp.NAME]`"),
+        ('[profile.ppp.a]\npool = "x"', "profile.ppp.a.pool: there is no `[pool.x]`"),
+        ('[profile.ppp.a]\npool = "x"\n[pool.x]\nrange = "1"', "pool.x.range: `1` is not an address or a prefix such as `203.0.113.0/24`"),
+        ('[peer.a]\nhost_name = "x"\n[peer.b]\nhost_name = "x"', "peer.b.host_name: `x` belongs to `[peer.a]` already"),
+        ('[peer.a]\nmatch = ["192.0.2.1"]\n[peer.b]\nmatch = ["192.0.2.0/24", "192.0.2.1/32"]', "peer.b.match[1]: `192.0.2.1/32` belongs to `[peer.a]` already"),
+        ('[peer.default]\nmatch = ["192.0.2.1"]', "peer.default.match: `[peer.default]` is for callers that no other entry matches, so it takes no `match` and no `host_name`: name this entry"),
+        ('[[listen]]\naddress = "[::]:1701"\n[[listen]]\naddress = "[0::0]"', "listen[1].address: `[::]:1701` is `listen[0]` already"),
+        (f"{TUNNEL}hide_avps = true", "tunnel.a.hide_avps: hiding AVPs needs a `secret` (RFC 2661 4.3)"),
+        (f"[profile.tunnel.default]\nhide_avps = true\n{TUNNEL}", "tunnel.a.hide_avps: hiding AVPs needs a `secret` (RFC 2661 4.3)"),
+        ("[profile.tunnel.default]\nhide_avps = true\n[peer.default]", "peer.default.hide_avps: hiding AVPs needs a `secret` (RFC 2661 4.3)"),
+        (f'[profile.tunnel.default]\nsecret = "s"\nhide_avps = true\n{TUNNEL}secret = ""', "tunnel.a.hide_avps: hiding AVPs needs a `secret` (RFC 2661 4.3)"),
+        (f"{TUNNEL}retry_timeout = 9", "tunnel.a.retry_cap: is shorter than `retry_timeout`, which it is to limit"),
+        (f"{TUNNEL}redial_delay = 90", "tunnel.a.redial_delay: is longer than `redial_delay_max`"),
+        (f"{TUNNEL}[tunnel.a.session.s]\nmaximum_bps = 1\nminimum_bps = 2", "tunnel.a.session.s.minimum_bps: is greater than `maximum_bps`"),
+        (f'{TUNNEL}local = "::1"', "tunnel.a.local: is not of the same IP version as `peer`"),
+        ('[tunnel.a]\npeer = "[::1]"\nlocal = "192.0.2.1"', "tunnel.a.local: is not of the same IP version as `peer`"),
+        (f'{TUNNEL}[tunnel.a.session.s]\ninterface_name = "ppp7"\n[tunnel.a.session.t]\ninterface_name = "ppp7"', "tunnel.a.session.t.interface_name: `ppp7` belongs to `[tunnel.a.session.s]` already"),
+    ],
+)  # fmt: skip
+def test_told_once(text: str, expected: str) -> None:
+    """Each mistake between tables is one problem at the key that makes it."""
+    with pytest.raises(ConfigError) as caught:
+        parse([("f", text)])
+    assert [f"f: {expected}"] == [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[profile.tunnel.default]\nhide_avps = true\n[peer.default]\nsecret = "s"',
+        "[profile.tunnel.default]\nhide_avps = true\n[peer.default]\naccept = false",
+        f'[profile.tunnel.x]\nsecret = "s"\n{TUNNEL}profile = "x"\nhide_avps = true',
+        '[tunnel.a]\npeer = "lns.example"\nlocal = "::1"\n[tunnel.b]\npeer = "lns.example"\nlocal = "192.0.2.1"',
+        '[peer.a]\nmatch = ["192.0.2.0/24"]\n[peer.b]\nmatch = ["192.0.2.0/25"]',
+        f'{TUNNEL}[tunnel.a.session.s]\ninterface_name = "ppp%d"\n[tunnel.a.session.t]\ninterface_name = "ppp%d"',
+        '[profile.ppp.a]\npool = ""\n[profile.pseudowire.a]\nppp_profile = "a"',
+    ],
+)
+def test_not_a_mistake(text: str) -> None:
+    """What only looks like a contradiction loads."""
+    assert Config() != parse([("f", text)])
+
+
+def test_the_default_profiles_always_exist() -> None:
+    """A profile called `default` can be referred to although no file mentions it; a pool cannot."""
+    names = names_in(Config(pools={"p": Pool(range="10.0.0.0/8")}))
+    assert {"default"} == names["profile.tunnel"]
+    assert {"p"} == names["pool"]

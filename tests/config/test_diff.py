@@ -1,0 +1,130 @@
+"""Two configurations compared: what a reload will do."""
+
+import json
+
+import attrs
+
+from l2tpd.config.diff import WHEN, Verb, When, diff
+from l2tpd.config.keys import KEYS
+from l2tpd.config.load import parse
+from l2tpd.config.model import (
+    Config,
+    Listen,
+    SessionInstance,
+    SessionSettings,
+    System,
+    TunnelInstance,
+    TunnelSettings,
+)
+
+
+def plan(old: str, new: str) -> list[str]:
+    """Render what leads from one text to the other, one sentence a step."""
+    return str(diff(parse([("f", old)]), parse([("f", new)]))).splitlines()
+
+
+TUNNEL = '[tunnel.hq]\npeer = "192.0.2.1"\n'
+
+
+def test_every_key_has_its_row() -> None:
+    """The table says of every key of the system, of listeners and of instances when it takes effect, and of nothing else."""
+    tables = (System, Listen, TunnelInstance, TunnelSettings, SessionInstance, SessionSettings)
+    assert {(cls, key) for cls in tables for key in KEYS[cls]} == set(WHEN)
+
+
+def test_nothing_changes() -> None:
+    """Equal configurations give an empty plan, which is false."""
+    config = parse([("f", TUNNEL)])
+    assert not diff(config, parse([("f", TUNNEL)]))
+    assert ["nothing changes"] == plan(TUNNEL, TUNNEL)
+
+
+def test_the_system() -> None:
+    """Levels and limits apply now; the socket and the listeners wait for a restart."""
+    old = '[system]\nlog_level = "info"\n[[listen]]\naddress = "192.0.2.1"\n'
+    new = '[system]\ncontrol_mode = "0600"\ntrace = ["fsm"]\nhostname = "x"\n[[listen]]\naddress = "[::]:1701"\n'
+    expected = [
+        'system: hostname "" -> x, applied to what is set up from now on',
+        "system: control_mode 0660 -> 0600, takes effect when the daemon is restarted",
+        "system: log_level info -> notice, applied now",
+        "system: trace [] -> [fsm], applied now",
+        "listen 192.0.2.1:1701: gone, takes effect when the daemon is restarted",
+        "listen [::]:1701: new, takes effect when the daemon is restarted",
+    ]
+    assert expected == plan(old, new)
+    assert diff(parse([("f", old)]), parse([("f", new)])).needs_daemon_restart
+
+
+def test_profiles_peers_and_pools_serve_what_comes() -> None:
+    """A change of a profile disturbs no tunnel, whatever the key; its secret is not shown."""
+    old = '[profile.tunnel.default]\nsecret = "alpha"\n[peer.a]\nhost_name = "a"\n[pool.p]\nrange = "10.0.0.0/8"\n'
+    new = f'[profile.tunnel.default]\nsecret = "beta"\nmax_retries = 7\n[peer.a]\nhost_name = "b"\n[profile.ppp.x]\n{TUNNEL}'
+    expected = [
+        "peer a: host_name a -> b, applied to what is set up from now on",
+        "profile tunnel default: secret (a secret) -> (a secret), applied to what is set up from now on",
+        "profile tunnel default: max_retries (not said) -> 7, applied to what is set up from now on",
+        "profile ppp x: new, used for what is set up from now on",
+        "pool p: gone, what was set up with it stays",
+        "tunnel hq: new, started now",
+    ]
+    assert expected == plan(old, new)
+
+
+def test_a_tunnels_own_keys() -> None:
+    """A timer is changed in place, a secret by a new set-up, and a profile's change is the profile's matter alone."""
+    old = f"{TUNNEL}hello_timeout = 10\n[tunnel.gone]\npeer = '192.0.2.2'\n[profile.tunnel.default]\nmax_retries = 6"
+    new = f"{TUNNEL}secret = 'x'\nretry_timeout = 1\n[profile.tunnel.default]\nmax_retries = 7"
+    expected = [
+        "profile tunnel default: max_retries 6 -> 7, applied to what is set up from now on",
+        "tunnel gone: gone, closed now",
+        "tunnel hq: secret (no secret) -> (a secret), the tunnel is closed and opened again",
+        "tunnel hq: hello_timeout 10.0 -> 60.0, applied now",
+    ]
+    assert expected == plan(old, new)
+
+
+def test_a_tunnel_that_moves() -> None:
+    """Another peer or version of the address means another set-up."""
+    expected = ["tunnel hq: peer 192.0.2.1:1701 -> [::1]:1702, the tunnel is closed and opened again"]
+    assert expected == plan(TUNNEL, '[tunnel.hq]\npeer = "[::1]:1702"')
+
+
+def test_sessions_of_a_tunnel() -> None:
+    """Sessions come, go and change without touching their tunnel; those of a restarted tunnel go with it."""
+    old = parse([("f", f"{TUNNEL}[tunnel.hq.session.a]\n[tunnel.hq.session.b]\n[tunnel.hq.session.c]\n")])
+    text = (
+        f'{TUNNEL}[tunnel.hq.session.b]\nrole = "lns"\n[tunnel.hq.session.c]\npersist = true\n[tunnel.hq.session.d]\n'
+    )
+    new = parse([("f", text)])
+    steps = diff(old, new)
+    expected = [
+        "tunnel hq session a: gone, closed now",
+        "tunnel hq session b: role lac -> lns, the session is closed and asked for again",
+        "tunnel hq session c: persist false -> true, applied now",
+        "tunnel hq session d: new, started now",
+    ]
+    assert expected == str(steps).splitlines()
+    assert (("hq", "a"),) == steps.sessions(Verb.REMOVED)
+    assert (("hq", "b"),) == steps.sessions(Verb.CHANGED, When.RESTART_SESSION)
+    assert (("hq", "c"),) == steps.sessions(Verb.CHANGED)
+    assert (("hq", "d"),) == steps.sessions(Verb.ADDED)
+    assert () == steps.tunnels(Verb.CHANGED, When.RESTART_TUNNEL)
+
+    moved = diff(old, parse([("f", text.replace("192.0.2.1", "192.0.2.9"))]))
+    assert ("hq",) == moved.tunnels(Verb.CHANGED, When.RESTART_TUNNEL)
+    assert () == moved.sessions(Verb.ADDED)
+
+
+def test_a_session_with_another_profile() -> None:
+    """Naming another profile means another call."""
+    profile = "[profile.session.gold]\n"
+    expected = ["tunnel hq session a: profile default -> gold, the session is closed and asked for again"]
+    session = f"{profile}{TUNNEL}[tunnel.hq.session.a]\n"
+    assert expected == plan(session, f'{session}profile = "gold"')
+
+
+def test_the_plan_as_json() -> None:
+    """Steps become plain values that JSON carries."""
+    plain = diff(Config(), attrs.evolve(Config(), system=System(drain=True))).as_plain()
+    step = {"table": ["system"], "verb": "changed", "when": "in-place", "key": "drain", "old": "false", "new": "true"}
+    assert {"steps": [step], "needs_daemon_restart": False} == json.loads(json.dumps(plain))
