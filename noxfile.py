@@ -40,6 +40,7 @@ ASYNC_RULES_OFF = (
     "ASYNC4",  # ... or trio before it had strict exception groups
     "ASYNC9",  # wants a checkpoint in each function on each path; ours answer at once where they can
 )
+SOURCES = ("l2tpd", "cli", "tests", "examples", "noxfile.py")
 SLOW = ("interop", "bench", "fuzz")  # directories of tests that have a session of their own
 
 
@@ -111,7 +112,7 @@ def types(session: nox.Session) -> None:
     """Check types with mypy --strict."""
     install(session, "lint", "test")
     session.install("-q", "nox")
-    session.run("mypy", *session.posargs)
+    session.run("mypy", *(session.posargs or [source for source in SOURCES if Path(source).exists()]))
 
 
 @nox.session

@@ -1,0 +1,440 @@
+"""Say what happens: levels, sinks, trace categories, and a limit on what a peer can make us say.
+
+A line travels: `Log` (structlog: bound context, rendering) -> a standard library record -> every sink. Records of libraries join at the second
+station, so no way into the log goes round the sinks' formatting, which is where text from the network is made harmless: whatever is not
+printable is written as an escape, and only a traceback may span lines, each of its lines marked.
+
+A sink never raises and never waits: a log that is full, slow or gone costs lines, which are counted, and nothing else.
+
+Tracing is apart from levels: the masks of `l2tpd.trace` decide, for the daemon, a tunnel or a session, and a line that is traced is a line here.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Mapping, MutableMapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Protocol, TextIO
+
+import structlog
+
+from l2tpd.trace import WORDS
+
+NOTICE: Final = 25
+
+LEVELS: Final[Mapping[str, int]] = {
+    "critical": logging.CRITICAL,
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "notice": NOTICE,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+"""The levels of l2tpd(8), gravest first."""
+
+_NAMES: Final = {number: name for name, number in LEVELS.items()}
+
+_PREFIX: Final = {int(category): f"{word.upper()}: " for word, category in WORDS.items()}
+
+LINE_LIMIT: Final = 4096  # characters of a line that are kept: a peer's megabyte of text is not a log entry
+_ROOT: Final = "l2tpd"
+
+
+def raised(level: str, steps: int) -> str:
+    """Return the level `steps` more verbose than `level`, at most debug."""
+    names = list(LEVELS)
+    return names[min(names.index(level) + steps, len(names) - 1)]
+
+
+def neutral(text: str) -> str:
+    """Write everything that is not printable as an escape: control characters, line breaks, changes of writing direction."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+# --- what is said
+
+
+class Log(structlog.BoundLoggerBase):
+    """A logger with bound context; each method takes the sentence and further context, `exc_info` for a traceback."""
+
+    def critical(self, event: str, **context: object) -> None:
+        """Say that the daemon cannot go on."""
+        self.say(logging.CRITICAL, event, context)
+
+    def error(self, event: str, **context: object) -> None:
+        """Say that something failed which should not."""
+        self.say(logging.ERROR, event, context)
+
+    def warning(self, event: str, **context: object) -> None:
+        """Say that something is odd and the operator may want to act."""
+        self.say(logging.WARNING, event, context)
+
+    def notice(self, event: str, **context: object) -> None:
+        """Say what the operator wants to know in normal service."""
+        self.say(NOTICE, event, context)
+
+    def info(self, event: str, **context: object) -> None:
+        """Say what explains the rest."""
+        self.say(logging.INFO, event, context)
+
+    def debug(self, event: str, **context: object) -> None:
+        """Say what a developer wants to know."""
+        self.say(logging.DEBUG, event, context)
+
+    def say(self, level: int, event: str, context: Mapping[str, object]) -> None:
+        """Emit one line at `level`, if the log listens to that level."""
+        logger: logging.Logger = self._logger
+        if logger.isEnabledFor(level):
+            args, _ = self._process_event(_NAMES[level], event, dict(context))
+            text, error = args
+            logger.handle(_record(logger.name, level, text, error))
+
+
+def get(name: str, **context: object) -> Log:
+    """Return the log of the part of the program called `name`, with `context` bound to each line."""
+    logger = logging.getLogger(f"{_ROOT}.{name}")
+    return Log(logger, processors=_PROCESSORS, context=dict(context))
+
+
+def _record(name: str, level: int, text: str, error: BaseException | None = None) -> logging.LogRecord:
+    # Made by hand because Logger.log() first walks the stack for a file name that no line shows.
+    exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None
+    if error is not None:
+        exc_info = (type(error), error, error.__traceback__)
+    return logging.LogRecord(name, level, "", 0, text, (), exc_info)
+
+
+def _render(
+    _logger: object, _name: str, event: MutableMapping[str, Any]
+) -> tuple[tuple[str, BaseException | None], dict[str, Any]]:
+    error = event.pop("exc_info", None)
+    text = str(event.pop("event"))
+    if event:
+        text += "".join(f" {key}={_shown(value)}" for key, value in event.items())
+    return (text, sys.exc_info()[1] if error is True else error), {}
+
+
+def _shown(value: object) -> str:
+    text = value.hex() if isinstance(value, bytes) else str(value)
+    if text and not any(c in text for c in ' "='):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+_PROCESSORS: Final[list[Any]] = [structlog.contextvars.merge_contextvars, _render]
+
+
+# --- tracing
+
+
+def traced(category: int, text: str) -> None:
+    """Emit one line under a category of `l2tpd.trace`, whatever the log level; whether to trace was for the caller to test."""
+    logging.getLogger(_ROOT).handle(_record(_ROOT, logging.DEBUG, _PREFIX[int(category)] + text))
+
+
+# --- how often it may be said
+
+
+class RateLimit:
+    """A token bucket for each key, for messages that a peer can provoke at will.
+
+    At most `keys` buckets are kept; a newcomer displaces the one that was quiet longest, so an attacker with many addresses costs neither
+    memory nor, beyond one `burst` an address, log.
+    """
+
+    __slots__ = ("_buckets", "_burst", "_keys", "_rate")
+
+    def __init__(self, rate: float = 1.0, burst: int = 5, keys: int = 1024) -> None:
+        """Admit `burst` messages of a key at once and `rate` a second in the long run."""
+        self._rate = rate
+        self._burst = burst
+        self._keys = keys
+        self._buckets: OrderedDict[Hashable, tuple[float, float, int]] = OrderedDict()  # tokens, as of when, suppressed
+
+    def admit(self, key: Hashable, now: float) -> int | None:
+        """Return None if the message must not be said, otherwise how many of its key were suppressed since the last."""
+        tokens, then, suppressed = self._buckets.pop(key, (float(self._burst), now, 0))
+        tokens = min(self._burst, tokens + (now - then) * self._rate)
+        admitted = tokens >= 1
+        self._buckets[key] = (tokens - 1, now, 0) if admitted else (tokens, now, suppressed + 1)
+        if len(self._buckets) > self._keys:
+            self._buckets.popitem(last=False)
+        return suppressed if admitted else None
+
+    def say(self, key: Hashable, now: float, method: Callable[..., None], event: str, **context: object) -> None:
+        """Call a `Log` method if the limit admits it; the line tells how many like it were suppressed."""
+        suppressed = self.admit(key, now)
+        if suppressed is not None:
+            method(event, **context, **({"suppressed": suppressed} if suppressed else {}))
+
+
+# --- where it goes
+
+
+class Sink(Protocol):
+    """Somewhere lines go; must neither raise nor wait."""
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Take the lines of one record, already harmless."""
+
+    def close(self) -> None:
+        """Let go of what the sink holds."""
+
+
+class Line(NamedTuple):
+    """One line as it is kept in memory."""
+
+    time: float  # seconds since the epoch
+    level: str
+    text: str
+
+
+class Ring:
+    """The last lines, for `show log`."""
+
+    def __init__(self, size: int) -> None:
+        """Keep `size` lines."""
+        self._lines: deque[Line] = deque(maxlen=size)
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Keep the lines, forgetting the oldest."""
+        self._lines.extend(Line(record.created, _level_name(record.levelno), line) for line in lines)
+
+    def lines(self, count: int | None = None) -> list[Line]:
+        """Return the last `count` lines, or all, oldest first."""
+        kept = list(self._lines)
+        return kept if count is None else kept[max(0, len(kept) - count) :]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._lines.clear()
+
+    def close(self) -> None:
+        """Keep the lines: the ring outlives a change of sinks."""
+
+
+class Stream:
+    """A text stream, usually stderr."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Write to `stream`, by default to whatever stderr is at the time."""
+        self._stream = stream
+        self.lost = 0
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Write the lines at once."""
+        stream = self._stream or sys.stderr
+        try:
+            stream.write("".join(line + "\n" for line in _stamped(record, lines)))
+            stream.flush()
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self.lost += len(lines)
+
+    def close(self) -> None:
+        """Leave the stream to its owner."""
+
+
+class File:
+    """A log file that can be rotated: rename it, then have it reopened."""
+
+    def __init__(self, path: Path) -> None:
+        """Open `path` for appending, readable by owner and group.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        self._path = path
+        self._fd = self._open()
+        self.lost = 0
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Append the lines in one write, so that nothing is ever buffered here."""
+        block = "".join(line + "\n" for line in _stamped(record, lines)).encode()
+        try:
+            complete = os.write(self._fd, block) == len(block)
+        except OSError:
+            complete = False
+        self.lost += 0 if complete else len(lines)
+
+    def reopen(self) -> None:
+        """Go on in a fresh file of the same name; the old one is kept if that cannot be opened.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        fresh = self._open()
+        os.close(self._fd)
+        self._fd = fresh
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o640)
+
+
+_DAEMON: Final = 3 << 3  # LOG_DAEMON
+_SEVERITY: Final = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    NOTICE: 5,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
+
+
+class Syslog:
+    """The system log, facility daemon, over its datagram socket; a syslog that is away is tried again at most once a second."""
+
+    def __init__(self, path: str = "/dev/log", clock: Callable[[], float] = time.monotonic) -> None:
+        """Send to the socket at `path`; no matter whether anybody listens yet."""
+        self._path = path
+        self._clock = clock
+        self._socket: socket.socket | None = None
+        self._retry_at = -1.0
+        self.lost = 0
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Send a datagram for each line (RFC 3164 form, as syslog(3) does)."""
+        stamp = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
+        head = f"<{_DAEMON | _SEVERITY.get(record.levelno, 7)}>{stamp} l2tpd[{os.getpid()}]: "
+        for line in lines:
+            if not self._send((head + line).encode()):
+                self.lost += 1
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, datagram: bytes) -> bool:
+        # A second try, since a syslog that was restarted shows only in the first send to it.
+        return any(self._connected() and self._sent(datagram) for _ in range(2))
+
+    def _sent(self, datagram: bytes) -> bool:
+        if self._socket is None:
+            return False
+        try:
+            self._socket.send(datagram)
+        except BlockingIOError:  # syslog is behind; waiting for it would stop every tunnel
+            return False
+        except OSError:
+            self.close()
+            return False
+        return True
+
+    def _connected(self) -> bool:
+        if self._socket is None and self._clock() >= self._retry_at:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+            try:
+                sock.connect(self._path)
+            except OSError:
+                sock.close()
+                self._retry_at = self._clock() + 1.0
+            else:
+                self._socket = sock
+        return self._socket is not None
+
+
+def _stamped(record: logging.LogRecord, lines: list[str]) -> list[str]:
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
+    zone = time.strftime("%z", time.localtime(record.created))
+    head = f"{whole}.{int(record.msecs):03d}{zone} {_level_name(record.levelno)}: "
+    return [head + line for line in lines]
+
+
+def _level_name(level: int) -> str:
+    return _NAMES.get(level) or logging.getLevelName(level).lower()
+
+
+def _lines(record: logging.LogRecord) -> list[str]:
+    lines = [neutral(record.getMessage())]
+    if record.exc_info and record.exc_info[1] is not None:
+        text = "".join(traceback.format_exception(record.exc_info[1]))
+        # The mark keeps an exception's text, which may quote a peer, from passing for a line of the log.
+        lines += ["  | " + neutral(line) for line in text.splitlines()]
+    return [line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 3] + "..." for line in lines]
+
+
+class _Fan(logging.Handler):
+    """The one handler: formats a record once for every sink."""
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        super().__init__()
+        self.sinks = tuple(sinks)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            lines = _lines(record)
+        except Exception:  # noqa: BLE001 - a record of some library, whose arguments do not fit its format
+            lines = [neutral(f"{record.name}: log record that cannot be formatted: {record.msg!r}")]
+        for sink in self.sinks:
+            sink.write(record, lines)
+
+
+ring: Final = Ring(1000)
+"""The last thousand lines, always kept."""
+
+_fan: _Fan | None = None
+
+logging.getLogger(_ROOT).addHandler(
+    logging.NullHandler()
+)  # or logging's last resort would print what an embedder did not ask for
+
+
+def configure(level: str, *sinks: Sink) -> None:
+    """Send everything of `level` and graver to `sinks` and the ring, from now on; former sinks are closed."""
+    global _fan
+    close()
+    _fan = _Fan((ring, *sinks))
+    logging.addLevelName(NOTICE, "NOTICE")
+    logging.getLogger().addHandler(_fan)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Change the level at run time; libraries are heard from warning on at least, and never more than we are."""
+    logging.getLogger(_ROOT).setLevel(LEVELS[level])
+    logging.getLogger().setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def level() -> str:
+    """Return the name of the present level."""
+    return _level_name(logging.getLogger(_ROOT).getEffectiveLevel())
+
+
+def reopen() -> None:
+    """Reopen the log files, after they were rotated away.
+
+    Raises:
+        OSError: a file cannot be opened; the former goes on being written.
+    """
+    for sink in _fan.sinks if _fan else ():
+        if isinstance(sink, File):
+            sink.reopen()
+
+
+def close() -> None:
+    """Detach and close all sinks; the ring keeps its lines."""
+    global _fan
+    if _fan is not None:
+        logging.getLogger().removeHandler(_fan)
+        for sink in _fan.sinks:
+            sink.close()
+        _fan.close()
+        _fan = None

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import signal
+
+import trio
+
+from l2tpd.signals import watch
+
+
+class Calls:
+    """Keeps what the signals asked for, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.send, self._receive = trio.open_memory_channel[str](100)
+
+    def stop(self, now: bool) -> None:
+        self.send.send_nowait("stop now" if now else "stop")
+
+    def say(self, word: str) -> None:
+        self.send.send_nowait(word)
+
+    async def next(self) -> str:
+        with trio.fail_after(30):
+            return await self._receive.receive()
+
+
+async def watching(calls: Calls, nursery: trio.Nursery) -> None:
+    """Start the watch; once this returns no signal may be missed."""
+    say = calls.say
+    await nursery.start(watch, calls.stop, lambda: say("reload"), lambda: say("reopen"), lambda: say("dump"))
+
+
+async def test_each_signal_has_its_meaning() -> None:
+    """HUP reloads, USR1 reopens the log, USR2 dumps; a signal sent at once after the start is served."""
+    calls = Calls()
+    async with trio.open_nursery() as nursery:
+        await watching(calls, nursery)
+        for number, word in ((signal.SIGHUP, "reload"), (signal.SIGUSR1, "reopen"), (signal.SIGUSR2, "dump")):
+            os.kill(os.getpid(), number)
+            assert word == await calls.next()
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_second_request_to_stop_is_urgent() -> None:
+    """The first TERM or INT is polite; any further one, of either kind, means at once. Other signals in between change nothing."""
+    calls = Calls()
+    async with trio.open_nursery() as nursery:
+        await watching(calls, nursery)
+        said = []
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            said.append(await calls.next())
+        assert ["stop", "reload", "stop now", "stop now"] == said
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_former_meaning_returns_with_the_end_of_the_watch() -> None:
+    """After the watch was cancelled the signals are what they were."""
+    before = signal.getsignal(signal.SIGTERM)
+    async with trio.open_nursery() as nursery:
+        await watching(Calls(), nursery)
+        assert before != signal.getsignal(signal.SIGTERM)
+        nursery.cancel_scope.cancel()
+    assert before == signal.getsignal(signal.SIGTERM)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from l2tpd import log
+from l2tpd.supervise import contain, crashes, goodbye
+
+
+class Bug(Exception):
+    """What no code of ours expects."""
+
+
+async def crash() -> None:
+    """Fail as a bug in a task would."""
+    await trio.lowlevel.checkpoint()
+    raise Bug("broken \x1b[31m")
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """Log into the ring only, which starts empty."""
+    log.configure("info")
+    log.ring.clear()
+
+
+async def test_a_crash_ends_one_task_alone() -> None:
+    """The neighbour of a crashed task runs on; the crash is counted, reported with its exceptions, and its traceback logged once."""
+    before = crashes["tunnel"]
+    reported: list[ExceptionGroup[Exception]] = []
+    neighbour = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: contain("tunnel 5", crash, on_crash=reported.append, kind="tunnel"))
+        await trio.testing.wait_all_tasks_blocked()
+        neighbour.set()
+    assert neighbour.is_set()
+    assert before + 1 == crashes["tunnel"]
+    assert [Bug] == [type(error) for group in reported for error in group.exceptions]
+    text = "\n".join(line.text for line in log.ring.lines())
+    assert 1 == text.count("tunnel 5 crashed")
+    assert 1 == text.count("Traceback (most recent call last)")
+    assert "broken \\x1b[31m" in text
+
+
+async def test_without_a_crash_nothing_is_said() -> None:
+    """A task that simply returns is not reported."""
+    reported: list[object] = []
+    await contain("tunnel 5", trio.lowlevel.checkpoint, on_crash=reported.append)
+    assert [] == reported
+    assert [] == log.ring.lines()
+
+
+async def test_cancellation_passes_even_while_a_bug_unwinds() -> None:
+    """A nursery that holds both a bug and Cancelled gives up the bug here and lets the cancellation through."""
+    reported: list[ExceptionGroup[Exception]] = []
+
+    async def cancelled_bug() -> None:
+        outer.cancel()
+        raise Bug
+
+    async def crash_while_cancelled() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep, 1000)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(cancelled_bug)
+
+    with trio.CancelScope() as outer:
+        await contain("tunnel 5", crash_while_cancelled, on_crash=reported.append)
+        await trio.lowlevel.checkpoint()
+        pytest.fail("the cancellation was swallowed")
+    assert outer.cancelled_caught
+    assert 1 == len(reported)
+
+
+async def test_a_failing_cleanup_does_not_break_the_boundary() -> None:
+    """An exception of on_crash is logged and contained as well."""
+
+    def cleanup(group: ExceptionGroup[Exception]) -> None:
+        raise ZeroDivisionError
+
+    await contain("tunnel 5", crash, on_crash=cleanup)
+    assert any("cleaning up after tunnel 5 failed" in line.text for line in log.ring.lines())
+
+
+async def test_goodbye_outlives_a_cancellation_until_its_deadline(mock_clock: MockClock) -> None:
+    """A cancelled task may still talk to its peer, for five seconds and no longer."""
+    mock_clock.autojump_threshold = 0
+    said = []
+    with trio.CancelScope() as outer:
+        outer.cancel()
+        try:
+            await trio.sleep(1)
+        finally:
+            with goodbye(5) as scope:
+                said.append("StopCCN")
+                await trio.sleep(4)
+                said.append("StopCCN again")
+                await trio.sleep(4)
+                said.append("too late")
+    assert ["StopCCN", "StopCCN again"] == said
+    assert scope.cancelled_caught

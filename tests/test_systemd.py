@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from l2tpd.systemd import Notifier, listen_fds
+
+
+@pytest.fixture(params=["path", "abstract"])
+def supervisor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, dict[str, str]]]:
+    """Stand where systemd stands: a datagram socket, and the environment that names it."""
+    name = f"@l2tpd-test-{os.getpid()}" if request.param == "abstract" else str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind("\0" + name[1:] if name.startswith("@") else name)
+        sock.setblocking(False)
+        yield sock, {"NOTIFY_SOCKET": name}
+
+
+def test_a_service_says_ready_and_stopping(supervisor: tuple[socket.socket, dict[str, str]]) -> None:
+    """Each notification is one datagram of assignments; a status is a single line whatever it is made from."""
+    sock, environ = supervisor
+    notifier = Notifier(environ)
+    notifier.ready("2 tunnels\nREADY=0")
+    assert b"READY=1\nSTATUS=2 tunnels READY=0" == sock.recv(500)
+    notifier.ready()
+    assert b"READY=1" == sock.recv(500)
+    notifier.stopping("closing")
+    assert b"STOPPING=1\nSTATUS=closing" == sock.recv(500)
+    notifier.alive()
+    assert b"WATCHDOG=1" == sock.recv(500)
+    notifier.status("idle")
+    assert b"STATUS=idle" == sock.recv(500)
+
+
+def test_a_reload_carries_the_monotonic_clock(supervisor: tuple[socket.socket, dict[str, str]]) -> None:
+    """systemd orders notifications by MONOTONIC_USEC, the clock that it has itself."""
+    sock, environ = supervisor
+    before = time.monotonic_ns() // 1000
+    Notifier(environ).reloading()
+    said = re.fullmatch(rb"RELOADING=1\nMONOTONIC_USEC=(\d+)", sock.recv(500))
+    assert said is not None
+    assert before <= int(said[1]) <= time.monotonic_ns() // 1000
+
+
+def test_without_a_supervisor_nothing_is_sent() -> None:
+    """No NOTIFY_SOCKET: no error either."""
+    Notifier({}).ready("up")
+    assert Notifier({}).watchdog is None
+
+
+def test_a_supervisor_that_is_gone_or_full_does_not_hurt(tmp_path: Path) -> None:
+    """An undeliverable notification is dropped, and a full queue does not block."""
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        notifier = Notifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        for _ in range(2000):
+            notifier.alive()
+        assert b"WATCHDOG=1" == sock.recv(500)
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({"WATCHDOG_USEC": "3000000"}, 3.0),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())}, 3.0),
+        ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_ours_only_if_addressed_to_us(environ: dict[str, str], seconds: float | None) -> None:
+    """WATCHDOG_PID names another process when a wrapper was meant."""
+    assert seconds == Notifier(environ).watchdog
+
+
+def test_listening_sockets_are_taken_once() -> None:
+    """A process started with two sockets gets both by name, close-on-exec, and clears the variables."""
+    program = (
+        "import os\n"
+        "from l2tpd.systemd import listen_fds\n"
+        "os.environ['LISTEN_PID'] = str(os.getpid())\n"
+        "print(listen_fds(), [os.get_inheritable(fd) for fd in (3, 4)], listen_fds(), 'LISTEN_FDS' in os.environ)\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "control"}
+    reading, writing = os.pipe()
+    first, second = socket.socketpair()
+    with first, second:
+        # Through a child of our own, because only there are descriptors 3 and 4 free to be chosen.
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", program],
+            environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, writing, 1),
+                (os.POSIX_SPAWN_DUP2, first.fileno(), 103),
+                (os.POSIX_SPAWN_DUP2, second.fileno(), 104),
+                (os.POSIX_SPAWN_DUP2, 103, 3),
+                (os.POSIX_SPAWN_DUP2, 104, 4),
+            ],
+        )
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            said = pipe.read()
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert "{3: 'control', 4: 'unknown'} [False, False] {} False\n" == said
+
+
+@pytest.mark.parametrize(
+    "environ", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "2"}, {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"}]
+)
+def test_sockets_of_others_are_left_alone(environ: dict[str, str]) -> None:
+    """Variables that a parent left in the environment are not for us, and go no further."""
+    assert {} == listen_fds(environ)
+    assert {} == environ
