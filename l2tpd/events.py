@@ -1,0 +1,102 @@
+"""What the outside may see happen: frozen values, built by the core, without a time stamp.
+
+An event says what happened to which tunnel or session and, at its end, why. The core builds events and never reads a clock; the shell's
+bus puts each into a `Stamped` as it fans it out. `created` comes before `up` and `deleted` after `down`; a persistent tunnel may go up and
+down several times between the two.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Literal, NamedTuple
+
+import attrs
+
+
+class What(enum.Enum):
+    """What may happen to a tunnel or a session."""
+
+    CREATED = "created"
+    UP = "up"
+    DOWN = "down"
+    DELETED = "deleted"
+
+
+Origin = Literal["local", "network"]
+"""Who asked for a tunnel or session: our operator or configuration, or a peer."""
+
+By = Literal["us", "peer", ""]
+"""Who ended a tunnel or session; empty while nobody has."""
+
+
+@attrs.frozen(kw_only=True)
+class TunnelEvent:
+    """Something happened to a tunnel; `result`, `error` and `message` are those of its StopCCN (RFC 2661 4.4.2), when there was one."""
+
+    what: What
+    tunnel_id: int
+    peer_tunnel_id: int = 0  # 0: not known yet
+    name: str = ""  # empty: created by a peer
+    origin: Origin = "local"
+    version: str = "l2tpv2"
+    encap: str = "udp"
+    peer_address: str = ""
+    result: int | None = None
+    error: int | None = None
+    message: str = ""
+    by: By = ""
+
+
+@attrs.frozen(kw_only=True)
+class SessionEvent:
+    """Something happened to a session; `result`, `error` and `message` are those of its CDN (RFC 2661 4.4.2), when there was one."""
+
+    what: What
+    tunnel_id: int
+    session_id: int
+    peer_tunnel_id: int = 0
+    peer_session_id: int = 0
+    name: str = ""
+    tunnel_name: str = ""
+    profile: str = ""
+    pseudowire_profile: str = ""
+    pseudowire: str = "ppp"
+    interface: str = ""
+    result: int | None = None
+    error: int | None = None
+    message: str = ""
+    by: By = ""
+    user_data: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ConfigReloaded:
+    """The configuration was read again; with `problems` set it was refused and the old one is still in force."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class DaemonStopping:
+    """The daemon is saying goodbye to its peers and will end; `at_once` when it was told not to wait for them."""
+
+    at_once: bool = False
+
+
+Event = TunnelEvent | SessionEvent | ConfigReloaded | DaemonStopping
+
+
+class Stamped(NamedTuple):
+    """An event with the wall-clock time at which it was published, in seconds since 1970 UTC."""
+
+    time: float
+    event: Event
+
+
+class Lost(NamedTuple):
+    """A gap: this many events in a row were not delivered because the subscriber had fallen behind."""
+
+    events: int

@@ -1,0 +1,137 @@
+"""The kernel task: one task that serialises the operations of every session on the data plane.
+
+Theory of operation. Creates wait in a bounded queue, and it is the session's own task that waits when the queue is full, never a socket
+reader. Deletes go first: they free what others wait for, they are few enough to be bounded by the creates before them, and whoever asks for
+one may be dying and cannot wait. A delete withdraws a create of the same thing that has not begun, so that the create cannot come after it.
+An operation that has begun is shielded until its reply is there; a create whose submitter was cancelled meanwhile is undone at once. So
+nothing that was created is ever forgotten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from l2tpd.errors import PlaneError
+from l2tpd.kernel.ops import Create, Delete, DeleteTunnel, Operation, Outcome, inverse
+from l2tpd.kernel.plane import DataPlane
+
+QUEUE = 256
+"""How many creates may wait in the queue."""
+
+
+@attrs.define(eq=False)
+class _Slot:
+    """A create on its way: its reply arrives here, once."""
+
+    operation: Create
+    done: trio.Event = attrs.field(factory=trio.Event)
+    outcome: Outcome | PlaneError | None = None
+    abandoned: bool = False
+
+    def reply(self, outcome: Outcome | PlaneError) -> bool:
+        """Answer the submitter; return whether it is still there."""
+        self.outcome = outcome
+        self.done.set()
+        return not self.abandoned
+
+
+class Adapter:
+    """Feeds one data plane, one operation at a time."""
+
+    def __init__(self, plane: DataPlane, failed: Callable[[Operation, PlaneError], None]) -> None:
+        """Serve `plane`; `failed` is told of deletes that the plane refused, since nobody waits for those."""
+        self.plane = plane
+        self._failed = failed
+        self._deletes: deque[Delete] = deque()
+        self._creates: deque[_Slot] = deque()
+        self._room = trio.Semaphore(QUEUE)
+        self._work = trio.Event()
+        self.performed = 0
+
+    def perform_nowait(self, operation: Operation) -> Outcome | None:
+        """Carry out an operation on a plane that needs no waiting, or return None; raises `PlaneError`."""
+        outcome = self.plane.perform_nowait(operation)
+        if outcome is not None:
+            self.performed += 1
+        return outcome
+
+    async def create(self, operation: Create) -> Outcome:
+        """Carry out a create and return its outcome. Raises `PlaneError`. Cancelled, it leaves nothing behind."""
+        await self._room.acquire()
+        slot = _Slot(operation)
+        try:
+            self._creates.append(slot)
+            self._work.set()
+            await slot.done.wait()
+        finally:
+            self._room.release()
+            slot.abandoned = slot.outcome is None
+        if isinstance(slot.outcome, PlaneError):
+            raise slot.outcome
+        return slot.outcome or Outcome()
+
+    def delete(self, operation: Delete) -> None:
+        """Carry out a delete as soon as possible, without waiting for it."""
+        for slot in [slot for slot in self._creates if _covers(operation, slot.operation)]:
+            self._creates.remove(slot)
+            slot.reply(PlaneError(0, "withdrawn"))
+        self._deletes.append(operation)
+        self._work.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many operations have not begun."""
+        return len(self._creates) + len(self._deletes)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled; then carry out the deletes that are left, in bounded time."""
+        task_status.started()
+        try:
+            while True:
+                await self._work.wait()
+                self._work = trio.Event()
+                await self._drain(math.inf)
+        finally:
+            with trio.move_on_after(5, shield=True):
+                await self._drain(0)
+
+    async def _drain(self, creates: float) -> None:
+        while self._deletes or (self._creates and creates):
+            with trio.CancelScope(shield=True):
+                if self._deletes:
+                    await self._delete(self._deletes.popleft())
+                else:
+                    await self._create(self._creates.popleft())
+            await trio.lowlevel.checkpoint()
+
+    async def _delete(self, operation: Delete) -> None:
+        try:
+            await self._perform(operation)
+        except PlaneError as error:
+            self._failed(operation, error)
+
+    async def _create(self, slot: _Slot) -> None:
+        if slot.abandoned:
+            return
+        try:
+            outcome = await self._perform(slot.operation)
+        except PlaneError as error:
+            slot.reply(error)
+            return
+        if not slot.reply(outcome):
+            self._deletes.append(inverse(slot.operation))
+
+    async def _perform(self, operation: Operation) -> Outcome:
+        self.performed += 1
+        return await self.plane.perform(operation)
+
+
+def _covers(delete: Delete, create: Create) -> bool:
+    if isinstance(delete, DeleteTunnel):
+        return create.tunnel_id == delete.tunnel_id
+    return inverse(create) == delete

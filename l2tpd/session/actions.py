@@ -1,0 +1,364 @@
+"""The actions named in the call tables: each does what its row says and returns the next state.
+
+Every action takes the call, the message that caused it (or None), its carrier and the time. Nothing here waits, reads a clock or touches a
+socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from l2tpd.errors import LocalProtocolError
+from l2tpd.events import SessionEvent, What
+from l2tpd.kernel.ops import CreateSession, DeleteSession
+from l2tpd.session.call import Call, Carrier, Ending, Kind, State
+from l2tpd.wire.avp import (
+    ASSIGNED_SESSION_ID,
+    BEARER_TYPE,
+    CALL_ERRORS,
+    CALL_SERIAL_NUMBER,
+    CALLED_NUMBER,
+    CALLING_NUMBER,
+    FRAMING_TYPE,
+    MAXIMUM_BPS,
+    MINIMUM_BPS,
+    PHYSICAL_CHANNEL_ID,
+    PRIVATE_GROUP_ID,
+    RESULT_CODE,
+    RX_CONNECT_SPEED,
+    SEQUENCING_REQUIRED,
+    SUB_ADDRESS,
+    TX_CONNECT_SPEED,
+    Avp,
+)
+from l2tpd.wire.messages import Message, message
+from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
+from l2tpd.wire.values import ResultCode
+
+Action = Callable[[Call, Message | None, Carrier, float], State]
+Values = Mapping[Avp[Any], Any]
+
+# RFC 2661 4.4.3, 4.4.4: bit D (0x1) digital, bit A (0x2) analog; bit S (0x1) synchronous, bit A (0x2) asynchronous.
+BEARER_BITS = {"digital": 1, "analog": 2, "any": 3}
+FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
+
+
+# --- opening ------------------------------------------------------------------------------------------------------------------
+
+
+def wait_for_tunnel(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Wait for the control connection (7.4.1, 7.5.2: idle, open request)."""
+    del cause
+    carrier.expect(call, now + call.settings.establish_timeout)
+    return State.WAIT_TUNNEL
+
+
+def send_icrq(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Announce the incoming call (7.4.1: wait-tunnel, tunnel-open)."""
+    del cause
+    asked = call.settings
+    _send(
+        call,
+        carrier,
+        now,
+        MessageType.ICRQ,
+        _opening(call, bearer=asked.bearer_type) | _said(physical_channel=asked.physical_channel_id),
+    )
+    return State.WAIT_REPLY
+
+
+def send_ocrq(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Ask for an outgoing call (7.5.2: wait-tunnel, tunnel-open)."""
+    del cause
+    asked = call.settings
+    wanted: Values = {
+        MINIMUM_BPS: asked.minimum_bps,
+        MAXIMUM_BPS: asked.maximum_bps,
+        BEARER_TYPE: BEARER_BITS[asked.bearer_type],
+        FRAMING_TYPE: FRAMING_BITS[asked.framing_type],
+        CALLED_NUMBER: asked.called_number,
+    }
+    _send(call, carrier, now, MessageType.OCRQ, {**_opening(call), **wanted})
+    return State.WAIT_REPLY
+
+
+def accept_icrq(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Take the call, and let the data plane come up before the peer is told to talk (7.4.2: idle, ICRQ acceptable)."""
+    _learn(call, _required(cause), carrier)
+    carrier.expect(call, now + call.settings.establish_timeout)
+    return _ask_plane(call, carrier, State.WAIT_PLANE)
+
+
+def accept_ocrq(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Take the outgoing call: say so, then open the bearer, which is the data plane here (7.5.1: idle, OCRQ acceptable)."""
+    _learn(call, _required(cause), carrier)
+    carrier.expect(call, now + call.settings.establish_timeout)
+    _send(call, carrier, now, MessageType.OCRP, {ASSIGNED_SESSION_ID: call.local_id})
+    return _ask_plane(call, carrier, State.WAIT_CS_ANSWER)
+
+
+# --- answers ------------------------------------------------------------------------------------------------------------------
+
+
+def accept_icrp(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Bring the data plane up before the ICCN lets the peer talk (7.4.1: wait-reply, ICRP acceptable)."""
+    del now
+    _learn(call, _required(cause), carrier)
+    return _ask_plane(call, carrier, State.WAIT_PLANE)
+
+
+def accept_ocrp(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Note that the call is in progress and prepare for data (7.5.2: wait-reply, OCRP acceptable)."""
+    del now
+    _learn(call, _required(cause), carrier)
+    return _ask_plane(call, carrier, State.WAIT_CONNECT)
+
+
+def send_icrp(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Accept the call now that frames can be taken (7.4.2: idle, ICRQ acceptable, second half)."""
+    del cause
+    _send(call, carrier, now, MessageType.ICRP, {ASSIGNED_SESSION_ID: call.local_id})
+    return State.WAIT_CONNECT
+
+
+def send_iccn(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Connect the call (7.4.1: wait-reply, ICRP acceptable, second half)."""
+    del cause
+    _send(call, carrier, now, MessageType.ICCN, _connected(call))
+    return _up(call, carrier, now)
+
+
+def send_occn(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Report the bearer's answer (7.5.1: wait-cs-answer, bearer answer)."""
+    del cause
+    _send(call, carrier, now, MessageType.OCCN, _connected(call))
+    return _up(call, carrier, now)
+
+
+def connected(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Take ICCN or OCCN; up, unless the data plane still has to come (7.4.2, 7.5.2: wait-connect)."""
+    said = _required(cause)
+    call.tx_connect_speed = said.get(TX_CONNECT_SPEED) or 0
+    call.rx_connect_speed = said.get(RX_CONNECT_SPEED) or 0
+    call.sequencing = call.sequencing or SEQUENCING_REQUIRED in said
+    return _up(call, carrier, now) if call.plane_up else State.WAIT_PLANE
+
+
+def plane_ready(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Note that the data plane came up before the peer's OCCN."""
+    del cause, carrier, now
+    return call.state
+
+
+def establish(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Come up: the peer's OCCN was here first, the data plane is here now."""
+    del cause
+    return _up(call, carrier, now)
+
+
+# --- reports during the call --------------------------------------------------------------------------------------------------
+
+
+def note_wan_errors(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Keep the newest WAN-Error-Notify (RFC 2661 6.13) for `show session`."""
+    del carrier, now
+    call.wan_errors = _required(cause).get(CALL_ERRORS)
+    return call.state
+
+
+def ignore(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Stay. SLI (RFC 2661 6.14) concerns asynchronous framing, which no bearer of ours has; Meraki sends it to anyone."""
+    del cause, carrier, now
+    return call.state
+
+
+# --- ends ---------------------------------------------------------------------------------------------------------------------
+
+
+def end_by_peer(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Clean up after the peer's CDN."""
+    code = _required(cause).get(RESULT_CODE) or ResultCode(0)
+    call.ending = Ending(code.result, code.error, code.message, "peer")
+    return finish(call, carrier, now)
+
+
+def close(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Send the CDN that `call.ending` holds, and clean up."""
+    del cause
+    send_cdn(call, carrier, now)
+    return finish(call, carrier, now)
+
+
+def close_unheard(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Clean up a call of which the peer has not heard yet (wait-tunnel, close request)."""
+    del cause
+    return finish(call, carrier, now)
+
+
+def clean_up(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Clean up without a CDN, where the RFC asks for none."""
+    call.ending = _misplaced(call, _required(cause))
+    return finish(call, carrier, now)
+
+
+def refuse(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Answer an unacceptable message with CDN and clean up (7.1; 4.2 for unknown mandatory AVPs)."""
+    said = _required(cause)
+    if said.fault is not None:
+        call.ending = Ending(CallResult.ERROR, said.fault.error, said.fault.text, "us")
+    else:
+        call.ending = _misplaced(call, said)
+    peer_id = said.get(ASSIGNED_SESSION_ID)
+    if peer_id and not call.peer_id:
+        call.peer_id = peer_id
+    return close(call, None, carrier, now)
+
+
+def plane_failed(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Give the call up, since no frame could be carried; the shell has put the reason into `call.ending`."""
+    call.plane_asked = False
+    return close(call, cause, carrier, now)
+
+
+def expire(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Give up a call that was not connected in time."""
+    del cause
+    call.ending = Ending(CallResult.TIMED_OUT, None, "not established in time", "us")
+    if call.state is State.WAIT_TUNNEL:
+        return finish(call, carrier, now)
+    return close(call, None, carrier, now)
+
+
+def tunnel_gone(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Clean up without a word: the whole tunnel ends, and its StopCCN speaks for every call (5.7)."""
+    del cause
+    call.plane_asked = False  # the deletion of the tunnel takes its sessions with it
+    return finish(call, carrier, now)
+
+
+def finish(call: Call, carrier: Carrier, now: float) -> State:
+    """Leave nothing behind: the data plane, the events, the id."""
+    if call.plane_asked:
+        carrier.plane(DeleteSession(tunnel_id=carrier.local_id, session_id=call.local_id))
+    carrier.relax(call)
+    if call.state is State.ESTABLISHED:
+        carrier.tell(event(What.DOWN, call, carrier))
+    carrier.tell(event(What.DELETED, call, carrier))
+    carrier.forget(call, now)
+    return State.IDLE
+
+
+def send_cdn(call: Call, carrier: Carrier, now: float) -> None:
+    """Send CDN with the call's ending; the Assigned Session ID AVP tells the peer which call even before it knows our id (4.4.4)."""
+    ending = call.ending
+    if ending is None:
+        raise LocalProtocolError("a call is closed without a reason")
+    code = ResultCode(ending.result, ending.error, ending.message)
+    _send(call, carrier, now, MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: call.local_id})
+
+
+def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
+    """Return the event that tells what happened to a call."""
+    ending = call.ending
+    return SessionEvent(
+        what=what,
+        tunnel_id=carrier.local_id,
+        session_id=call.local_id,
+        peer_tunnel_id=carrier.peer_id,
+        peer_session_id=call.peer_id,
+        name=call.name,
+        tunnel_name=carrier.name,
+        profile=call.profile,
+        pseudowire_profile=call.settings.pseudowire_profile,
+        pseudowire=call.settings.pseudowire.value,
+        interface=call.interface,
+        result=ending.result if ending else None,
+        error=ending.error if ending else None,
+        message=ending.message if ending else "",
+        by=ending.by if ending else "",
+        user_data=call.settings.user_data,
+    )
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------------------
+
+
+def _send(call: Call, carrier: Carrier, now: float, kind: MessageType, values: Values) -> None:
+    silent = carrier.silent_avps
+    kept = {avp: value for avp, value in values.items() if avp not in silent} if silent else values
+    carrier.send(message(kind, kept), call.peer_id, now)
+
+
+def _misplaced(call: Call, said: Message) -> Ending:
+    return Ending(CallResult.ERROR, ErrorCode.VENDOR, f"{said.name} is not expected in state {call.state.value}", "us")
+
+
+def _opening(call: Call, *, bearer: str = "any") -> dict[Avp[Any], Any]:
+    asked = call.settings
+    values: dict[Avp[Any], Any] = {ASSIGNED_SESSION_ID: call.local_id, CALL_SERIAL_NUMBER: call.serial}
+    if bearer != "any":
+        values[BEARER_TYPE] = BEARER_BITS[bearer]
+    optional = {
+        CALLED_NUMBER: asked.called_number,
+        CALLING_NUMBER: asked.calling_number,
+        SUB_ADDRESS: asked.sub_address,
+    }
+    if call.kind is Kind.LNS_OUTGOING:
+        del optional[CALLING_NUMBER]  # RFC 2661 6.9: OCRQ has no Calling Number
+    return values | {avp: value for avp, value in optional.items() if value}
+
+
+def _said(*, physical_channel: int | None) -> dict[Avp[Any], Any]:
+    return {} if physical_channel is None else {PHYSICAL_CHANNEL_ID: physical_channel}
+
+
+def _connected(call: Call) -> dict[Avp[Any], Any]:
+    asked = call.settings
+    values: dict[Avp[Any], Any] = {
+        TX_CONNECT_SPEED: min(asked.tx_connect_speed, 0xFFFFFFFF),
+        FRAMING_TYPE: FRAMING_BITS[asked.framing_type],
+    }
+    if asked.rx_connect_speed:
+        values[RX_CONNECT_SPEED] = asked.rx_connect_speed
+    if asked.private_group_id and call.kind is Kind.LAC_INCOMING:
+        values[PRIVATE_GROUP_ID] = asked.private_group_id
+    if asked.sequencing_required:
+        values[SEQUENCING_REQUIRED] = True
+    return values
+
+
+def _learn(call: Call, said: Message, carrier: Carrier) -> None:
+    call.calling_number = said.get(CALLING_NUMBER) or call.calling_number
+    call.called_number = said.get(CALLED_NUMBER) or call.called_number
+    carrier.learn_peer_id(call, said[ASSIGNED_SESSION_ID])
+
+
+def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
+    call.plane_asked = True
+    call.sequencing = call.sequencing or call.settings.sequencing_required
+    carrier.plane(
+        CreateSession(
+            tunnel_id=carrier.local_id,
+            session_id=call.local_id,
+            peer_session_id=call.peer_id,
+            pseudowire=call.settings.pseudowire.value,
+            interface_name=call.settings.interface_name,
+            lns_mode=call.kind in {Kind.LNS_INCOMING, Kind.LNS_OUTGOING},
+            sequencing=call.sequencing,
+        )
+    )
+    return following
+
+
+def _up(call: Call, carrier: Carrier, now: float) -> State:
+    call.since = now
+    carrier.relax(call)
+    carrier.tell(event(What.UP, call, carrier))
+    return State.ESTABLISHED
+
+
+def _required(cause: Message | None) -> Message:
+    if cause is None:
+        raise LocalProtocolError("this action needs the message that caused it")
+    return cause

@@ -1,0 +1,132 @@
+"""One call of a tunnel: its facts, and the one function that feeds it an input.
+
+A call is data. It owns no task, no timer and no socket; whatever it wants done it asks of its control connection, through the `Carrier` that is
+handed to every action. The behaviour stands in `table.py` and `actions.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Protocol
+
+import attrs
+
+from l2tpd.config.model import Role, SessionSettings
+from l2tpd.events import By, SessionEvent
+from l2tpd.kernel.ops import Operation
+from l2tpd.wire.messages import Message
+from l2tpd.wire.values import CallErrors
+
+
+class Kind(enum.Enum):
+    """Which of the four call tables applies: our role, and who asked for the call (RFC 2661 7.4, 7.5)."""
+
+    LAC_INCOMING = "LAIC"
+    LNS_INCOMING = "LNIC"
+    LAC_OUTGOING = "LAOC"
+    LNS_OUTGOING = "LNOC"
+
+    @property
+    def role(self) -> Role:
+        """Return what we are in this call."""
+        return Role.LAC if self in {Kind.LAC_INCOMING, Kind.LAC_OUTGOING} else Role.LNS
+
+    @property
+    def ours(self) -> bool:
+        """Tell whether we asked for the call."""
+        return self in {Kind.LAC_INCOMING, Kind.LNS_OUTGOING}
+
+
+class State(enum.Enum):
+    """The call states of RFC 2661, and one of ours: waiting for the data plane."""
+
+    IDLE = "idle"
+    WAIT_TUNNEL = "wait-tunnel"
+    WAIT_REPLY = "wait-reply"
+    WAIT_CONNECT = "wait-connect"
+    WAIT_CS_ANSWER = "wait-cs-answer"
+    WAIT_PLANE = "wait-plane"
+    ESTABLISHED = "established"
+
+
+@attrs.frozen
+class Ending:
+    """Why a tunnel or call ended: codes and text of RFC 2661 4.4.2, and which side said so (`us`, `peer`)."""
+
+    result: int
+    error: int | None
+    message: str
+    by: By
+
+
+def clip(text: str) -> str:
+    """Shorten a reason to what an error message may well be (RFC 2661 4.4.2 sets no limit below that of an AVP)."""
+    return text.encode("utf-8", "replace")[:500].decode("utf-8", "ignore")
+
+
+@attrs.define(eq=False)
+class Call:
+    """The facts of one call. Times are seconds of the shell's clock; `peer_id` is 0 until the peer has assigned one."""
+
+    local_id: int
+    kind: Kind
+    settings: SessionSettings
+    created: float
+    serial: int
+    name: str = ""
+    profile: str = ""
+    peer_id: int = 0
+    state: State = State.IDLE
+    since: float = attrs.field(default=attrs.Factory(lambda self: self.created, takes_self=True))
+    plane_asked: bool = False
+    plane_up: bool = False
+    sequencing: bool = False
+    interface: str = ""
+    calling_number: str = ""
+    called_number: str = ""
+    tx_connect_speed: int = 0
+    rx_connect_speed: int = 0
+    wan_errors: CallErrors | None = None
+    ending: Ending | None = None
+    trace: int = 0
+
+
+class Carrier(Protocol):
+    """What a call may ask of its control connection."""
+
+    @property
+    def local_id(self) -> int:
+        """Our tunnel id."""
+
+    @property
+    def peer_id(self) -> int:
+        """The peer's tunnel id."""
+
+    @property
+    def name(self) -> str:
+        """The tunnel's administrative name, empty when the peer opened it."""
+
+    @property
+    def silent_avps(self) -> frozenset[object]:
+        """AVPs that this peer must not be sent (quirk table)."""
+
+    def send(self, message: Message, peer_session_id: int, now: float) -> None:
+        """Send a message reliably to a session of the peer, 0 when it has assigned no id."""
+
+    def tell(self, event: SessionEvent) -> None:
+        """Tell the outside what happened."""
+
+    def plane(self, operation: Operation) -> None:
+        """Ask the data plane for something; the answer comes back as an input."""
+
+    def expect(self, call: Call, deadline: float) -> None:
+        """Feed EXPIRED to the call at the deadline unless it is established by then."""
+
+    def relax(self, call: Call) -> None:
+        """Take the deadline back."""
+
+    def learn_peer_id(self, call: Call, peer_session_id: int) -> None:
+        """Note the id that the peer assigned, so that messages that carry only that one find the call."""
+
+    def forget(self, call: Call, now: float) -> None:
+        """Drop an ended call and quarantine its id."""

@@ -1,0 +1,336 @@
+"""The actions named in the control connection table: each does what its row says and returns the next state.
+
+An action that finds the peer at fault raises `RemoteProtocolError` with StopCCN codes; `table.feed` answers it through `refuse`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from l2tpd.config.model import Authentication
+from l2tpd.errors import LocalProtocolError, RemoteProtocolError
+from l2tpd.events import TunnelEvent, What
+from l2tpd.kernel.ops import CreateTunnel, DeleteTunnel
+from l2tpd.session.call import Ending
+from l2tpd.session.inputs import Input as CallInput
+from l2tpd.tunnel.linger import CYCLE
+from l2tpd.tunnel.quirks import Effect
+from l2tpd.tunnel.states import State
+from l2tpd.wire import digest
+from l2tpd.wire.avp import (
+    ASSIGNED_TUNNEL_ID,
+    BEARER_CAPABILITIES,
+    CHALLENGE,
+    CHALLENGE_RESPONSE,
+    FIRMWARE_REVISION,
+    FRAMING_CAPABILITIES,
+    HOST_NAME,
+    PROTOCOL_VERSION,
+    RECEIVE_WINDOW_SIZE,
+    RESULT_CODE,
+    TIE_BREAKER,
+    VENDOR_NAME,
+    Avp,
+)
+from l2tpd.wire.messages import Message, message
+from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
+from l2tpd.wire.values import ProtocolVersion, ResultCode
+
+if TYPE_CHECKING:
+    from l2tpd.tunnel.core import ControlConnection
+
+Action = Callable[["ControlConnection", "Message | None", float], State]
+
+_FRAMING_BITS = {"sync": 1, "async": 2}  # RFC 2661 4.4.3, Framing Capabilities: S, A
+_BEARER_BITS = {"digital": 1, "analog": 2}  # RFC 2661 4.4.3, Bearer Capabilities: D, A
+_CHALLENGE_SIZE = 16
+_VERSION = ProtocolVersion(1, 0)
+
+
+# --- setting up ---------------------------------------------------------------------------------------------------------------
+
+
+def send_sccrq(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Ask for a tunnel (idle, local open request)."""
+    del cause
+    values = _introduction(core)
+    if core.settings.tie_breaker:
+        core.tie_breaker = int.from_bytes(core.site.random(8), "big")
+        values[TIE_BREAKER] = core.tie_breaker
+    core.set_deadline(now + core.settings.establish_timeout)
+    core.send_control(message(MessageType.SCCRQ, values | _challenge(core)), now)
+    return State.WAIT_CTL_REPLY
+
+
+def accept_sccrq(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Answer a request (idle, receive SCCRQ acceptable)."""
+    said = _required(cause)
+    core.learn_peer(said)
+    _check_version(said)
+    answer = _answer_challenge(core, said, MessageType.SCCRP)
+    core.set_deadline(now + core.settings.establish_timeout)
+    core.send_control(message(MessageType.SCCRP, _introduction(core) | _challenge(core) | answer), now)
+    return State.WAIT_CTL_CONN
+
+
+def accept_sccrp(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Confirm the tunnel (wait-ctl-reply, receive SCCRP acceptable)."""
+    said = _required(cause)
+    core.learn_peer(said)
+    _check_version(said)
+    _check_response(core, said, MessageType.SCCRP)
+    answer = _answer_challenge(core, said, MessageType.SCCCN)
+    core.send_control(message(MessageType.SCCCN, answer), now)
+    return _establish(core, now)
+
+
+def accept_scccn(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Take the tunnel into service (wait-ctl-conn, receive SCCCN acceptable)."""
+    _check_response(core, _required(cause), MessageType.SCCCN)
+    return _establish(core, now)
+
+
+def route_call(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Hand a message to the call that it concerns (established)."""
+    core.route(_required(cause), now)
+    return State.ESTABLISHED
+
+
+# --- refusing and ending ------------------------------------------------------------------------------------------------------
+
+
+def refuse_sequence(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Answer a message that does not belong here (7.1: "received in an improper sequence")."""
+    said = _required(cause)
+    core.learn_id(said)
+    return _stop(core, now, StopResult.FSM_ERROR, None, f"{said.name} is not expected in state {core.state.value}")
+
+
+def refuse_bad(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Answer a message that cannot be accepted (4.2, 7.1)."""
+    said = _required(cause)
+    core.learn_id(said)
+    fault = said.fault
+    if fault is None:
+        raise LocalProtocolError("a message without a fault was called bad")
+    return _stop(core, now, StopResult.ERROR, fault.error, fault.text)
+
+
+def refuse(core: ControlConnection, error: RemoteProtocolError, now: float) -> State:
+    """Answer what an action would not take."""
+    return _stop(core, now, error.result, error.error, error.text)
+
+
+def close(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Stop for the reason in `core.ending` (established, admin tunnel close)."""
+    del cause
+    ending = core.ending
+    if ending is None:
+        raise LocalProtocolError("a tunnel is closed without a reason")
+    return _stop(core, now, ending.result, ending.error, ending.message)
+
+
+def close_idle(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Stop a tunnel whose last session ended `idle_timeout` ago (7.6 leaves it to us)."""
+    del cause
+    if core.calls or not core.settings.idle_timeout:
+        return State.ESTABLISHED
+    return _stop(core, now, StopResult.GENERAL, None, "idle")
+
+
+def expire(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Stop a tunnel that was not established in time."""
+    del cause
+    return _stop(core, now, StopResult.GENERAL, None, "not established in time")
+
+
+def plane_failed(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Stop a tunnel that the data plane will not carry; the shell has put the reason into `core.ending`."""
+    core.plane_asked = False
+    return close(core, cause, now)
+
+
+def end_by_peer(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Clean up after the peer's StopCCN, and stay to acknowledge its copies (5.7).
+
+    The Assigned Tunnel ID must be the one that the peer gave first (4.4.3): another one is somebody else's guess.
+    """
+    said = _required(cause)
+    if core.peer_id and said.get(ASSIGNED_TUNNEL_ID) != core.peer_id:
+        core.complain("StopCCN with another Assigned Tunnel ID than the peer's, ignored")
+        return core.state
+    core.learn_id(said)
+    code = said.get(RESULT_CODE) or ResultCode(0)
+    if core.state is not State.CLOSING:
+        _clear(core, now, Ending(code.result, code.error, code.message, "peer"))
+    return linger(core, None, now)
+
+
+def give_up(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Clear the tunnel: the peer does not answer (5.8)."""
+    del cause
+    _clear(core, now, Ending(StopResult.GENERAL, None, "the peer does not answer", "us"))
+    return State.CLOSED
+
+
+def lose_tie(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Silently discard our request (4.4.3, Tie Breaker)."""
+    del cause
+    _clear(core, now, Ending(StopResult.EXISTS, None, "the peer's request won the tie", "us"))
+    return State.CLOSED
+
+
+def linger(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Stay for one retransmission cycle (5.7, 5.8)."""
+    del cause
+    core.fall_silent(now)
+    core.set_deadline(now + CYCLE)
+    return State.LINGERING
+
+
+def vanish(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Be gone."""
+    del cause
+    _clear(core, now, core.ending or Ending(StopResult.GENERAL, None, "", "us"))
+    core.clear_deadline()
+    return State.CLOSED
+
+
+def learn_late(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Take the peer's id from an SCCRP that comes too late, so that our StopCCN finds the tunnel that it ends."""
+    del now
+    core.learn_id(_required(cause))
+    return core.state
+
+
+def ignore(core: ControlConnection, cause: Message | None, now: float) -> State:
+    """Stay; the channel has acknowledged what there was to acknowledge."""
+    del cause, now
+    return core.state
+
+
+def tunnel_event(what: What, core: ControlConnection) -> TunnelEvent:
+    """Return the event that tells what happened to a tunnel."""
+    ending = core.ending
+    return TunnelEvent(
+        what=what,
+        tunnel_id=core.local_id,
+        peer_tunnel_id=core.peer_id,
+        name=core.name,
+        origin=core.origin,
+        peer_address=str(core.peer),
+        result=ending.result if ending else None,
+        error=ending.error if ending else None,
+        message=ending.message if ending else "",
+        by=ending.by if ending else "",
+    )
+
+
+# --- helpers ------------------------------------------------------------------------------------------------------------------
+
+
+def _introduction(core: ControlConnection) -> dict[Avp[Any], Any]:
+    """Return what SCCRQ and SCCRP say of us (6.1, 6.2)."""
+    settings = core.settings
+    values: dict[Avp[Any], Any] = {
+        PROTOCOL_VERSION: _VERSION,
+        FRAMING_CAPABILITIES: sum(_FRAMING_BITS[word] for word in settings.framing_caps),
+        BEARER_CAPABILITIES: sum(_BEARER_BITS[word] for word in settings.bearer_caps),
+        FIRMWARE_REVISION: settings.firmware_revision,
+        HOST_NAME: settings.host_name or core.site.hostname,
+        VENDOR_NAME: core.site.vendor_name,
+        ASSIGNED_TUNNEL_ID: core.local_id,
+        RECEIVE_WINDOW_SIZE: settings.receive_window,
+    }
+    if Effect.OMIT_VENDOR_NAME in core.quirks:
+        del values[VENDOR_NAME]
+    return values
+
+
+def _check_version(said: Message) -> None:
+    if said[PROTOCOL_VERSION].version != _VERSION.version:
+        raise RemoteProtocolError(StopResult.BAD_VERSION, _VERSION.version << 8, "only protocol version 1 is spoken")
+
+
+def _challenge(core: ControlConnection) -> dict[Avp[Any], Any]:
+    if not core.settings.secret or core.settings.authentication is Authentication.NONE:
+        return {}
+    core.challenge = core.site.random(_CHALLENGE_SIZE)
+    core.site.challenges.add(core.challenge)
+    return {CHALLENGE: core.challenge}
+
+
+def _answer_challenge(core: ControlConnection, said: Message, reply: MessageType) -> dict[Avp[Any], Any]:
+    """Return the response that the next message owes (5.1.1)."""
+    challenge = said.get(CHALLENGE)
+    if challenge is None:
+        return {}
+    if not core.settings.secret:
+        raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "no secret is shared")
+    if challenge in core.site.challenges:
+        # One secret often serves both directions; a peer that cannot answer our challenge must not get us to answer it.
+        raise _unauthorized(core, "a challenge of ours came back")
+    return {CHALLENGE_RESPONSE: digest.challenge_response(reply, core.secret, challenge)}
+
+
+def _check_response(core: ControlConnection, said: Message, kind: MessageType) -> None:
+    """Refuse a peer that was challenged and does not know the secret (5.1.1: "MUST be disallowed")."""
+    if not core.challenge:
+        return
+    response = said.get(CHALLENGE_RESPONSE)
+    if response is None:
+        raise _unauthorized(core, "Challenge Response is missing")
+    if not digest.verify(kind, core.secret, core.challenge, response):
+        raise _unauthorized(core, "Challenge Response is wrong")
+    core.retire_challenge()
+
+
+def _unauthorized(core: ControlConnection, text: str) -> RemoteProtocolError:
+    core.site.counters.auth_failures += 1
+    return RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, text)
+
+
+def _establish(core: ControlConnection, now: float) -> State:
+    core.clear_deadline()
+    core.plane_asked = True
+    core.plane(CreateTunnel(tunnel_id=core.local_id, peer_tunnel_id=core.peer_id))
+    core.was_up = True
+    core.since = now
+    core.tell_tunnel(What.UP)
+    for call in list(core.calls.values()):
+        core.begin(call, now)
+    core.watch_idleness(now)
+    return State.ESTABLISHED
+
+
+def _stop(core: ControlConnection, now: float, result: int, error: int | None, text: str) -> State:
+    """Drop the calls, then send StopCCN, which speaks for all of them (5.7)."""
+    _clear(core, now, core.ending or Ending(result, error, text, "us"))
+    code = ResultCode(result, error, text)
+    core.send_stop(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: core.local_id, RESULT_CODE: code}), now)
+    return State.CLOSING
+
+
+def _clear(core: ControlConnection, now: float, ending: Ending) -> None:
+    """Leave nothing of the tunnel but its channel; the second time there is nothing left to do."""
+    if core.cleared:
+        return
+    core.cleared = True
+    core.ending = ending
+    core.retire_challenge()
+    for call in list(core.calls.values()):
+        call.ending = ending
+        core.feed_call(call, CallInput.TUNNEL_GONE, None, now)
+    core.clear_deadline()  # after the calls, for the end of the last one starts the idle timeout
+    if core.plane_asked:
+        core.plane(DeleteTunnel(tunnel_id=core.local_id))
+    if core.was_up:
+        core.tell_tunnel(What.DOWN)
+    core.tell_tunnel(What.DELETED)
+
+
+def _required(cause: Message | None) -> Message:
+    if cause is None:
+        raise LocalProtocolError("this action needs the message that caused it")
+    return cause

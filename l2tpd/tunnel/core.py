@@ -1,0 +1,594 @@
+"""The control connection: everything of RFC 2661 that one tunnel does, without a clock, a socket or a random source of its own.
+
+Theory of operation. The shell feeds datagrams and the time in, and after every feeding takes datagrams and outputs out:
+
+    core.receive_datagram(data, address, now)      core.datagrams_to_send(now) -> bytes to put on the wire
+    core.handle_timer(now)                         core.take_outputs() -> events, log lines, data plane requests
+    core.open(now), core.close(…), open_session …  core.next_timer() -> when to call handle_timer
+
+A packet is first judged by where it comes from, then by its header, then by the channel (reliable delivery, 5.8), and only what the channel
+delivers is decoded. A message about the tunnel goes through `table.py`; a message about a session through the tables of `session/`. The core
+is the `Carrier` of its calls. Nothing here can block, and nothing that a peer sends can raise out of `receive_datagram`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from l2tpd.config.model import Address, TunnelSettings
+from l2tpd.deadlines import Deadlines
+from l2tpd.errors import Exhausted, LocalProtocolError, Malformed, RemoteProtocolError
+from l2tpd.events import Origin, What
+from l2tpd.ids import Allocator
+from l2tpd.kernel.ops import CreateSession
+from l2tpd.session.actions import event
+from l2tpd.session.call import Call, Ending, Kind, clip
+from l2tpd.session.inputs import BY_MESSAGE as CALL_INPUTS
+from l2tpd.session.inputs import Input as CallInput
+from l2tpd.session.table import feed as feed_call
+from l2tpd.trace import Category
+from l2tpd.tunnel import table
+from l2tpd.tunnel.actions import tunnel_event
+from l2tpd.tunnel.channel import Channel
+from l2tpd.tunnel.facts import PeerFacts, facts_of
+from l2tpd.tunnel.inputs import BY_MESSAGE, Input
+from l2tpd.tunnel.linger import CYCLE, Remains, late_ack
+from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
+from l2tpd.tunnel.quirks import Effect, channel_settings, decoding, effects
+from l2tpd.tunnel.states import State
+from l2tpd.wire.avp import (
+    ASSIGNED_SESSION_ID,
+    ASSIGNED_TUNNEL_ID,
+    CALL_SERIAL_NUMBER,
+    RECEIVE_WINDOW_SIZE,
+    RESULT_CODE,
+    RX_CONNECT_SPEED,
+)
+from l2tpd.wire.describe import summary
+from l2tpd.wire.header import ControlHeader, build_control, parse_control
+from l2tpd.wire.messages import Fault, Message, decode, encode, message
+from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
+from l2tpd.wire.values import ResultCode
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import SessionSettings
+    from l2tpd.events import SessionEvent
+    from l2tpd.tunnel.site import Site
+
+Item = tuple[int, bytes]
+"""What travels through the channel: the session id of the header, and the message body."""
+
+_TUNNEL = 0  # the key of the tunnel's own deadline; calls use their ids, which are never 0
+_NONE: list[Output] = []
+_PROTOCOL, _FSM = int(Category.PROTOCOL), int(Category.FSM)  # an operation on an enumeration costs thirty times as much
+
+
+@attrs.define(eq=False, init=False)
+class ControlConnection:
+    """One control connection and its calls. `peer` is where the next datagram goes; times are seconds of the shell's clock."""
+
+    local_id: int
+    site: Site
+    settings: TunnelSettings
+    secret: bytes
+    quirks: Effect
+    peer: Address
+    origin: Origin
+    name: str
+    profile: str
+    created: float
+    since: float
+    state: State
+    peer_id: int
+    facts: PeerFacts | None
+    ending: Ending | None
+    tie_breaker: int | None
+    challenge: bytes
+    calls: dict[int, Call]
+    channel: Channel[Item]
+    trace: int
+    was_up: bool
+    plane_asked: bool
+    cleared: bool
+    _addressed: int  # the session id in the header of the packet in hand
+    _late: Remains | None
+    _late_acks: list[bytes]
+    _by_peer_id: dict[int, Call]
+    _deadlines: Deadlines[int]
+    _ids: Allocator | None
+    _outputs: list[Output]
+
+    def __init__(
+        self,
+        local_id: int,
+        site: Site,
+        settings: TunnelSettings,
+        peer: Address,
+        now: float,
+        *,
+        origin: Origin,
+        name: str = "",
+        profile: str = "",
+    ) -> None:
+        """Start idle. `profile` names the peer entry or instance that the settings came from."""
+        self.local_id = local_id
+        self.site = site
+        self.settings = settings
+        self.secret = settings.secret.encode("utf-8", "surrogateescape")
+        self.quirks = effects(settings.quirks)
+        self.peer = peer
+        self.origin = origin
+        self.name = name
+        self.profile = profile
+        self.created = self.since = now
+        self.state = State.IDLE
+        self.peer_id = 0
+        self.facts = None
+        self.ending = None
+        self.tie_breaker = None
+        self.challenge = b""
+        self.calls = {}
+        self.channel = Channel(channel_settings(settings, self.quirks), now)
+        self.trace = 0
+        self.was_up = self.plane_asked = self.cleared = False
+        self._addressed = 0
+        self._late = None
+        self._late_acks = []
+        self._by_peer_id = {}
+        self._deadlines = Deadlines()
+        self._ids = None
+        self._outputs = []
+        self.tell_tunnel(What.CREATED)
+
+    # --- the five verbs -------------------------------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
+        """Take a control packet that names this tunnel, or tunnel 0 when its sender cannot know our id yet."""
+        counters = self.site.counters
+        try:
+            header, body = parse_control(data)
+        except Malformed as defect:
+            counters.malformed += 1
+            self.complain(str(defect))
+            return
+        if address != self.peer and not (self.state is State.WAIT_CTL_REPLY and address.host == self.peer.host):
+            counters.foreign += 1
+        elif header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
+            self.take_packet(header, body, address, now)
+        else:
+            counters.no_tunnel += 1
+
+    def take_packet(
+        self, header: ControlHeader, body: bytes, address: Address, now: float, first: Message | None = None
+    ) -> None:
+        """Take a packet whose header was read and whose sender was checked; `first` is the body, where it is decoded already."""
+        if self.state is State.CLOSED:
+            return
+        if self._late is not None:
+            self._acknowledge_late(header, body)
+            return
+        if self.state in _UNPROVEN and 0 < (header.ns - self.channel.nr) & 0xFFFF < 0x8000 and body:
+            self.site.counters.ignored_messages += 1
+            return  # early, and its sender has yet to prove that it hears us: no memory is kept for it
+        item = (header.session_id, body) if body else None
+        for session_id, octets in self.channel.receive(header.ns, header.nr, item, now):
+            if address != self.peer:  # RFC 2661 8.1: the recipient of an SCCRQ may answer from another port
+                self.peer = address
+            self._take_message(session_id, octets, now, first)
+        self._look_at_channel(now)
+
+    def handle_timer(self, now: float) -> None:
+        """Act on everything that is due."""
+        if self._late is None:
+            self.channel.handle_timer(now)
+        if self.channel.hello_due and self.state is State.ESTABLISHED:
+            self.send_control(message(MessageType.HELLO), now)
+        for key in self._deadlines.due(now):
+            if key == _TUNNEL:
+                table.feed(self, Input.EXPIRED, None, now)
+            elif (call := self.calls.get(key)) is not None:
+                self.feed_call(call, CallInput.EXPIRED, None, now)
+        self._look_at_channel(now)
+
+    def next_timer(self) -> float | None:
+        """Return when `handle_timer` wants to be called, or None."""
+        if self._late is not None or self.state is State.CLOSED:
+            return self._deadlines.next()
+        ours, theirs = self._deadlines.next(), self.channel.next_timer()
+        if ours is None or theirs is None:
+            return theirs if ours is None else ours
+        return min(ours, theirs)
+
+    def datagrams_to_send(self, now: float) -> list[bytes]:
+        """Return what must go to `peer` now."""
+        if self.state is State.CLOSED:
+            return []
+        if self._late is not None:
+            packets, self._late_acks = self._late_acks, []
+            return packets
+        packets = []
+        for ns, nr, item in self.channel.transmit(now):
+            session_id, body = item or (0, b"")
+            packets.append(build_control(self.peer_id, session_id, ns, nr, body))
+        return packets
+
+    def take_outputs(self) -> list[Output]:
+        """Return what has happened and what is asked for since the last call."""
+        outputs = self._outputs
+        if not outputs:
+            return _NONE
+        self._outputs = []
+        return outputs
+
+    # --- commands -------------------------------------------------------------------------------------------------------------
+
+    def open(self, now: float) -> None:
+        """Ask the peer for a tunnel."""
+        self._feed(Input.OPEN, None, now)
+
+    def close(self, now: float, result: int = StopResult.GENERAL, text: str = "") -> None:
+        """Stop the tunnel politely; nothing happens when it is over already."""
+        if self.ending is None:
+            self.ending = Ending(result, None, clip(text), "us")
+        self._feed(Input.CLOSE, None, now)
+
+    def lose_tie(self, now: float) -> None:
+        """Silently give up our pending request in favour of the peer's (RFC 2661 4.4.3)."""
+        self._feed(Input.LOST_TIE, None, now)
+
+    def probe(self, now: float) -> None:
+        """Ask at once whether the peer still knows this tunnel."""
+        if self.state is State.ESTABLISHED and self.channel.idle:
+            self.send_control(message(MessageType.HELLO), now)
+
+    def open_session(self, settings: SessionSettings, now: float, *, name: str = "", profile: str = "") -> Call:
+        """Ask for a call, as soon as the tunnel is established.
+
+        Raises `LocalProtocolError` when the tunnel is over, has reached its limit, or the peer said that it cannot serve such a call; `Exhausted`
+        when every session id is taken.
+        """
+        kind = Kind.LAC_INCOMING if settings.role.value == "lac" else Kind.LNS_OUTGOING
+        self._check_session(kind, settings)
+        call = self._new_call(kind, settings, now, name=name, profile=profile)
+        self.feed_call(call, CallInput.OPEN, None, now)
+        if self.state is State.ESTABLISHED:
+            self.begin(call, now)
+        return call
+
+    def close_session(self, session_id: int, now: float, text: str = "", result: int = CallResult.ADMIN) -> None:
+        """End a call politely; nothing happens when there is none."""
+        call = self.calls.get(session_id)
+        if call is not None:
+            call.ending = Ending(result, None, clip(text), "us")
+            self.feed_call(call, CallInput.CLOSE, None, now)
+
+    def plane_up(self, session_id: int, interface: str, now: float) -> None:
+        """Report that the data plane carries a session."""
+        call = self.calls.get(session_id)
+        if call is not None:
+            call.interface = interface
+            self.feed_call(call, CallInput.PLANE_UP, None, now)
+
+    def plane_failed(self, session_id: int, text: str, now: float) -> None:
+        """Report that the data plane refused a session, or the tunnel itself when `session_id` is 0."""
+        if not session_id:
+            self.ending = self.ending or Ending(StopResult.ERROR, ErrorCode.NO_RESOURCES, clip(text), "us")
+            self._feed(Input.PLANE_FAILED, None, now)
+        elif (call := self.calls.get(session_id)) is not None:
+            call.ending = Ending(CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, clip(text), "us")
+            self.feed_call(call, CallInput.PLANE_FAILED, None, now)
+
+    def reconfigure(self, settings: TunnelSettings) -> None:
+        """Take over those settings that a live tunnel can change: timers, retries, limits."""
+        self.settings = settings
+        self.channel.reconfigure(channel_settings(settings, self.quirks))
+
+    def remains(self) -> Remains:
+        """Return what must outlive this object for another retransmission cycle."""
+        return self._late or Remains(self.local_id, self.peer_id, self.peer, self.channel.ns, self.channel.nr)
+
+    # --- for the actions of table.py ------------------------------------------------------------------------------------------
+
+    def enter(self, state: State, now: float) -> None:
+        """Move to a state."""
+        if state is not self.state:
+            self._trace(Category.FSM, f"{self.state.value} -> {state.value}")
+            self.state = state
+            self.since = now
+
+    def send_control(self, said: Message, now: float) -> None:
+        """Send a message about the tunnel itself."""
+        self._send(said, 0, now)
+
+    def send_stop(self, said: Message, now: float) -> None:
+        """Send the StopCCN, and watch for its acknowledgement."""
+        self._send(said, 0, now, note=True)
+
+    def learn_peer(self, said: Message) -> None:
+        """Take what SCCRQ or SCCRP says of the peer."""
+        self.learn_id(said)
+        window = said.get(RECEIVE_WINDOW_SIZE)
+        if window:
+            self.channel.set_peer_window(window)
+        self.facts = facts_of(said)
+
+    def learn_id(self, said: Message) -> None:
+        """Take the peer's tunnel id, unless it is known already."""
+        if not self.peer_id:
+            self.peer_id = said.get(ASSIGNED_TUNNEL_ID) or 0
+
+    def tell_tunnel(self, what: What) -> None:
+        """Tell the outside what happened to the tunnel."""
+        self._outputs.append(tunnel_event(what, self))
+
+    def watch_idleness(self, now: float) -> None:
+        """Start the idle timeout when there is one and no call is left."""
+        if self.settings.idle_timeout and not self.calls:
+            self._deadlines.set(_TUNNEL, now + self.settings.idle_timeout)
+
+    def begin(self, call: Call, now: float) -> None:
+        """Tell a waiting call that the tunnel is open, unless the peer turned out to be unable to serve it."""
+        lack = self.facts.lack(call.kind, call.settings) if self.facts else ""
+        if lack:
+            call.ending = Ending(CallResult.NO_FACILITIES_PERMANENT, None, lack, "us")
+            self.feed_call(call, CallInput.CLOSE, None, now)
+        else:
+            self.feed_call(call, CallInput.TUNNEL_OPEN, None, now)
+
+    def retire_challenge(self) -> None:
+        """Forget our challenge: it was answered, or nobody may answer it any more."""
+        self.site.challenges.discard(self.challenge)
+        self.challenge = b""
+
+    def complain(self, text: str) -> None:
+        """Log something that the peer did wrong; the shell limits the rate."""
+        self._outputs.append(Remark(None, text))
+
+    def set_deadline(self, when: float) -> None:
+        """Feed EXPIRED to the tunnel at `when`, instead of any deadline it had."""
+        self._deadlines.set(_TUNNEL, when)
+
+    def clear_deadline(self) -> None:
+        """Take the tunnel's deadline back."""
+        self._deadlines.cancel(_TUNNEL)
+
+    def fall_silent(self, now: float) -> None:
+        """Send nothing any more but acknowledgements: what is still queued is of no use to a peer that has ended the tunnel."""
+        self._late = self.remains()
+        if self.channel.transmit(now):  # what it would have sent is dropped, and with it no Ns is used up
+            self._late_acks.append(build_control(self.peer_id, 0, self._late.ns, self._late.nr, b""))
+
+    def route(self, said: Message, now: float) -> None:
+        """Give a session-scoped message to its call, or open one for it (RFC 2661 5.2, 5.3)."""
+        call = self._find(said)
+        told = CALL_INPUTS[said.type] if said.fault is None else CallInput.BAD
+        if call is not None:
+            self.feed_call(call, told, said, now)
+        elif said.type in _ASKING:
+            self._take_request(said, now)
+        elif said.type in _ANSWERING or (told is CallInput.BAD and said.type != MessageType.CDN):
+            self._refuse_call(said, CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "no such session", now)
+        else:
+            self.site.counters.no_session += 1
+
+    def feed_call(self, call: Call, told: CallInput, said: Message | None, now: float) -> None:
+        """Give a call one input."""
+        before = call.state
+        feed_call(call, told, said, self, now)
+        if (self.trace | call.trace | self.site.trace) & _FSM:
+            self._outputs.append(
+                Remark(Category.FSM, f"{told.name}: {before.value} -> {call.state.value}", call.local_id)
+            )
+
+    # --- the Carrier of our calls ---------------------------------------------------------------------------------------------
+
+    @property
+    def silent_avps(self) -> frozenset[object]:
+        """AVPs that this peer must not be sent."""
+        return _NO_RX_SPEED if Effect.OMIT_RX_CONNECT_SPEED in self.quirks else _NOTHING
+
+    def send(self, message: Message, peer_session_id: int, now: float) -> None:
+        """Send a message of a call."""
+        self._send(message, peer_session_id, now)
+
+    def tell(self, event: SessionEvent) -> None:
+        """Tell the outside what happened to a call."""
+        self._outputs.append(event)
+
+    def plane(self, operation: PlaneRequest) -> None:
+        """Ask the data plane for something; while a session is made, the reply that waits for it may carry the acknowledgement."""
+        self._outputs.append(operation)
+        if isinstance(operation, CreateSession):
+            self.channel.hold_ack()
+
+    def expect(self, call: Call, deadline: float) -> None:
+        """Watch for the call's deadline."""
+        self._deadlines.set(call.local_id, deadline)
+
+    def relax(self, call: Call) -> None:
+        """Stop watching."""
+        self._deadlines.cancel(call.local_id)
+
+    def learn_peer_id(self, call: Call, peer_session_id: int) -> None:
+        """Note the peer's session id."""
+        call.peer_id = peer_session_id
+        self._by_peer_id[peer_session_id] = call
+
+    def forget(self, call: Call, now: float) -> None:
+        """Drop an ended call; its id rests for a retransmission cycle."""
+        if self.calls.pop(call.local_id, None) is None:
+            return
+        if self._by_peer_id.get(call.peer_id) is call:
+            del self._by_peer_id[call.peer_id]
+        self._allocator().release(call.local_id, now)
+        self.site.calls.ended(self)
+        if self.state is State.ESTABLISHED:
+            self.watch_idleness(now)
+
+    # --- within ---------------------------------------------------------------------------------------------------------------
+
+    def _feed(self, told: Input, said: Message | None, now: float) -> None:
+        self._trace(Category.FSM, told.name)
+        table.feed(self, told, said, now)
+
+    def _take_message(self, session_id: int, octets: bytes, now: float, first: Message | None) -> None:
+        try:
+            said = first or decode(octets, secret=self.secret, quirks=decoding(self.quirks))
+        except Malformed as defect:
+            # RFC 2661 7.1: without a readable Message Type the state is unknown, and the control connection is cleared
+            said = Message(0, {}, fault=Fault(ErrorCode.BAD_LENGTH, str(defect)))
+        counters = self.site.counters
+        counters.received[said.type] = counters.received.get(said.type, 0) + 1
+        self._note_arrival(said, session_id)
+        self._addressed = session_id
+        if said.session_scoped:
+            told = Input.CALL
+        else:
+            told = Input.BAD if said.fault else BY_MESSAGE.get(said.type, Input.UNKNOWN)
+        counters.ignored_messages += told is Input.UNKNOWN
+        self._feed(told, said, now)
+
+    def _note_arrival(self, said: Message, session_id: int) -> None:
+        counters = self.site.counters
+        if said.notes:
+            counters.ignored_avps += len(said.notes)
+        if said.fault is not None:
+            counters.unacceptable += 1
+            self.complain(f"{said.name}: {said.fault.text}")
+        if (self.trace | self.site.trace) & _PROTOCOL:
+            self._outputs.append(Remark(Category.PROTOCOL, f"received {summary(said)}", session_id))
+        if said.notes:
+            self._trace(Category.AVP_INFO, f"{said.name}: ignored: {'; '.join(said.notes)}")
+
+    def _send(self, said: Message, session_id: int, now: float, *, note: bool = False) -> None:
+        hide = self.settings.hide_avps and said.type not in _NEVER_HIDDEN
+        body = encode(said, secret=self.secret, hide=hide, random=self.site.random)
+        self.channel.send((session_id, body), now, note=note)
+        sent = self.site.counters.sent
+        sent[said.type] = sent.get(said.type, 0) + 1
+        if (self.trace | self.site.trace) & _PROTOCOL:
+            self._outputs.append(Remark(Category.PROTOCOL, f"sending {summary(said)}", session_id))
+
+    def _look_at_channel(self, now: float) -> None:
+        if self.channel.delivered:
+            self.channel.delivered.clear()
+            self._feed(Input.STOP_DELIVERED, None, now)
+        if self.channel.failed and self.state is not State.CLOSED:
+            self._feed(Input.DEAD, None, now)
+
+    def _acknowledge_late(self, header: ControlHeader, body: bytes) -> None:
+        if body and self._late is not None:
+            self._late, datagram = late_ack(self._late, header)
+            self._late_acks.append(datagram)
+
+    def _may_be_unaddressed(self, header: ControlHeader) -> bool:
+        """Tell whether a packet to tunnel 0 may be ours: a copy of the SCCRQ, or from a peer that did not see our SCCRP or cannot address us."""
+        if header.tunnel_id != 0:
+            return False
+        return header.ns == 0 or self.state in _UNHEARD or Effect.ACCEPT_ZERO_TUNNEL_ID in self.quirks
+
+    def _find(self, said: Message) -> Call | None:
+        if self._addressed:
+            return self.calls.get(self._addressed)
+        return self._by_peer_id.get(said.get(ASSIGNED_SESSION_ID) or 0)
+
+    def _take_request(self, said: Message, now: float) -> None:
+        kind = Kind.LNS_INCOMING if said.type == MessageType.ICRQ else Kind.LAC_OUTGOING
+        if said.fault is not None:
+            self._refuse_call(said, CallResult.ERROR, said.fault.error, said.fault.text, now)
+            return
+        try:
+            self._check_limit()
+            profile, settings = self.site.calls.admit(self, kind)
+            call = self._new_call(kind, settings, now, profile=profile, serial=said[CALL_SERIAL_NUMBER])
+        except RemoteProtocolError as refusal:
+            self.site.counters.sessions_refused += 1
+            self._refuse_call(said, refusal.result, refusal.error, refusal.text, now)
+        except Exhausted as full:
+            self.site.counters.sessions_refused += 1
+            self._refuse_call(said, CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, str(full), now)
+        else:
+            self.feed_call(call, CALL_INPUTS[said.type], said, now)
+
+    def _refuse_call(self, said: Message, result: int, error: int, text: str, now: float) -> None:
+        """Send a CDN for a session that never was; it needs an id of ours all the same (RFC 2661 4.4.4).
+
+        That id does not rest: nothing will be sent to it, and a flood of refused calls must not use up the ids of others.
+        """
+        peer_session_id = said.get(ASSIGNED_SESSION_ID) or 0
+        if not peer_session_id:
+            self.site.counters.no_session += 1
+            return
+        try:
+            session_id = self._allocator().allocate(now, self.calls)
+        except Exhausted:
+            return
+        code = ResultCode(result, error, text)
+        self._send(message(MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: session_id}), peer_session_id, now)
+
+    def _check_limit(self) -> None:
+        limit = self.settings.max_sessions
+        if limit and len(self.calls) >= limit:
+            raise RemoteProtocolError(
+                CallResult.NO_FACILITIES_TEMPORARY,
+                ErrorCode.NO_RESOURCES,
+                f"{limit} sessions are the limit of this tunnel",
+            )
+
+    def _check_session(self, kind: Kind, settings: SessionSettings) -> None:
+        if self.state not in _OPEN:
+            raise LocalProtocolError(f"the tunnel is {self.state.value}")
+        try:
+            self._check_limit()
+        except RemoteProtocolError as refusal:
+            raise LocalProtocolError(refusal.text) from None
+        lack = self.facts.lack(kind, settings) if self.facts else ""
+        if lack:
+            raise LocalProtocolError(lack)
+
+    def _new_call(
+        self,
+        kind: Kind,
+        settings: SessionSettings,
+        now: float,
+        *,
+        name: str = "",
+        profile: str = "",
+        serial: int | None = None,
+    ) -> Call:
+        session_id = self._allocator().allocate(now, self.calls)
+        if Effect.SEND_RX_CONNECT_SPEED in self.quirks and not settings.rx_connect_speed:
+            settings = attrs.evolve(settings, rx_connect_speed=settings.tx_connect_speed)
+        call = Call(
+            session_id, kind, settings, now, self.site.next_serial() if serial is None else serial, name, profile
+        )
+        self.calls[session_id] = call
+        if self.state is State.ESTABLISHED:
+            self.clear_deadline()  # a tunnel with a call is not idle
+        self.site.calls.began(self)
+        self.tell(event(What.CREATED, call, self))
+        return call
+
+    def _allocator(self) -> Allocator:
+        if self._ids is None:
+            self._ids = Allocator(16, self.site.random, CYCLE)
+        return self._ids
+
+    def _trace(self, category: Category, text: str) -> None:
+        if (self.trace | self.site.trace) & int(category):
+            self._outputs.append(Remark(category, text))
+
+
+_UNPROVEN = frozenset({State.IDLE, State.WAIT_CTL_CONN})
+_ASKING = frozenset({MessageType.ICRQ, MessageType.OCRQ})
+_ANSWERING = frozenset({MessageType.ICRP, MessageType.OCRP})
+# SCCRQ: the peer can choose a secret only after reading our Host Name. StopCCN: whoever does not know the secret must be able to read why.
+_NEVER_HIDDEN = frozenset({MessageType.SCCRQ, MessageType.STOPCCN})
+_UNHEARD = frozenset(
+    {State.WAIT_CTL_CONN, State.CLOSING, State.LINGERING}
+)  # RFC 2661 5.3: a peer that does not know our id yet sends 0
+_OPEN = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN, State.ESTABLISHED})
+_NOTHING: frozenset[object] = frozenset()
+_NO_RX_SPEED: frozenset[object] = frozenset({RX_CONNECT_SPEED})

@@ -1,0 +1,302 @@
+"""The listening sockets: what arrives there, which tunnel it is for, and who may open a new one.
+
+Theory of operation. A datagram is judged by its first octets alone until it is known to be worth more. Data and control packets go to the
+tunnel that they name, which checks its peer itself. Tunnel 0 is for those who cannot know an id yet: a new SCCRQ, a copy of one that is being
+answered, or the StopCCN of a caller that gave up. Nothing is allocated for any other packet, and nothing is sent in answer to it: there is no
+state that junk could fill, and no reflection.
+
+A new SCCRQ passes, in this order: is it a copy; can it be read; is its sender known and accepted; are we not calling the same peer ourselves
+(tie breaker); do the limits allow one more. A refusal is one StopCCN that leaves no state behind; should it be lost, the caller repeats its
+SCCRQ and is refused again. Refusals have a rate limit, for a source address is easily forged before the tunnel is up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from l2tpd.errors import Exhausted, Malformed, RemoteProtocolError
+from l2tpd.tunnel.collision import Verdict, judge
+from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.linger import CYCLE
+from l2tpd.tunnel.port import BATCH, Arrived, Listener, take_strays
+from l2tpd.tunnel.states import State
+from l2tpd.tunnel.task import House, Tunnel
+from l2tpd.wire.avp import ASSIGNED_TUNNEL_ID, HOST_NAME, RESULT_CODE, TIE_BREAKER
+from l2tpd.wire.header import ControlHeader, build_control, parse_control, peek
+from l2tpd.wire.messages import Message, decode, encode, message
+from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
+from l2tpd.wire.values import ResultCode
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import Address
+    from l2tpd.registry import Registry
+    from l2tpd.tunnel.linger import Lingering
+    from l2tpd.tunnel.policy import Admitted, Policy
+    from l2tpd.tunnel.site import Site
+
+LARGEST_REQUEST = 4096
+"""Octets of an SCCRQ; real ones have a tenth of it, and reading more for strangers would be work that anyone can order."""
+
+REFUSALS = 1000.0
+"""How many refusals a second may leave."""
+
+
+class Ward(House, Protocol):
+    """What the endpoint needs of the daemon, beside what every tunnel needs."""
+
+    @property
+    def site(self) -> Site:
+        """What all control connections share."""
+
+    @property
+    def registry(self) -> Registry[Tunnel]:
+        """The tunnels."""
+
+    @property
+    def lingering(self) -> Lingering:
+        """The tunnels that are over and must still acknowledge."""
+
+    @property
+    def policy(self) -> Policy:
+        """Who may call."""
+
+    def new_id(self) -> int:
+        """Return a tunnel id. Raises `Exhausted`."""
+
+    def launch(self, tunnel: Tunnel) -> None:
+        """Start the task of a tunnel."""
+
+    def crashed(self, where: str, bug: Exception) -> None:
+        """Log a bug with its traceback, and count it."""
+
+    def serves(self, local: Address) -> bool:
+        """Tell whether a listener takes what is sent to this address of ours."""
+
+
+class Endpoint:
+    """All listeners of a daemon."""
+
+    def __init__(self, ward: Ward) -> None:
+        """Serve a daemon."""
+        self._ward = ward
+        self._refusals = REFUSALS
+        self._refilled = -math.inf
+        self.listeners: list[Listener] = []
+
+    async def serve(self, listener: Listener, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read a listener until cancelled."""
+        self.listeners.append(listener)
+        task_status.started()
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(listener.socket)
+                for tunnel in self._drain(listener):
+                    tunnel.flush_contained()
+        finally:
+            self.listeners.remove(listener)
+            listener.socket.close()
+
+    def _drain(self, listener: Listener) -> set[Tunnel]:
+        fed: set[Tunnel] = set()
+        for _ in range(BATCH):
+            try:
+                arrived = listener.receive_nowait()
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error of something sent earlier
+            tunnel = self._dispatch_contained(arrived)
+            if tunnel is not None:
+                fed.add(tunnel)
+        return fed
+
+    def _dispatch_contained(self, arrived: Arrived) -> Tunnel | None:
+        """Dispatch a datagram so that a bug that it meets costs this datagram and no listener."""
+        try:
+            return self.dispatch(arrived)
+        except Exception as bug:  # noqa: BLE001 - the boundary between one datagram and everybody's listener
+            self._ward.crashed("dispatching a datagram", bug)
+            return None
+
+    def dispatch(self, arrived: Arrived) -> Tunnel | None:
+        """Feed a datagram to the tunnel that it is for, opening one where that is asked for; return it to be flushed."""
+        counters = self._ward.site.counters
+        try:
+            version, control, tunnel_id, _ = peek(arrived.data)
+        except Malformed:
+            counters.malformed += 1
+            return None
+        if version != 2:  # RFC 2661 3.1, 8.1: discarded, L2F silently
+            counters.wrong_version += 1
+            return None
+        if control and not tunnel_id:
+            return self._take_unaddressed(arrived)
+        tunnel = self._ward.registry.by_id.get(tunnel_id)
+        if not control:
+            self._take_data(tunnel, arrived)
+            return None
+        if tunnel is not None:
+            tunnel.receive_contained(arrived.data, arrived.peer)
+            return tunnel
+        self._answer_late(arrived)
+        return None
+
+    # --- what names no live tunnel --------------------------------------------------------------------------------------------
+
+    def _take_data(self, tunnel: Tunnel | None, arrived: Arrived) -> None:
+        self._ward.site.counters.data_dropped += 1
+        if tunnel is not None and tunnel.core.peer == arrived.peer:
+            tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
+
+    def _answer_late(self, arrived: Arrived) -> None:
+        """Acknowledge a copy of the last message of a tunnel that is over; anything else is nobody's."""
+        try:
+            header, body = parse_control(arrived.data)
+        except Malformed:
+            self._ward.site.counters.malformed += 1
+            return
+        answer = self._ward.lingering.answer(header, arrived.peer, zlb=not body)
+        if answer is None:
+            self._ward.site.counters.no_tunnel += 1
+        else:
+            self._send(answer, arrived)
+
+    def _take_unaddressed(self, arrived: Arrived) -> Tunnel | None:
+        try:
+            header, body, said = self._read(arrived)
+        except Malformed:
+            self._ward.site.counters.malformed += 1
+            return None
+        peer_id = said.get(ASSIGNED_TUNNEL_ID)
+        known = self._ward.registry.called_by((arrived.peer, peer_id)) if peer_id else None
+        if said.type == MessageType.STOPCCN and known is not None and known.core.state is State.WAIT_CTL_CONN:
+            # RFC 2661 4.4.3: sent before the caller had learnt our id, so only its own id says which tunnel is meant.
+            known.core.take_packet(header, body, arrived.peer, trio.current_time())
+            return known
+        if said.type != MessageType.SCCRQ or header.ns != 0:
+            self._ward.site.counters.no_tunnel += 1
+            return None
+        if known is not None and self._is_copy(known, body):
+            known.receive_contained(arrived.data, arrived.peer)
+            return known
+        return self._take_request(arrived, header, body, said)
+
+    def _read(self, arrived: Arrived) -> tuple[ControlHeader, bytes, Message]:
+        """Read a message to nobody in particular, with the secret that its Host Name leads to if it hides something. Raises `Malformed`."""
+        header, body = parse_control(arrived.data)
+        if len(body) > LARGEST_REQUEST:
+            raise Malformed(f"request of {len(body)} octets")
+        said = decode(body)
+        if said.fault is not None and said.type == MessageType.SCCRQ:
+            secret = self._ward.policy.secret_of(said.get(HOST_NAME) or "", arrived.peer.host)
+            said = decode(body, secret=secret) if secret else said
+        return header, body, said
+
+    def _is_copy(self, tunnel: Tunnel, body: bytes) -> bool:
+        """Tell a repeated SCCRQ from a new one of a caller that restarted and drew the same id: copies come within one cycle, unchanged."""
+        return tunnel.request == hash(body) and trio.current_time() - tunnel.core.created < CYCLE
+
+    # --- new tunnels ----------------------------------------------------------------------------------------------------------
+
+    def _take_request(self, arrived: Arrived, header: ControlHeader, body: bytes, said: Message) -> Tunnel | None:
+        counters = self._ward.site.counters
+        try:
+            admitted = self._admit(arrived.peer, said)
+            if not self._survives_collision(arrived.peer, said.get(TIE_BREAKER)):
+                return None
+            self._ward.policy.admit_tunnel(admitted, arrived.peer.host)
+            return self._open(arrived, header, body, said, admitted)
+        except RemoteProtocolError as refusal:
+            counters.tunnels_refused += 1
+            self._refuse(arrived, said, refusal)
+        except (OSError, Exhausted) as error:
+            # Descriptors or ids have run out: the newcomer is refused, and nobody who is established notices.
+            counters.tunnels_refused += 1
+            self._refuse(arrived, said, RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, str(error)))
+        return None
+
+    def _admit(self, peer: Address, said: Message) -> Admitted:
+        """Return what applies to a caller whose request is in order. Raises `RemoteProtocolError`."""
+        admitted = self._ward.policy.known(said.get(HOST_NAME) or "", peer.host)
+        if said.fault is not None:
+            raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
+        return admitted
+
+    def _survives_collision(self, peer: Address, theirs: int | None) -> bool:
+        """Settle who wins where we are calling the caller ourselves (RFC 2661 4.4.3); return whether its request lives."""
+        lives = True
+        for ours in self._ward.registry.calling(peer.host):
+            verdict = judge(ours.core.tie_breaker, theirs)
+            if verdict in {Verdict.THEY_WIN, Verdict.BOTH_LOSE}:
+                ours.core.lose_tie(trio.current_time())
+                ours.flush()
+            if verdict in {Verdict.WE_WIN, Verdict.BOTH_LOSE}:
+                lives = False
+        return lives
+
+    def _open(self, arrived: Arrived, header: ControlHeader, body: bytes, said: Message, admitted: Admitted) -> Tunnel:
+        ward, now = self._ward, trio.current_time()
+        listener = self._listener_of(arrived.local)
+        sock = listener.open_tunnel(arrived.peer, arrived.local)
+        try:
+            core = ControlConnection(
+                ward.new_id(), ward.site, admitted.settings, arrived.peer, now, origin="network", profile=admitted.peer
+            )
+        except Exhausted:
+            sock.close()
+            raise
+        tunnel = Tunnel(
+            core=core, house=ward, local=arrived.local, sock=sock, connected=True, shared_port=True, request=hash(body)
+        )
+        ward.registry.add(tunnel)
+        ward.registry.open_half(arrived.peer.host)
+        ward.registry.note_caller(tunnel, (arrived.peer, said[ASSIGNED_TUNNEL_ID]))
+        tunnel.begin(header, body, arrived.peer, said)
+        ward.launch(tunnel)
+        self._return_strays(tunnel, arrived.local)
+        return tunnel
+
+    def _return_strays(self, tunnel: Tunnel, local: Address) -> None:
+        """Dispatch what reached the new socket before it was connected, so that nobody's datagram is lost."""
+        if tunnel.sock is None:
+            return
+        for stray in take_strays(tunnel.sock, local):
+            fed = self._dispatch_contained(stray)
+            if fed is not None and fed is not tunnel:
+                fed.flush_contained()
+
+    def _listener_of(self, local: Address) -> Listener:
+        for listener in self.listeners:
+            if listener.serves(local):
+                return listener
+        raise OSError(f"nothing listens on {local} any more")
+
+    def _refuse(self, arrived: Arrived, said: Message, refusal: RemoteProtocolError) -> None:
+        """Send one StopCCN and forget about it. Only an SCCRQ that gave its sender's id can be answered."""
+        peer_id = said.get(ASSIGNED_TUNNEL_ID)
+        if not peer_id or not self._may_refuse():
+            return
+        try:
+            code = ResultCode(refusal.result, refusal.error, refusal.text)
+            body = encode(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: self._ward.new_id(), RESULT_CODE: code}))
+        except Exhausted:
+            return
+        self._send(build_control(peer_id, 0, 0, 1, body), arrived)
+
+    def _may_refuse(self) -> bool:
+        now = trio.current_time()
+        self._refusals = min(REFUSALS, self._refusals + (now - self._refilled) * REFUSALS)
+        self._refilled = now
+        if self._refusals < 1:
+            return False
+        self._refusals -= 1
+        return True
+
+    def _send(self, data: bytes, arrived: Arrived) -> None:
+        try:
+            self._listener_of(arrived.local).send_nowait(data, arrived.peer, arrived.local)
+        except OSError:
+            self._ward.site.counters.send_failures += 1

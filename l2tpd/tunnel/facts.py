@@ -1,0 +1,61 @@
+"""What a peer says of itself while the tunnel is set up, and what follows from it for the calls that it can serve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from l2tpd.session.actions import BEARER_BITS, FRAMING_BITS
+from l2tpd.session.call import Kind
+from l2tpd.wire.avp import (
+    BEARER_CAPABILITIES,
+    FIRMWARE_REVISION,
+    FRAMING_CAPABILITIES,
+    HOST_NAME,
+    RECEIVE_WINDOW_SIZE,
+    VENDOR_NAME,
+)
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import SessionSettings
+    from l2tpd.wire.messages import Message
+
+_DEFAULT_WINDOW = 4  # RFC 2661 4.4.3: what an absent Receive Window Size means
+
+
+@attrs.frozen
+class PeerFacts:
+    """What the peer says of itself in SCCRQ or SCCRP (RFC 2661 6.1, 6.2)."""
+
+    host_name: str
+    vendor_name: str
+    firmware_revision: int
+    framing_caps: int
+    bearer_caps: int
+    receive_window: int
+
+    def lack(self, kind: Kind, settings: SessionSettings) -> str:
+        """Say why the peer cannot serve a call that we ask for; nothing when it can.
+
+        RFC 2661 6.9: no OCRQ to a peer that sent no Bearer Capabilities; 4.4.3: none for a bearer or framing that it did not offer.
+        """
+        if kind is not Kind.LNS_OUTGOING:
+            return ""
+        if not BEARER_BITS[settings.bearer_type] & self.bearer_caps:
+            return f"the peer has no {settings.bearer_type} bearer"
+        if not FRAMING_BITS[settings.framing_type] & self.framing_caps:
+            return f"the peer has no {settings.framing_type} framing"
+        return ""
+
+
+def facts_of(said: Message) -> PeerFacts:
+    """Return what an SCCRQ or SCCRP without a fault says of its sender."""
+    return PeerFacts(
+        said[HOST_NAME],
+        said.get(VENDOR_NAME) or "",
+        said.get(FIRMWARE_REVISION) or 0,
+        said[FRAMING_CAPABILITIES],
+        said.get(BEARER_CAPABILITIES) or 0,
+        said.get(RECEIVE_WINDOW_SIZE) or _DEFAULT_WINDOW,
+    )

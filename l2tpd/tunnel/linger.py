@@ -1,0 +1,77 @@
+"""Tunnels that are over but must still acknowledge.
+
+RFC 2661 5.7 and 5.8: whoever answered a StopCCN stays able to acknowledge its copies for a full retransmission cycle (31 s), or the peer whose
+ack was lost retries into a void. A finished tunnel needs no task for that: what is left of it is its ids, its peer and two sequence
+numbers, held here. Its id stays taken as long, so that no late packet reaches a new tunnel.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from l2tpd.config.model import Address
+from l2tpd.wire.header import ControlHeader, build_control
+
+CYCLE = 31.0
+"""A full retransmission cycle in seconds (RFC 2661 5.7)."""
+
+
+class Remains(NamedTuple):
+    """What is left of a finished tunnel."""
+
+    local_id: int
+    peer_id: int
+    peer: Address
+    ns: int
+    nr: int
+
+
+def late_ack(remains: Remains, header: ControlHeader) -> tuple[Remains, bytes]:
+    """Return the ZLB that acknowledges a late message of the peer, and what is left afterwards.
+
+    It acknowledges what the tunnel had seen when it ended, and the next message where that is what came: not its content matters any more,
+    only that its sender may stop repeating it.
+    """
+    if header.ns == remains.nr:
+        remains = remains._replace(nr=(remains.nr + 1) & 0xFFFF)
+    return remains, build_control(remains.peer_id, 0, remains.ns, remains.nr, b"")
+
+
+class Lingering:
+    """The finished tunnels of a daemon, oldest first."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._remains: dict[int, Remains] = {}
+        self._ends: deque[tuple[float, int]] = deque()
+
+    def __contains__(self, local_id: object) -> bool:
+        """Tell whether a tunnel id is still taken."""
+        return local_id in self._remains
+
+    def __len__(self) -> int:
+        """Return how many finished tunnels are kept."""
+        return len(self._remains)
+
+    def add(self, remains: Remains, now: float) -> None:
+        """Keep a finished tunnel for one cycle from now."""
+        self.expire(now)
+        self._remains[remains.local_id] = remains
+        self._ends.append((now + CYCLE, remains.local_id))
+
+    def answer(self, header: ControlHeader, peer: Address, *, zlb: bool) -> bytes | None:
+        """Return the ZLB that acknowledges a late message to a finished tunnel, or None when nothing is due.
+
+        Only the tunnel's own peer is answered.
+        """
+        remains = self._remains.get(header.tunnel_id)
+        if remains is None or zlb or remains.peer != peer:
+            return None
+        self._remains[remains.local_id], datagram = late_ack(remains, header)
+        return datagram
+
+    def expire(self, now: float) -> None:
+        """Forget the tunnels whose cycle is over."""
+        while self._ends and self._ends[0][0] <= now:
+            self._remains.pop(self._ends.popleft()[1], None)

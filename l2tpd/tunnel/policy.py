@@ -1,0 +1,109 @@
+"""Who may have a tunnel or a call: peers, roles, limits, drain. Decisions only; what is refused leaves no state behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from l2tpd.config.model import Config, SessionSettings, TunnelSettings
+from l2tpd.config.resolve import PeerTable, session_settings
+from l2tpd.errors import RemoteProtocolError
+from l2tpd.session.call import Kind
+from l2tpd.wire.numbers import CallResult, ErrorCode, StopResult
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import Peer
+    from l2tpd.registry import Registry
+    from l2tpd.tunnel.core import ControlConnection
+
+
+class Admitted(NamedTuple):
+    """A caller that may have a tunnel: the peer entry that it matched, and what follows from it."""
+
+    peer: str
+    settings: TunnelSettings
+
+
+class Policy:
+    """The configuration's answer to every request of a peer. `registry` supplies the counts."""
+
+    def __init__(self, config: Config, registry: Registry[Any]) -> None:
+        """Apply a configuration."""
+        self._registry = registry
+        self.drain = config.system.drain
+        self.apply(config)
+
+    def apply(self, config: Config) -> None:
+        """Apply another configuration from now on; what was admitted stays."""
+        self.config = config
+        self._peers = PeerTable(config)
+        self._sessions: dict[str, tuple[str, SessionSettings]] = {}
+
+    def known(self, host_name: str, address: str) -> Admitted:
+        """Return what applies to a caller. Raises `RemoteProtocolError` when nobody of that name or address may call."""
+        found = self._peers.find(host_name, address)
+        if found is None or not found[1].accept:
+            raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "this peer is not accepted")
+        return Admitted(found[0], self._peers.settings(found[0]))
+
+    def secret_of(self, host_name: str, address: str) -> bytes:
+        """Return the secret shared with a caller, empty when there is none or nobody knows it."""
+        found = self._peers.find(host_name, address)
+        return self._peers.settings(found[0]).secret.encode("utf-8", "surrogateescape") if found else b""
+
+    def admit_tunnel(self, admitted: Admitted, address: str) -> None:
+        """Check the limits for one more tunnel. Raises `RemoteProtocolError` with what to answer.
+
+        The limits on half-open tunnels come first to be reached in a flood; they cost the established tunnels nothing.
+        """
+        system, registry = self.config.system, self._registry
+        if system.deny_remote_creates:
+            raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "tunnels are not accepted here")
+        if self.drain:
+            raise RemoteProtocolError(StopResult.ERROR, ErrorCode.TRY_ANOTHER, "being drained")
+        peer = self._peer(admitted.peer)
+        for reached, limit, what in (
+            (registry.half_open, system.max_half_open, "tunnels being set up"),
+            (registry.half_open_from(address), system.max_half_open_per_source, "tunnels being set up from one source"),
+            (len(registry), system.max_tunnels, "tunnels"),
+            (registry.from_peer(admitted.peer), peer.max_tunnels, "tunnels of this peer"),
+        ):
+            if limit and reached >= limit:
+                raise RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, f"{limit} {what} are the limit")
+
+    def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
+        """Return profile and settings for a call that the peer of a tunnel asks for. Raises `RemoteProtocolError` to refuse it."""
+        if self.drain:
+            raise RemoteProtocolError(CallResult.ERROR, ErrorCode.TRY_ANOTHER, "being drained")
+        limit = self.config.system.max_sessions
+        if limit and self._registry.sessions >= limit:
+            raise RemoteProtocolError(
+                CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, f"{limit} sessions are the limit"
+            )
+        peer = self.config.peers.get(tunnel.profile) if tunnel.origin == "network" else None
+        if peer is not None and kind.role not in peer.roles:
+            text = f"we are no {kind.role.name} towards this peer"
+            raise RemoteProtocolError(CallResult.NO_FACILITIES_PERMANENT, ErrorCode.NONE, text)
+        return self._session_settings(tunnel, peer)
+
+    def began(self, tunnel: ControlConnection) -> None:
+        """Count a call."""
+        del tunnel
+        self._registry.sessions += 1
+
+    def ended(self, tunnel: ControlConnection) -> None:
+        """Count a call as over."""
+        del tunnel
+        self._registry.sessions -= 1
+
+    def _peer(self, name: str) -> Peer:
+        return self.config.peers[name]
+
+    def _session_settings(self, tunnel: ControlConnection, peer: Peer | None) -> tuple[str, SessionSettings]:
+        if peer is not None:
+            profile = peer.session_profile
+        else:
+            instance = self.config.tunnels.get(tunnel.name)
+            profile = instance.session_profile if instance else "default"
+        if profile not in self._sessions:
+            self._sessions[profile] = (profile, session_settings(self.config, profile))
+        return self._sessions[profile]

@@ -1,0 +1,301 @@
+"""One tunnel in the running daemon: its socket, its nursery, its timer.
+
+Theory of operation. The core decides; this carries out. `run` is the tunnel's task: it opens the nursery that holds the socket reader and the
+tasks of sessions that wait for something, and is itself the timer. The reader drains its socket without awaiting, feeds the core, and flushes
+once. `flush` has no await in it, so between a feeding and what follows from it no other task can see half a state.
+
+A packet is never trusted for the socket that it came by: two tunnels may run between the same pair of addresses and ports. The reader keeps
+what names its own tunnel and gives everything else to the endpoint.
+
+Ends. A tunnel ends when its core says so. If the task is cancelled before that, it says goodbye within `stop_timeout`, shielded. If it
+crashes, `crashed` sends one StopCCN and cleans up, and only this tunnel is gone.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+import trio
+
+from l2tpd.errors import PlaneError
+from l2tpd.events import Event, SessionEvent, TunnelEvent
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
+from l2tpd.session.task import carry_session, carry_tunnel
+from l2tpd.supervise import goodbye
+from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
+from l2tpd.tunnel.port import BATCH, Arrived
+from l2tpd.tunnel.quirks import Effect
+from l2tpd.tunnel.states import State
+from l2tpd.wire.numbers import StopResult
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import Address
+    from l2tpd.kernel.adapter import Adapter
+    from l2tpd.tunnel.core import ControlConnection
+    from l2tpd.wire.header import ControlHeader
+    from l2tpd.wire.messages import Message
+
+_SIZE = 65535
+_OPENING = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN})
+
+
+class House(Protocol):
+    """What a tunnel needs of the daemon."""
+
+    @property
+    def adapter(self) -> Adapter:
+        """The task that serves the data plane."""
+
+    @property
+    def stop_timeout(self) -> float:
+        """How long a goodbye may take, in seconds."""
+
+    def dispatch(self, arrived: Arrived) -> Tunnel | None:
+        """Find the tunnel that a datagram is for and feed it; return it to be flushed."""
+
+    def publish(self, event: Event) -> None:
+        """Tell everyone who listens."""
+
+    def remark(self, tunnel: Tunnel, remark: Remark) -> None:
+        """Log a line about a tunnel."""
+
+    def opened(self, tunnel: Tunnel) -> None:
+        """Take note that a tunnel is no longer half open."""
+
+    def over(self, tunnel: Tunnel) -> None:
+        """Take note that a tunnel has ended, and take over what must linger of it."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Tunnel:
+    """A control connection with its socket; `connected` until then says whether the kernel filters its sender."""
+
+    core: ControlConnection
+    house: House
+    local: Address
+    sock: socket.socket | None = None
+    connected: bool = False
+    request: int = 0  # hash of the SCCRQ that it answers
+    shared_port: bool = False  # on a listener's port: what comes late reaches the listener
+    half_open: bool = True
+    ended: bool = False
+    finished: bool = False
+    broken: bool = False
+    send_failures: int = 0
+    _bug: Exception | None = None
+    _scope: trio.CancelScope | None = None
+    _nursery: trio.Nursery | None = None
+    _carried: trio.Event | None = None  # set once the plane has the tunnel, where that takes time
+
+    async def run(self) -> None:
+        """Live until the tunnel is over."""
+        try:
+            await self._live()
+        except* Exception:
+            self.broken = True
+            raise
+        finally:
+            if not self.ended and not self.broken:
+                with goodbye(self.house.stop_timeout):
+                    self.core.close(trio.current_time(), StopResult.SHUTTING_DOWN, "shutting down")
+                    self.flush()
+                    await self._live()  # noqa: ASYNC102 - goodbye is a shield with a deadline
+            self._release()
+
+    def receive(self, data: bytes, peer: Address) -> None:
+        """Feed a control packet that names this tunnel; the caller flushes."""
+        self.core.receive_datagram(data, peer, trio.current_time())
+
+    def receive_contained(self, data: bytes, peer: Address) -> None:
+        """Feed a packet from another task: a bug of this tunnel is raised in its own."""
+        self._contained(lambda: self.receive(data, peer))
+
+    def flush_contained(self) -> None:
+        """Flush from another task: a bug of this tunnel is raised in its own."""
+        self._contained(self.flush)
+
+    def begin(self, header: ControlHeader, body: bytes, peer: Address, said: Message) -> None:
+        """Answer the SCCRQ that asked for this tunnel, before its task runs."""
+        self._contained(lambda: self._answer(header, body, peer, said))
+
+    def _answer(self, header: ControlHeader, body: bytes, peer: Address, said: Message) -> None:
+        self.core.take_packet(header, body, peer, trio.current_time(), said)
+        self.flush()
+
+    def _contained(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as bug:  # noqa: BLE001 - the boundary between this tunnel and the task that feeds it
+            self._bug = bug
+            if self._scope is not None:
+                self._scope.cancel()
+
+    def flush(self) -> None:
+        """Carry out whatever the core asks for, and look after the timer. Never awaits."""
+        core, now = self.core, trio.current_time()
+        while outputs := core.take_outputs():
+            for output in outputs:
+                self._act(output, now)
+        for datagram in core.datagrams_to_send(now):
+            self._send(datagram)
+        if core.state not in _OPENING:
+            self._settle()
+        self._watch(core.next_timer())
+
+    def crashed(self, text: str) -> None:
+        """Clean up after a bug of ours: one StopCCN without waiting for its acknowledgement, and nothing left behind."""
+        self.core.close(trio.current_time(), StopResult.GENERAL, text)
+        self.flush()
+        self._release()
+
+    # --- tasks ----------------------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._read)
+            await self._keep_time()
+            self._nursery = None
+            nursery.cancel_scope.cancel()
+
+    async def _keep_time(self) -> None:
+        while not self._done():
+            with trio.CancelScope(deadline=_deadline(self.core.next_timer())) as self._scope:
+                await trio.sleep_forever()  # noqa: TID251 - what happens is the deadline, which moves
+            self._scope = None
+            if not self._done():
+                self.core.handle_timer(trio.current_time())
+                self.flush()
+
+    def _done(self) -> bool:
+        """Tell whether the tunnel is over; raise the bug that another task met on our behalf."""
+        if self._bug is not None:
+            raise self._bug
+        return self.finished
+
+    async def _read(self) -> None:
+        sock = self.sock
+        while sock is not None:
+            await trio.lowlevel.wait_readable(sock)
+            others = self._drain(sock)
+            for other in others:
+                other.flush_contained()
+            self.flush()
+
+    def _drain(self, sock: socket.socket) -> set[Tunnel]:
+        """Read what has arrived and feed it; return other tunnels that were fed."""
+        others: set[Tunnel] = set()
+        for _ in range(BATCH):
+            try:
+                data, name = sock.recvfrom(_SIZE)
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # an ICMP error on its way: a hint, no death sentence
+            self._sort(data, type(self.local)(name[0], name[1]), others)
+        return others
+
+    def _sort(self, data: bytes, peer: Address, others: set[Tunnel]) -> None:
+        # Control, and our own id behind the length: nothing else needs to be known to keep the packet.
+        named = len(data) > 5 and data[0] & 0x80 and int.from_bytes(data[4:6], "big") == self.core.local_id
+        if named or (self._unaddressed(data) and peer == self.core.peer):
+            self.receive(data, peer)
+        elif (other := self.house.dispatch(Arrived(data, peer, self.local))) is not None and other is not self:
+            others.add(other)
+
+    def _unaddressed(self, data: bytes) -> bool:
+        """Tell whether a packet to tunnel 0 is for us, from a peer known to send such; the first of a new tunnel, Ns 0, never is."""
+        return Effect.ACCEPT_ZERO_TUNNEL_ID in self.core.quirks and data[4:6] == b"\0\0" and data[8:10] != b"\0\0"
+
+    # --- carrying out ---------------------------------------------------------------------------------------------------------
+
+    def _act(self, output: Output, now: float) -> None:
+        if isinstance(output, (TunnelEvent, SessionEvent)):
+            self.house.publish(output)
+        elif isinstance(output, Remark):
+            self.house.remark(self, output)
+        else:
+            self._ask_plane(output, now)
+
+    def _ask_plane(self, operation: PlaneRequest, now: float) -> None:
+        session_id = operation.session_id if isinstance(operation, CreateSession) else 0
+        try:
+            outcome = self.house.adapter.perform_nowait(operation)
+        except PlaneError as error:
+            if not isinstance(operation, (DeleteTunnel, DeleteSession)):
+                self.core.plane_failed(session_id, error.text, now)
+            return
+        if outcome is not None:
+            self.core.plane_up(session_id, outcome.interface, now)
+        elif isinstance(operation, (DeleteTunnel, DeleteSession)):
+            self.house.adapter.delete(operation)
+        elif self._nursery is not None:
+            self._start(self._nursery, operation)
+
+    def _start(self, nursery: trio.Nursery, operation: CreateTunnel | CreateSession) -> None:
+        if isinstance(operation, CreateTunnel):
+            self._carried = trio.Event()
+            nursery.start_soon(carry_tunnel, self.house.adapter, operation, self.core, self._carried, self.flush)
+        else:
+            nursery.start_soon(carry_session, self.house.adapter, operation, self.core, self._carried, self.flush)
+
+    def _send(self, datagram: bytes) -> None:
+        if self.sock is None:
+            return
+        try:
+            if self.connected:
+                self.sock.send(datagram)
+            else:
+                self.sock.sendto(datagram, self.core.peer)
+        except OSError:  # full buffers, an ICMP error, no route: all of them loss, which the channel repairs
+            self.send_failures += 1
+            self.core.site.counters.send_failures += 1
+
+    def _settle(self) -> None:
+        """Follow the core from being set up to established, and to its end."""
+        core = self.core
+        if self.half_open:
+            self.half_open = False
+            self.house.opened(self)
+        if not self.connected and core.state is State.ESTABLISHED and self.sock is not None:
+            self._connect(self.sock)
+        if core.cleared and not self.ended and core.state is not State.CLOSING:
+            self.ended = True
+            self.house.over(self)
+        if core.state is State.CLOSED or (self.ended and self.shared_port):
+            self.finished = True
+
+    def _connect(self, sock: socket.socket) -> None:
+        # RFC 2661 8.1: from now on addresses and ports are static, so the kernel may as well refuse everybody else.
+        try:
+            sock.connect(self.core.peer)
+            self.connected = True
+        except OSError:
+            self.send_failures += 1
+
+    def _watch(self, when: float | None) -> None:
+        scope = self._scope
+        if scope is None:
+            return
+        if self.finished:
+            scope.cancel()
+        elif when is not None and when < scope.deadline:
+            scope.deadline = (
+                when  # later ones wait for the next wake: a spurious wake is cheaper than moving a deadline
+            )
+
+    def _release(self) -> None:
+        if not self.ended:
+            self.ended = True
+            self.house.over(self)
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+
+def _deadline(when: float | None) -> float:
+    return math.inf if when is None else when
