@@ -5,8 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from l2tpd.tunnel import quirks
 from l2tpd.config.model import DataPlane, Encapsulation, Pseudowire, Version
+from l2tpd.tunnel import quirks
 
 LOG_LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
 

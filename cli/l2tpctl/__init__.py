@@ -1,0 +1,1 @@
+"""`l2tpctl` and `l2tpwatch`: the command line of l2tpd, over its control socket."""

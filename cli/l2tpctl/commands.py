@@ -1,0 +1,527 @@
+"""The commands of `l2tpctl`.
+
+Most are one row of work: call a method, print its result. trio and the client are imported only by commands that talk to the daemon, so that
+`--help`, completion and `decode` answer at once.
+"""
+
+# ruff: noqa: PLC0415 - trio, and what only one command needs, is imported there: --help should not wait for it
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from l2tpctl import render
+from l2tpctl.errors import CommandError
+from l2tpctl.keys import pairs, typed
+from l2tpctl.options import Choice, json_option, socket_option, stop
+from l2tpd.control.jsonrpc import Json
+
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+CREATE = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
+
+
+def ask(method: str, params: Mapping[str, Json] | None = None, *, pages: bool = False) -> dict[str, Json]:
+    """Call a method of the daemon; ends the program with status 1 and a sentence when that fails."""
+    from l2tpctl import client
+
+    choice = click.get_current_context().ensure_object(Choice)
+    try:
+        answer = (client.call_all if pages else client.call)(choice.path, method, params or {})
+    except CommandError as error:
+        stop(error)
+    return answer if isinstance(answer, dict) else {}
+
+
+def tell(answer: Mapping[str, Json], text: Callable[[], str]) -> None:
+    """Print an answer: as JSON if that was asked for, else as text."""
+    as_json = click.get_current_context().ensure_object(Choice).json
+    shown = json.dumps(answer, indent=2) if as_json else text()
+    if shown:
+        click.echo(shown)
+
+
+def rows(answer: Mapping[str, Json], key: str) -> list[render.Row]:
+    """Return the rows of a list answer."""
+    found = answer.get(key)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def listing(answer: Mapping[str, Json], key: str, columns: Sequence[tuple[str, render.Cell]]) -> None:
+    """Print a list answer as a table."""
+    tell(answer, lambda: render.table(columns, rows(answer, key)))
+
+
+# --- completion of names
+
+
+def _tunnel_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a tunnel, if the daemon answers."""
+    return _names(context, "tunnel.list", {}, "tunnels", incomplete)
+
+
+def _session_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a session of the tunnel before it."""
+    return _names(context, "session.list", {"tunnel": context.params.get("tunnel")}, "sessions", incomplete)
+
+
+def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
+    from l2tpctl import client
+
+    path = context.find_root().params.get("path")
+    try:
+        answer = client.call(path, method, params) if isinstance(path, Path) else {}
+    except CommandError:
+        return []
+    found = rows(answer, key) if isinstance(answer, dict) else []
+    words = [str(row.get("name") or f"@{row.get('id')}") for row in found]
+    return [word for word in words if word.startswith(incomplete)]
+
+
+tunnel_argument = click.argument("tunnel", shell_complete=_tunnel_names)
+session_argument = click.argument("session", shell_complete=_session_names)
+
+
+# --- the tree
+
+
+@click.group(context_settings=SETTINGS)
+@socket_option
+@json_option
+@click.version_option(package_name="l2tpd", prog_name="l2tpctl")
+@click.pass_context
+def l2tpctl(context: click.Context, path: Path) -> None:
+    """Show and control a running l2tpd.
+
+    TUNNEL and SESSION are a name, or @ID. The exit status is 0 when all went well, 1 when it failed, 2 for a mistake on the command line.
+    """
+    choice = context.obj if isinstance(context.obj, Choice) else Choice(path)
+    choice.path = path
+    context.obj = choice
+
+
+@l2tpctl.group(context_settings=SETTINGS)
+def show() -> None:
+    """Show the daemon, tunnels, sessions, and what is configured."""
+
+
+@show.command("system")
+@json_option
+def show_system() -> None:
+    """Show the daemon: version, listeners, data plane, counts, limits."""
+    answer = ask("system.show")
+    tell(answer, lambda: render.detail(answer))
+
+
+def filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a list command its filters."""
+    for option in (
+        click.option("--local", "origin", flag_value="local", help="Only what we created."),
+        click.option("--remote", "origin", flag_value="network", help="Only what peers created."),
+        click.option("--state", metavar="STATE", help="Only those in this state, such as up."),
+        click.option("--peer", metavar="PEER", help="Only those of the peer with this address or host name."),
+    ):
+        command = option(command)
+    return command
+
+
+def _said(**options: Json) -> dict[str, Json]:
+    """Keep the options that were given."""
+    return {key: value for key, value in options.items() if value is not None}
+
+
+@show.command("tunnels")
+@filters
+@json_option
+def show_tunnels(origin: str | None, state: str | None, peer: str | None) -> None:
+    """List tunnels; N marks those that peers created."""
+    wanted = _said(origin=origin, state=state and state.lower(), peer=peer)
+    listing(ask("tunnel.list", wanted, pages=True), "tunnels", render.TUNNELS)
+
+
+@show.command("tunnel")
+@tunnel_argument
+@json_option
+def show_tunnel(tunnel: str) -> None:
+    """Show one tunnel: settings, peer, transport, how it last ended."""
+    answer = ask("tunnel.show", {"tunnel": tunnel})
+    tell(answer, lambda: render.detail(answer))
+
+
+@show.command("sessions")
+@click.argument("tunnel", required=False, shell_complete=_tunnel_names)
+@filters
+@json_option
+def show_sessions(tunnel: str | None, origin: str | None, state: str | None, peer: str | None) -> None:
+    """List sessions, of one tunnel or of all; N marks those that peers created."""
+    wanted = _said(tunnel=tunnel, origin=origin, state=state and state.lower(), peer=peer)
+    listing(ask("session.list", wanted, pages=True), "sessions", render.SESSIONS)
+
+
+@show.command("session")
+@tunnel_argument
+@session_argument
+@json_option
+def show_session(tunnel: str, session: str) -> None:
+    """Show one session of a tunnel."""
+    answer = ask("session.show", {"tunnel": tunnel, "session": session})
+    tell(answer, lambda: render.detail(answer))
+
+
+@show.command("peers")
+@json_option
+def show_peers() -> None:
+    """List who may call, and as what."""
+    listing(ask("peers.list", pages=True), "peers", render.PEERS)
+
+
+@show.command("profiles")
+@json_option
+def show_profiles() -> None:
+    """Show the profiles with all their settings."""
+    answer = ask("profiles.list", pages=True)
+    tell(answer, lambda: "\n\n".join(_profile(row) for row in rows(answer, "profiles")))
+
+
+def _profile(row: render.Row) -> str:
+    settings = row.get("settings")
+    title = f"[profile.{render.word(row.get('kind'))}.{render.word(row.get('name'))}]"
+    return render.detail(settings if isinstance(settings, dict) else {}, title)
+
+
+@show.command("pools")
+@json_option
+def show_pools() -> None:
+    """List the address pools."""
+    listing(ask("pools.list", pages=True), "pools", render.POOLS)
+
+
+@show.command("config")
+@json_option
+def show_config() -> None:
+    """Show the configuration in force; secrets are not told."""
+    answer = ask("config.show", pages=True)
+    tell(answer, lambda: "\n\n".join(_table(row) for row in rows(answer, "tables")))
+
+
+def _table(row: render.Row) -> str:
+    keys = row.get("keys")
+    said = keys.items() if isinstance(keys, dict) else ()
+    lines = (f"{render.printable(key)} = {json.dumps(value)}" for key, value in said)
+    return "\n".join([f"[{render.word(row.get('table'))}]", *lines])
+
+
+@show.command("log")
+@click.option("-n", "limit", type=click.IntRange(1, 1000), default=1000, show_default=True, help="How many lines.")
+@json_option
+def show_log(limit: int) -> None:
+    """Show the newest lines of the log that the daemon keeps in memory."""
+    answer = ask("log.show", {"limit": limit})
+    tell(answer, lambda: "\n".join(_log_line(row) for row in rows(answer, "lines")))
+
+
+def _log_line(row: render.Row) -> str:
+    at = row.get("time")
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at if isinstance(at, (int, float)) else 0))
+    return f"{stamp} {render.word(row.get('level'))}: {render.word(row.get('text'))}"
+
+
+@l2tpctl.group(context_settings=SETTINGS)
+def clear() -> None:
+    """Clear what the daemon keeps."""
+
+
+@clear.command("log")
+@json_option
+def clear_log() -> None:
+    """Empty the log that the daemon keeps in memory."""
+    tell(ask("log.clear"), str)
+
+
+@l2tpctl.command()
+@click.option("--reset", is_flag=True, help="Set the counters to zero after showing them.")
+@json_option
+def statistics(reset: bool) -> None:
+    """Show the daemon's counters."""
+    answer = ask("statistics.show", {"reset": reset})
+    tell(answer, lambda: _statistics(answer))
+
+
+def _statistics(answer: Mapping[str, Json]) -> str:
+    head = render.detail({key: value for key, value in answer.items() if key != "messages"})
+    messages = rows(answer, "messages")
+    return f"{head}\n\n{render.table(render.MESSAGES, messages)}" if messages else head
+
+
+# --- create and delete
+
+
+@l2tpctl.group(context_settings=SETTINGS)
+def create() -> None:
+    """Create a tunnel or a session."""
+
+
+@create.command("tunnel", context_settings=CREATE)
+@click.argument("name")
+@click.option("--peer", required=True, metavar="HOST[:PORT]", help="Whom to call.")
+@click.argument("keys", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
+@json_option
+def create_tunnel(name: str, peer: str, keys: tuple[str, ...]) -> None:
+    """Open a tunnel called NAME.
+
+    KEY is any key of a [tunnel.NAME] table of the configuration, such as --hello-timeout 30; a list is written with commas.
+    """
+    said: dict[str, Json] = {"peer": peer, **_keys("tunnel.create", keys)}
+    answer = ask("tunnel.create", {"name": name, "keys": said})
+    tell(answer, lambda: f"tunnel {name} is created: @{answer.get('id')}")
+
+
+@create.command("session", context_settings=CREATE)
+@tunnel_argument
+@click.argument("name")
+@click.argument("keys", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
+@json_option
+def create_session(tunnel: str, name: str, keys: tuple[str, ...]) -> None:
+    """Open a session called NAME in TUNNEL.
+
+    KEY is any key of a [tunnel.NAME.session.NAME] table of the configuration, such as --called-number 5551234.
+    """
+    answer = ask("session.create", {"tunnel": tunnel, "name": name, "keys": _keys("session.create", keys)})
+    tell(answer, lambda: f"session {name} is created: @{answer.get('id')} of tunnel @{answer.get('tunnel_id')}")
+
+
+def _keys(method: str, words: Sequence[str]) -> dict[str, Json]:
+    """Read `--key value` words, each value as the type that the daemon's description gives its key."""
+    said = pairs(words)
+    schemas = _schemas(method) if said else {}
+    return {key: typed(key, text, schemas) for key, text in said.items()}
+
+
+def _schemas(method: str) -> Mapping[str, Json]:
+    """Ask the daemon which keys a create method takes, and of which type."""
+    described = rows(ask("rpc.discover"), "methods")
+    found = next((row for row in described if row.get("name") == method), {})
+    keys = next((row for row in rows(found, "params") if row.get("name") == "keys"), {})
+    schema = keys.get("schema")
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
+
+
+reason_option = click.option("--reason", default="", metavar="TEXT", help="What to tell the peer.")
+
+
+@l2tpctl.group(context_settings=SETTINGS)
+def delete() -> None:
+    """Delete a tunnel or a session."""
+
+
+@delete.command("tunnel")
+@tunnel_argument
+@reason_option
+@json_option
+def delete_tunnel(tunnel: str, reason: str) -> None:
+    """Tear a tunnel down, with all its sessions."""
+    tell(ask("tunnel.delete", {"tunnel": tunnel, "reason": reason}), str)
+
+
+@delete.command("session")
+@tunnel_argument
+@session_argument
+@reason_option
+@json_option
+def delete_session(tunnel: str, session: str, reason: str) -> None:
+    """Tear one session of a tunnel down."""
+    tell(ask("session.delete", {"tunnel": tunnel, "session": session, "reason": reason}), str)
+
+
+# --- the running daemon
+
+
+@l2tpctl.group(context_settings=SETTINGS)
+def debug() -> None:
+    """Switch what is traced.
+
+    CATEGORIES is a comma separated list, or all.
+    """
+
+
+categories_argument = click.argument("categories")
+switch_argument = click.argument("switch", type=click.Choice(["on", "off"]))
+
+
+def _debug(categories: str, switch: str, **target: Json) -> None:
+    words: list[Json] = [word.strip() for word in categories.split(",") if word.strip()]
+    answer = ask("debug.set", {**target, "categories": words, "on": switch == "on"})
+    tell(answer, lambda: f"traced: {render.word(answer.get('trace'))}")
+
+
+@debug.command("system")
+@categories_argument
+@switch_argument
+@json_option
+def debug_system(categories: str, switch: str) -> None:
+    """Trace every tunnel and session."""
+    _debug(categories, switch)
+
+
+@debug.command("tunnel")
+@tunnel_argument
+@categories_argument
+@switch_argument
+@json_option
+def debug_tunnel(tunnel: str, categories: str, switch: str) -> None:
+    """Trace one tunnel."""
+    _debug(categories, switch, tunnel=tunnel)
+
+
+@debug.command("session")
+@tunnel_argument
+@session_argument
+@categories_argument
+@switch_argument
+@json_option
+def debug_session(tunnel: str, session: str, categories: str, switch: str) -> None:
+    """Trace one session."""
+    _debug(categories, switch, tunnel=tunnel, session=session)
+
+
+@debug.command("level")
+@click.argument("level")
+@json_option
+def debug_level(level: str) -> None:
+    """Set the log level: critical, error, warning, notice, info or debug."""
+    answer = ask("debug.set", {"log_level": level})
+    tell(answer, lambda: f"log level: {render.word(answer.get('log_level'))}")
+
+
+def _plan(answer: Mapping[str, Json]) -> str:
+    """Say what a plan changes, a line each."""
+    lines = [f"{kind}: {render.word(path)}" for kind, paths in answer.items() for path in _list(paths)]
+    return "\n".join(lines) or "nothing changes"
+
+
+def _list(value: Json) -> Sequence[Json]:
+    return value if isinstance(value, list) else ()
+
+
+@l2tpctl.command()
+@json_option
+def plan() -> None:
+    """Show what a reload would change."""
+    answer = ask("config.plan")
+    tell(answer, lambda: _plan(answer))
+
+
+@l2tpctl.command()
+@json_option
+def reload() -> None:
+    """Read the configuration again and apply it."""
+    answer = ask("config.reload")
+    tell(answer, lambda: _plan(answer))
+
+
+@l2tpctl.command()
+@switch_argument
+@json_option
+def drain(switch: str) -> None:
+    """Refuse new tunnels and sessions, or accept them again; what is established stays."""
+    tell(ask("drain.set", {"drain": switch == "on"}), str)
+
+
+@l2tpctl.command()
+@json_option
+def watch() -> None:
+    """Print events as they happen, until the daemon ends; with --json one document a line."""
+    from l2tpctl import watch as watching
+
+    choice = click.get_current_context().ensure_object(Choice)
+    write = watching.json_line if choice.json else lambda event: watching.line(event, verbose=True, prefix=True)
+    sys.exit(watching.run(watching.Watch(path=choice.path, write=write, every=choice.json)))
+
+
+# --- without a daemon
+
+
+@l2tpctl.command()
+@click.argument("source", nargs=-1, required=True, metavar="HEX|FILE.pcap|FILE.pcapng|-")
+@click.option(
+    "--port", "ports", type=click.IntRange(1, 65535), multiple=True, help="UDP port in captures; 1701 by default."
+)
+@click.option(
+    "--secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Shared secret, for hidden AVPs.",
+)
+@json_option
+def decode(source: tuple[str, ...], ports: tuple[int, ...], secret_file: Path | None) -> None:
+    """Explain L2TP datagrams: octets in hexadecimal, or a capture file; `-` reads either from standard input."""
+    from l2tpctl import captures
+    from l2tpd.wire import describe
+
+    secret = _first_line(secret_file)
+    try:
+        content = _content(source)
+        found = captures.read(content, frozenset(ports or (captures.L2TP_PORT,)))
+    except CommandError as error:
+        stop(error)
+    told: list[Json] = [
+        {**at._asdict(), "octets": at.octets.hex(), "text": describe.datagram(at.octets, secret)} for at in found
+    ]
+    tell({"datagrams": told}, lambda: "\n".join(_decoded(row) for row in told if isinstance(row, dict)))
+
+
+def _first_line(path: Path | None) -> bytes:
+    """Return the secret of a file: its first line."""
+    try:
+        return b"" if path is None else path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+    except OSError as error:
+        stop(error)
+
+
+def _content(source: tuple[str, ...]) -> bytes:
+    """Return what is to be decoded: standard input, a file, or the words themselves."""
+    try:
+        if source == ("-",):
+            return sys.stdin.buffer.read()
+        if len(source) == 1 and Path(source[0]).is_file():
+            return Path(source[0]).read_bytes()
+    except OSError as error:
+        raise CommandError(str(error)) from None
+    if len(source) == 1 and ("/" in source[0] or source[0].endswith((".pcap", ".pcapng"))):
+        raise CommandError(f"there is no file {source[0]}")
+    return " ".join(source).encode("utf-8", "replace")
+
+
+def _decoded(row: Mapping[str, Json]) -> str:
+    """Set one decoded datagram, with a heading when it comes from a capture."""
+    if not row.get("number"):
+        return str(row.get("text"))
+    at = row.get("time")
+    stamp = f"{at:.6f} " if isinstance(at, float) else ""
+    return f"#{row.get('number')} {stamp}{row.get('source')} > {row.get('destination')}\n{row.get('text')}"
+
+
+@l2tpctl.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the shell's completion of l2tpctl and l2tpwatch: eval "$(l2tpctl completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    from l2tpctl.watch import l2tpwatch
+
+    commands: tuple[tuple[str, Any], ...] = (("l2tpctl", l2tpctl), ("l2tpwatch", l2tpwatch))
+    made = get_completion_class(shell)
+    if made is not None:
+        for name, command in commands:
+            click.echo(made(command, {}, name, f"_{name.upper()}_COMPLETE").source())
+
+
+def main() -> None:
+    """Run `l2tpctl`."""
+    l2tpctl(prog_name="l2tpctl")

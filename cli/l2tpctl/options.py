@@ -1,0 +1,55 @@
+"""What the commands have in common: the socket, `--json`, and how they fail."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import attrs
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_SOCKET = "/run/l2tpd/control.sock"
+
+
+@attrs.define
+class Choice:
+    """What the options before the command said."""
+
+    path: Path = Path(DEFAULT_SOCKET)
+    json: bool = False
+
+
+socket_option = click.option(
+    "--socket",
+    "path",
+    type=click.Path(path_type=Path),
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    envvar="L2TPD_SOCKET",
+    show_envvar=True,
+    metavar="PATH",
+    help="Control socket of the daemon.",
+)
+
+
+def _set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    """Let `--json` stand behind a command as well as before it."""
+    if value:
+        context.ensure_object(Choice).json = True
+
+
+def json_option(command: F) -> F:
+    """Give a command the option `--json`."""
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=_set_json, help="Print one JSON document."
+    )(command)
+
+
+def stop(error: Exception) -> NoReturn:
+    """Say what failed and end with status 1."""
+    click.echo(f"{click.get_current_context().find_root().info_name}: {error}", err=True)
+    sys.exit(1)

@@ -1,0 +1,219 @@
+"""`l2tpwatch`: one line an event, until the daemon ends, enough events were seen, or time is up.
+
+Which keys an event shows is a table; the line is `TUNNEL UP: tid=1 peer_tid=2 name="hq"`. Text from the network is quoted, so that a line
+is always one line and its words can be told apart.
+"""
+
+# ruff: noqa: PLC0415 - trio is imported where it runs: --help should not wait for it
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+import click
+
+from l2tpctl.errors import CommandError
+from l2tpctl.options import socket_option, stop
+from l2tpctl.render import quoted
+from l2tpd.control.jsonrpc import Json
+
+WHATS = ("created", "up", "down", "deleted")
+
+# key on the line, field of the event; text is quoted
+_TUNNEL = (("tid", "tunnel_id"), ("peer_tid", "peer_tunnel_id"), ("name", "name"))
+_SESSION_IDS = (("tid", "tunnel_id"), ("sid", "session_id"))
+_SESSION_PEER_IDS = (("peer_tid", "peer_tunnel_id"), ("peer_sid", "peer_session_id"))
+_NAME = (("name", "name"),)
+_PROFILES = (("profile", "profile"), ("pw_profile", "pseudowire_profile"))
+_END = (("result", "result"), ("error", "error"), ("message", "message"))
+
+COLUMNS: Mapping[tuple[str, str], Sequence[tuple[str, str]]] = {
+    ("tunnel", "created"): _TUNNEL,
+    ("tunnel", "up"): _TUNNEL,
+    ("tunnel", "down"): (*_TUNNEL, *_END),
+    ("tunnel", "deleted"): (*_TUNNEL, *_END),
+    ("session", "created"): (*_SESSION_IDS, *_NAME, *_PROFILES),
+    ("session", "up"): (*_SESSION_IDS, *_SESSION_PEER_IDS, *_NAME),
+    ("session", "down"): (*_SESSION_IDS, *_SESSION_PEER_IDS, *_NAME, *_END),
+    ("session", "deleted"): (*_SESSION_IDS, *_NAME, *_END),
+}
+VERBOSE: Mapping[str, Sequence[tuple[str, str]]] = {
+    "tunnel": (("version", "version"), ("encap", "encap"), ("peer", "peer_address")),
+    "session": (("pseudowire", "pseudowire"), ("interface", "interface")),
+}
+BARE = frozenset({"version", "encap", "pseudowire"})  # words of ours that need no quotes
+
+CSV_FIELDS = (
+    "time",
+    "object",
+    "what",
+    "tunnel_id",
+    "session_id",
+    "peer_tunnel_id",
+    "peer_session_id",
+    "name",
+    "tunnel_name",
+    "profile",
+    "pseudowire_profile",
+    "pseudowire",
+    "interface",
+    "version",
+    "encap",
+    "peer_address",
+    "origin",
+    "by",
+    "result",
+    "error",
+    "message",
+)
+
+Event = Mapping[str, Json]
+
+
+def line(event: Event, *, verbose: bool = False, prefix: bool = False) -> str:
+    """Write a tunnel or session event as its line."""
+    about, what = str(event.get("object")), str(event.get("what"))
+    columns = (*COLUMNS.get((about, what), ()), *(VERBOSE.get(about, ()) if verbose else ()))
+    words = (f"{key}={_value(field, event.get(field))}" for key, field in columns if event.get(field) is not None)
+    return f"{_stamp(event) if prefix else ''}{about.upper()} {what.upper()}: {' '.join(words)}"
+
+
+def csv_line(event: Event) -> str:
+    """Write a tunnel or session event as comma separated values, the columns always the same."""
+    out = io.StringIO()
+    values = (event.get(field) for field in CSV_FIELDS)
+    csv.writer(out, lineterminator="").writerow([_printable(value) for value in values])
+    return out.getvalue()
+
+
+def json_line(event: Event) -> str:
+    """Write an event of any kind as the daemon told it."""
+    return json.dumps(event)
+
+
+def _value(field: str, value: Json) -> str:
+    return quoted(value) if isinstance(value, str) and field not in BARE else str(value)
+
+
+def _printable(value: Json) -> Json:
+    return quoted(value)[1:-1] if isinstance(value, str) and not value.isprintable() else value
+
+
+def _stamp(event: Event) -> str:
+    """Write the time of an event as local time with its offset from UTC."""
+    at = event.get("time")
+    if not isinstance(at, (int, float)):
+        return ""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03d} "
+
+
+@attrs.frozen(kw_only=True)
+class Watch:
+    """What to watch for, and how to print it; with `every` also events that are neither a tunnel's nor a session's."""
+
+    path: Path
+    write: Callable[[Event], str]
+    tunnel: Sequence[str] = WHATS
+    session: Sequence[str] = WHATS
+    count: int | None = None
+    timeout: float = math.inf
+    every: bool = False
+
+
+async def follow(watch: Watch) -> int:
+    """Print events until the daemon ends, enough were printed or time is up; returns how many were."""
+    import trio
+
+    from l2tpctl.client import connected
+
+    seen = 0
+    with trio.move_on_after(watch.timeout):
+        async with connected(watch.path) as client:
+            await client.call("events.subscribe", {"tunnel": list(watch.tunnel), "session": list(watch.session)})
+            while seen != watch.count and (event := await client.next_event()) is not None:
+                seen += _print(event, watch)
+    return seen
+
+
+def _print(event: Event, watch: Watch) -> bool:
+    """Print an event; returns whether it was one of those watched for."""
+    about = event.get("object")
+    if about == "lost":
+        click.echo(f"{event.get('count')} events were lost: they came faster than they were read", err=True)
+    if watch.every or about in {"tunnel", "session"}:
+        click.echo(watch.write(event))
+        return True
+    return False
+
+
+def run(watch: Watch) -> int:
+    """Run `follow`; returns the exit status: 1 when fewer events came than were waited for."""
+    import trio
+
+    try:
+        seen = trio.run(follow, watch)
+    except CommandError as error:
+        stop(error)
+    except KeyboardInterrupt:
+        return 0
+    return int(watch.count is not None and seen < watch.count)
+
+
+def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+    """Read a comma separated list of event kinds; `none` for none."""
+    words = tuple(word.strip() for word in text.split(",") if word.strip())
+    if words == ("none",):
+        return ()
+    for word in words:
+        if word not in WHATS:
+            raise click.BadParameter(f"`{word}` is none of {', '.join(WHATS)}, none")
+    return words
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-n", "count", type=click.IntRange(1), metavar="COUNT", help="End after COUNT events.")
+@click.option("-T", "timeout", type=click.FloatRange(0), metavar="SECONDS", help="End after SECONDS.")
+@click.option("-t", "tunnel", default=",".join(WHATS), callback=_kinds, metavar="EVENTS", help="Tunnel events to show.")
+@click.option(
+    "-s", "session", default=",".join(WHATS), callback=_kinds, metavar="EVENTS", help="Session events to show."
+)
+@click.option(
+    "-v", "verbose", is_flag=True, help="Show protocol version and peer of tunnels, type and interface of sessions."
+)
+@click.option("-p", "prefix", is_flag=True, help="Begin each line with the time.")
+@click.option("-c", "as_csv", is_flag=True, help="Write comma separated values.")
+@socket_option
+def l2tpwatch(
+    path: Path,
+    count: int | None,
+    timeout: float | None,
+    tunnel: tuple[str, ...],
+    session: tuple[str, ...],
+    verbose: bool,
+    prefix: bool,
+    as_csv: bool,
+) -> None:
+    """Print a line for each tunnel or session that is created, comes up, goes down or is deleted.
+
+    EVENTS is a comma separated list of created, up, down, deleted (all four by default), or none. Ends when the daemon ends. The exit status
+    is 1 when COUNT events were waited for and fewer came.
+    """
+
+    def write(event: Event) -> str:
+        return csv_line(event) if as_csv else line(event, verbose=verbose, prefix=prefix)
+
+    wait = math.inf if timeout is None else timeout
+    sys.exit(run(Watch(path=path, write=write, tunnel=tunnel, session=session, count=count, timeout=wait)))
+
+
+def main() -> None:
+    """Run `l2tpwatch`."""
+    l2tpwatch(prog_name="l2tpwatch")

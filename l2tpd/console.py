@@ -1,0 +1,345 @@
+"""The daemon as its operators see it: the commands that may change it, and where the views come from.
+
+Nothing here decides anything about the protocol. Views are made from the cores at the moment they are asked for (`portrait.py`), so they cannot
+drift from what is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from l2tpd import __version__, log, portrait
+from l2tpd.config import load, resolve
+from l2tpd.config.diff import Plan, Verb, When
+from l2tpd.control import views
+from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED, Json
+from l2tpd.errors import ControlError, Exhausted, RemoteProtocolError
+from l2tpd.events import Event
+from l2tpd.trace import WORDS
+
+if TYPE_CHECKING:
+    from l2tpd.bus import Subscription
+    from l2tpd.config.model import Config
+    from l2tpd.daemon import Daemon
+    from l2tpd.dialer import Line
+    from l2tpd.session.call import Call
+    from l2tpd.tunnel.task import Tunnel
+
+_log = log.get("console")
+
+
+class Console:
+    """Implements `l2tpd.control.operator.Operator` for a daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        """Serve `daemon`."""
+        self._daemon = daemon
+        self._counted_since = daemon.started
+        self.log_levels: Sequence[str] = tuple(log.LEVELS)
+
+    # --- the system -----------------------------------------------------------------------------------------------------------
+
+    def system(self) -> views.SystemView:
+        """Describe the daemon."""
+        daemon, system = self._daemon, self._daemon.config.system
+        return views.SystemView(
+            version=__version__,
+            hostname=daemon.site.hostname,
+            pid=os.getpid(),
+            uptime=trio.current_time() - daemon.started,
+            config_path=str(daemon.options.config_path),
+            listening=tuple(views.Listening(address=str(listener.address)) for listener in daemon.endpoint.listeners),
+            data_plane=daemon.adapter.plane.name,
+            data_plane_reason=daemon.plane_reason,
+            log_level=log.level(),
+            trace=portrait.words(daemon.site.trace),
+            drain=daemon.policy.drain,
+            tunnels=len(daemon.registry),
+            sessions=daemon.registry.sessions,
+            tunnels_by_state=portrait.census(daemon.registry),
+            sessions_by_state=portrait.session_census(daemon.registry),
+            limits=views.LimitsView(
+                max_tunnels=system.max_tunnels,
+                max_sessions=system.max_sessions,
+                max_half_open=system.max_half_open,
+                max_half_open_per_source=system.max_half_open_per_source,
+            ),
+        )
+
+    def statistics(self, *, reset: bool) -> views.StatisticsView:
+        """Return the counters, and set them to zero afterwards when `reset` says so."""
+        daemon, now = self._daemon, trio.current_time()
+        view = portrait.statistics(
+            daemon.site.counters, now - self._counted_since, {"crashes": daemon.crashes, "events": daemon.bus.published}
+        )
+        if reset:
+            daemon.site.counters.reset()
+            self._counted_since = now
+        return view
+
+    def set_drain(self, *, drain: bool) -> None:
+        """Refuse new tunnels and sessions from now on, or accept them again."""
+        self._daemon.policy.drain = drain
+        _log.notice("drain", on=drain)
+
+    # --- tunnels --------------------------------------------------------------------------------------------------------------
+
+    def tunnel_ids(self) -> Collection[int]:
+        """Return the identifiers of all tunnels."""
+        return self._daemon.registry.by_id.keys()
+
+    def tunnel_names(self) -> Iterable[str]:
+        """Name the tunnels that have a name."""
+        return self._daemon.registry.names()
+
+    def find_tunnel(self, name: str) -> int | None:
+        """Return the identifier of the tunnel called `name`, or None."""
+        tunnel = self._daemon.registry.named(name)
+        return None if tunnel is None else tunnel.core.local_id
+
+    def tunnel_row(self, tunnel_id: int) -> views.TunnelRow:
+        """Return the list row of a tunnel."""
+        return portrait.tunnel_row(self._tunnel(tunnel_id), trio.current_time())
+
+    def tunnel(self, tunnel_id: int) -> views.TunnelView:
+        """Describe a tunnel."""
+        tunnel = self._tunnel(tunnel_id)
+        line = self._line(tunnel)
+        retry_in = self._daemon.dialer.retry_in(line) if line else None
+        return portrait.tunnel(tunnel, line, retry_in, trio.current_time())
+
+    def create_tunnel(self, name: str, keys: Mapping[str, Json]) -> views.TunnelRow:
+        """Open a tunnel as if `[tunnel.NAME]` said these keys."""
+        daemon = self._daemon
+        self._check_creates()
+        instance = load.said_tunnel({"name": name, "persist": False, **keys}, daemon.config)
+        limit = daemon.config.system.max_tunnels
+        if limit and len(daemon.registry) >= limit:
+            raise ControlError(REFUSED, f"{limit} tunnels are the limit")
+        try:
+            line = daemon.dialer.place(instance, daemon.config)
+        except Exhausted as error:
+            raise ControlError(REFUSED, str(error)) from error
+        return portrait.tunnel_row(line.tunnel, trio.current_time())
+
+    def delete_tunnel(self, tunnel_id: int, reason: str) -> None:
+        """Begin to tear a tunnel down, telling the peer the reason; it is not opened again."""
+        tunnel = self._tunnel(tunnel_id)
+        line = self._line(tunnel)
+        if line is not None:
+            self._daemon.dialer.remove(line.instance.name, reason)
+            return
+        tunnel.core.close(trio.current_time(), text=reason)
+        tunnel.flush()
+
+    # --- sessions -------------------------------------------------------------------------------------------------------------
+
+    def session_ids(self, tunnel_id: int) -> Collection[int]:
+        """Return the identifiers of a tunnel's sessions."""
+        return self._tunnel(tunnel_id).core.calls.keys()
+
+    def session_names(self, tunnel_id: int) -> Iterable[str]:
+        """Name the sessions of a tunnel that have a name."""
+        return [call.name for call in self._tunnel(tunnel_id).core.calls.values() if call.name]
+
+    def find_session(self, tunnel_id: int, name: str) -> int | None:
+        """Return the identifier of the session called `name` in a tunnel, or None."""
+        found = (call.local_id for call in self._tunnel(tunnel_id).core.calls.values() if call.name == name)
+        return next(found, None)
+
+    def session_row(self, tunnel_id: int, session_id: int) -> views.SessionRow:
+        """Return the list row of a session."""
+        tunnel, call = self._session(tunnel_id, session_id)
+        return portrait.session_row(tunnel.core, call, trio.current_time())
+
+    def session(self, tunnel_id: int, session_id: int) -> views.SessionView:
+        """Describe a session."""
+        tunnel, call = self._session(tunnel_id, session_id)
+        return portrait.session(tunnel.core, call, trio.current_time())
+
+    def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> views.SessionRow:
+        """Open a session as if `[tunnel.T.session.NAME]` said these keys."""
+        daemon, tunnel, now = self._daemon, self._tunnel(tunnel_id), trio.current_time()
+        self._check_creates()
+        limit = daemon.config.system.max_sessions
+        if limit and daemon.registry.sessions >= limit:
+            raise ControlError(REFUSED, f"{limit} sessions are the limit")
+        line = self._line(tunnel)
+        instance = load.said_session(
+            {"name": name, **keys}, daemon.config, line.instance.session_profile if line else "default"
+        )
+        try:
+            if line is not None:
+                call = daemon.dialer.add_session(line, instance)
+            else:
+                settings = resolve.session_settings(daemon.config, instance.profile, instance.said)
+                call = tunnel.core.open_session(settings, now, name=name, profile=instance.profile)
+        except RemoteProtocolError as full:
+            raise ControlError(REFUSED, full.text) from full
+        if call is None:
+            raise ControlError(REFUSED, "the tunnel is waiting to be opened; the session will come with it")
+        row = portrait.session_row(tunnel.core, call, now)
+        tunnel.flush()
+        return row
+
+    def delete_session(self, tunnel_id: int, session_id: int, reason: str) -> None:
+        """Begin to tear a session down, telling the peer the reason; it is not asked for again."""
+        tunnel, call = self._session(tunnel_id, session_id)
+        line = self._line(tunnel)
+        if line is not None and call.name:
+            self._daemon.dialer.remove_session(line, call.name)
+        tunnel.core.close_session(session_id, trio.current_time(), reason)
+        tunnel.flush()
+
+    # --- the configuration ----------------------------------------------------------------------------------------------------
+
+    def peers(self) -> Sequence[views.PeerView]:
+        """Describe who may call."""
+        return [
+            portrait.peer(name, peer, self._daemon.registry.from_peer(name))
+            for name, peer in self._config.peers.items()
+        ]
+
+    def profiles(self) -> Sequence[views.ProfileView]:
+        """Describe the profiles; `default` is always there."""
+        config = self._config
+        kinds: tuple[tuple[str, Mapping[str, Any], Callable[..., Any]], ...] = (
+            ("tunnel", config.tunnel_profiles, resolve.tunnel_settings),
+            ("session", config.session_profiles, resolve.session_settings),
+            ("pseudowire", config.pseudowire_profiles, resolve.pseudowire_settings),
+            ("ppp", config.ppp_profiles, resolve.ppp_settings),
+        )
+        return [
+            views.ProfileView(kind=kind, name=name, settings=portrait.settings(settings_of(config, name)))
+            for kind, profiles, settings_of in kinds
+            for name in dict.fromkeys(("default", *profiles))
+        ]
+
+    def pools(self) -> Sequence[views.PoolView]:
+        """Describe the address pools."""
+        return [views.PoolView(name=name, range=pool.range) for name, pool in self._config.pools.items()]
+
+    def config_names(self) -> Sequence[str]:
+        """Name the tables of the configuration in force."""
+        return [name for name, _ in self._tables()]
+
+    def config_table(self, table: str) -> views.ConfigTable:
+        """Return the keys that a table says, without secrets."""
+        for name, keys in self._tables():
+            if name == table:
+                return views.ConfigTable(table=name, keys=portrait.settings(keys))
+        raise ControlError(NOT_FOUND, f"the configuration has no table `{table}`")
+
+    async def plan(self) -> views.PlanView:
+        """Read the configuration again and tell what applying it would change."""
+        return _plan(await self._daemon.reloader.plan())
+
+    async def reload(self) -> views.PlanView:
+        """Read the configuration again and apply it."""
+        return _plan(await self._daemon.reloader.reload())
+
+    # --- log and trace --------------------------------------------------------------------------------------------------------
+
+    def set_log_level(self, level: str) -> None:
+        """Log from now on what is at least as severe as `level`."""
+        log.set_level(level)
+        self._daemon.apply_trace()
+
+    def trace(self, tunnel_id: int | None, session_id: int | None) -> tuple[str, ...]:
+        """Name what is traced for the system, a tunnel, or a session of it."""
+        return portrait.words(self._traced(tunnel_id, session_id).trace)
+
+    def set_trace(self, tunnel_id: int | None, session_id: int | None, categories: Sequence[str], *, on: bool) -> None:
+        """Switch categories for the system, a tunnel, or a session of it."""
+        thing = self._traced(tunnel_id, session_id)
+        for word in categories:
+            thing.trace = thing.trace | int(WORDS[word]) if on else thing.trace & ~int(WORDS[word])
+
+    def log_lines(self, limit: int) -> Sequence[views.LogLine]:
+        """Return the newest lines of the log kept in memory, oldest first."""
+        return [views.LogLine(time=line.time, level=line.level, text=line.text) for line in log.ring.lines(limit)]
+
+    def clear_log(self) -> None:
+        """Empty the log kept in memory."""
+        log.ring.clear()
+
+    def subscribe(self, wants: Callable[[Event], bool]) -> Subscription:
+        """Open a subscription to events."""
+        return self._daemon.bus.subscribe(wants)
+
+    def crashed(self, where: str, error: Exception) -> None:
+        """Log a bug with its traceback and count it."""
+        self._daemon.crashed(where, error)
+
+    # --- within ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def _config(self) -> Config:
+        return self._daemon.config
+
+    def _check_creates(self) -> None:
+        if self._daemon.config.system.deny_local_creates:
+            raise ControlError(REFUSED, "system.deny_local_creates is set")
+        if self._daemon.policy.drain:
+            raise ControlError(REFUSED, "the daemon is being drained")
+
+    def _tunnel(self, tunnel_id: int) -> Tunnel:
+        tunnel = self._daemon.registry.by_id.get(tunnel_id)
+        if tunnel is None:
+            raise ControlError(NOT_FOUND, f"there is no tunnel @{tunnel_id}")
+        return tunnel
+
+    def _session(self, tunnel_id: int, session_id: int) -> tuple[Tunnel, Call]:
+        tunnel = self._tunnel(tunnel_id)
+        call = tunnel.core.calls.get(session_id)
+        if call is None:
+            raise ControlError(NOT_FOUND, f"there is no session @{session_id} in tunnel @{tunnel_id}")
+        return tunnel, call
+
+    def _line(self, tunnel: Tunnel) -> Line | None:
+        line = self._daemon.dialer.lines.get(tunnel.core.name)
+        return line if line is not None and line.tunnel is tunnel else None
+
+    def _traced(self, tunnel_id: int | None, session_id: int | None) -> Any:
+        if tunnel_id is None:
+            return self._daemon.site
+        return self._tunnel(tunnel_id).core if session_id is None else self._session(tunnel_id, session_id)[1]
+
+    def _tables(self) -> Iterator[tuple[str, Any]]:
+        config = self._config
+        yield "system", config.system
+        for number, listen in enumerate(config.listen):
+            yield f"listen.{number}", listen
+        for family, tables in (
+            ("peer", config.peers),
+            ("profile.tunnel", config.tunnel_profiles),
+            ("profile.session", config.session_profiles),
+            ("profile.pseudowire", config.pseudowire_profiles),
+            ("profile.ppp", config.ppp_profiles),
+            ("pool", config.pools),
+        ):
+            for name, table in tables.items():
+                yield f"{family}.{name}", table
+        for name, tunnel in config.tunnels.items():
+            yield f"tunnel.{name}", tunnel
+            for inner, session in tunnel.sessions.items():
+                yield f"tunnel.{name}.session.{inner}", session
+
+
+def _plan(plan: Plan) -> views.PlanView:
+    def said(*, verb: Verb | None = None, whens: frozenset[When]) -> tuple[str, ...]:
+        steps = (step for step in plan.steps if step.when in whens and verb in {None, step.verb})
+        return tuple(dict.fromkeys(".".join((*step.path, *([step.key] if step.key else []))) for step in steps))
+
+    at_once = frozenset({When.IN_PLACE, When.NEW_ONLY})
+    return views.PlanView(
+        added=said(verb=Verb.ADDED, whens=at_once),
+        removed=said(verb=Verb.REMOVED, whens=at_once),
+        changed=said(verb=Verb.CHANGED, whens=at_once),
+        restarted=said(whens=frozenset({When.RESTART_SESSION, When.RESTART_TUNNEL})),
+        refused=said(whens=frozenset({When.RESTART_DAEMON})),
+    )

@@ -1,0 +1,432 @@
+"""The control methods: one row a method, and the functions named there.
+
+`begin` runs a request as far as it goes without waiting. Lists are paged and a page examines at most `PAGE` rows, so that no request holds the
+daemon up for longer than a few milliseconds; a page may therefore hold fewer rows than asked for, and only a missing cursor ends a list.
+Whoever can connect to the socket may read; who may write is decided by the server from the peer's credentials.
+"""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+import attrs
+import cattrs
+
+from l2tpd.control import params as p
+from l2tpd.control import views
+from l2tpd.control.jsonrpc import (
+    FORBIDDEN,
+    INVALID_PARAMS,
+    METHOD_NOT_FOUND,
+    NOT_FOUND,
+    Json,
+    Request,
+)
+from l2tpd.control.openrpc import document
+from l2tpd.control.operator import Operator, Subscription
+from l2tpd.errors import ControlError
+from l2tpd.events import (
+    ConfigReloaded,
+    DaemonStopping,
+    Event,
+    Lost,
+    SessionEvent,
+    Stamped,
+    TunnelEvent,
+)
+from l2tpd.trace import WORDS
+
+P = TypeVar("P")
+R = TypeVar("R")
+V = TypeVar("V")
+
+READ = "read"
+WRITE = "write"
+
+
+@attrs.frozen
+class Method:
+    """One control method: what it takes and returns, which right it needs, and the function that carries it out."""
+
+    name: str
+    params: type[Any]
+    result: type[Any]
+    access: str
+    run: Callable[[Operator, Any], object]
+    doc: str
+
+
+@attrs.frozen
+class Opened:
+    """The answer of `events.subscribe`, with the subscription that the server now has to serve."""
+
+    answer: views.Subscribed
+    subscription: Subscription
+
+
+# --- running a request
+
+
+def begin(operator: Operator, request: Request, *, may_write: bool) -> object:
+    """Run a request; returns its result, or an awaitable of it.
+
+    Raises `ControlError` for a method or parameter that is not known, a missing right, or what the operator refuses; `ConfigError` and
+    `LocalProtocolError` come from the operator.
+    """
+    row = METHODS.get(request.method)
+    if row is None:
+        raise ControlError(
+            METHOD_NOT_FOUND, f"there is no method `{request.method[:100]}`{_meant(request.method, METHODS)}"
+        )
+    arguments = p.read(row.params, request.params)
+    if (row.access == WRITE or getattr(arguments, "reset", False)) and not may_write:
+        raise ControlError(
+            FORBIDDEN, f"`{row.name}` changes the daemon: that takes root, the daemon's user or the owner of the socket"
+        )
+    return row.run(operator, arguments)
+
+
+def plain(result: object) -> Json:
+    """Turn a view into what JSON can say."""
+    answer: Json = _converter.unstructure(result)
+    return answer
+
+
+def event_params(item: Stamped | Lost) -> dict[str, Json]:
+    """Turn an event into the params of an `event` notification: `object` says what the rest is about."""
+    if isinstance(item, Lost):
+        return {"object": "lost", "count": item.events}
+    told: dict[str, Json] = {"time": item.time, "object": _OBJECTS[type(item.event)]}
+    told.update(_converter.unstructure(item.event))
+    return told
+
+
+_OBJECTS = {TunnelEvent: "tunnel", SessionEvent: "session", ConfigReloaded: "config", DaemonStopping: "daemon"}
+
+_converter = cattrs.Converter()
+
+
+# --- references
+
+
+def tunnel_id(operator: Operator, reference: str) -> int:
+    """Return the identifier of the tunnel meant by a name or `@ID`; raises `ControlError`."""
+    number = _number(reference)
+    found = number if number is not None or not reference else operator.find_tunnel(reference)
+    if found is None:
+        raise ControlError(
+            NOT_FOUND, f"no tunnel is called `{reference[:100]}`{_there_are(operator.tunnel_names(), reference)}"
+        )
+    if found not in operator.tunnel_ids():
+        raise ControlError(NOT_FOUND, f"no tunnel has the id {found}")
+    return found
+
+
+def session_id(operator: Operator, tunnel: int, reference: str) -> int:
+    """Return the identifier of the session of a tunnel meant by a name or `@ID`; raises `ControlError`."""
+    number = _number(reference)
+    found = number if number is not None or not reference else operator.find_session(tunnel, reference)
+    if found is None:
+        names = operator.session_names(tunnel)
+        raise ControlError(
+            NOT_FOUND, f"no session of this tunnel is called `{reference[:100]}`{_there_are(names, reference)}"
+        )
+    if found not in operator.session_ids(tunnel):
+        raise ControlError(NOT_FOUND, f"no session of this tunnel has the id {found}")
+    return found
+
+
+def _number(reference: str) -> int | None:
+    """Return the number of an `@ID`, or None for a name."""
+    if not reference.startswith("@"):
+        return None
+    digits = reference[1:]
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+        raise ControlError(
+            INVALID_PARAMS, f"`{reference[:100]}` is neither a name nor an id: `@` is followed by a number"
+        )
+    return int(digits)
+
+
+def _there_are(names: Iterable[str], wanted: str) -> str:
+    """Say which names there are instead, close ones if there are any; looks at a bounded number of them."""
+    known = list(islice(names, 500))
+    if not known:
+        return " (none has a name)"
+    close = difflib.get_close_matches(wanted[:100], known, 5, 0.5)
+    shown = sorted(close or known)[:5]
+    return f" (there are: {', '.join(shown)}{', …' if len(known) > len(shown) else ''})"
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    """Say which word was perhaps meant."""
+    close = difflib.get_close_matches(word[:100], list(known), 1)
+    return f" (did you mean `{close[0]}`?)" if close else ""
+
+
+# --- pages
+
+
+def _limit(page: p.Page) -> int:
+    """Return how many rows a page may examine."""
+    if not 1 <= page.limit <= p.PAGE:
+        raise ControlError(INVALID_PARAMS, f"`limit` must be 1 to {p.PAGE}")
+    return page.limit
+
+
+def _position(cursor: str | None, length: int) -> tuple[int, ...]:
+    """Read a cursor as its numbers; without one, what comes before everything."""
+    if cursor is None:
+        return (-1,) * length
+    parts = cursor.split("/")
+    if len(parts) != length or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
+        raise ControlError(INVALID_PARAMS, "`cursor` is not one that this list gave")
+    return tuple(int(part) for part in parts)
+
+
+def _page(steps: Iterator[tuple[str, V | None]], limit: int) -> tuple[tuple[V, ...], str | None]:
+    """Take the rows of `limit` steps; each step is a cursor with a row, or with None for one that was filtered out."""
+    rows: list[V] = []
+    cursor = None
+    for taken, (at, row) in enumerate(steps):
+        if taken == limit:
+            return tuple(rows), cursor
+        cursor = at
+        if row is not None:
+            rows.append(row)
+    return tuple(rows), None
+
+
+def _ascending(ids: Iterable[int], start: int) -> Iterator[int]:
+    """Yield the ids from `start` on in order; costs the few that are taken, not a sort of all."""
+    heap = [number for number in ids if number >= start]
+    heapq.heapify(heap)
+    while heap:
+        yield heapq.heappop(heap)
+
+
+def _by_index(items: Sequence[V], page: p.Page) -> tuple[Sequence[V], str | None]:
+    """Cut a page out of a sequence; the cursor is the index of its last item."""
+    start = _position(page.cursor, 1)[0] + 1
+    end = start + _limit(page)
+    return items[start:end], str(end - 1) if end < len(items) else None
+
+
+# --- tunnels
+
+
+def _tunnel_matches(row: views.TunnelRow, wanted: p.TunnelFilter) -> bool:
+    """Apply the filters of a list to a tunnel."""
+    return (
+        (wanted.origin is None or row.origin == wanted.origin)
+        and (wanted.state is None or row.state == wanted.state)
+        and _is_peer(row, wanted.peer)
+    )
+
+
+def _is_peer(row: views.TunnelRow, peer: str | None) -> bool:
+    """Tell whether a tunnel's peer is the one meant by an address, with or without port, or a Host Name."""
+    if peer is None:
+        return True
+    host = row.peer_address.rpartition(":")[0].strip("[]")
+    return peer in {row.peer_address, host, row.peer_host_name}
+
+
+def _tunnel_steps(operator: Operator, wanted: p.TunnelFilter) -> Iterator[tuple[str, views.TunnelRow | None]]:
+    (last,) = _position(wanted.cursor, 1)
+    for number in _ascending(operator.tunnel_ids(), last + 1):
+        row = operator.tunnel_row(number)
+        yield str(number), row if _tunnel_matches(row, wanted) else None
+
+
+def _tunnel_list(operator: Operator, wanted: p.TunnelFilter) -> views.TunnelList:
+    rows, cursor = _page(_tunnel_steps(operator, wanted), _limit(wanted))
+    return views.TunnelList(tunnels=rows, cursor=cursor)
+
+
+def _tunnel_show(operator: Operator, ref: p.TunnelRef) -> views.TunnelView:
+    return operator.tunnel(tunnel_id(operator, ref.tunnel))
+
+
+def _named(name: str) -> str:
+    """Return a name for a new tunnel or session, if it may be one."""
+    if not name or name.startswith("@") or not name.isprintable():
+        raise ControlError(INVALID_PARAMS, "`name` must be printable, not empty, and not begin with `@`")
+    return name
+
+
+def _tunnel_create(operator: Operator, wanted: p.TunnelKeys) -> views.TunnelRow:
+    return operator.create_tunnel(_named(wanted.name), wanted.keys)
+
+
+def _tunnel_delete(operator: Operator, wanted: p.TunnelEnd) -> views.TunnelDeleted:
+    number = tunnel_id(operator, wanted.tunnel)
+    operator.delete_tunnel(number, wanted.reason)
+    return views.TunnelDeleted(id=number)
+
+
+# --- sessions
+
+
+def _session_steps(operator: Operator, wanted: p.SessionFilter) -> Iterator[tuple[str, views.SessionRow | None]]:
+    tunnel, last = _position(wanted.cursor, 2)
+    only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
+    for owner in _ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
+        numbers = operator.session_ids(owner)
+        if not numbers or not _is_peer(operator.tunnel_row(owner), wanted.peer):
+            yield f"{owner + 1}/0", None
+            continue
+        for number in _ascending(numbers, last + 1 if owner == tunnel else 0):
+            row = operator.session_row(owner, number)
+            matches = wanted.origin in {None, row.origin} and wanted.state in {None, row.state}
+            yield f"{owner}/{number}", row if matches else None
+
+
+def _session_list(operator: Operator, wanted: p.SessionFilter) -> views.SessionList:
+    rows, cursor = _page(_session_steps(operator, wanted), _limit(wanted))
+    return views.SessionList(sessions=rows, cursor=cursor)
+
+
+def _session_ids(operator: Operator, ref: p.SessionRef) -> tuple[int, int]:
+    owner = tunnel_id(operator, ref.tunnel)
+    return owner, session_id(operator, owner, ref.session)
+
+
+def _session_show(operator: Operator, ref: p.SessionRef) -> views.SessionView:
+    return operator.session(*_session_ids(operator, ref))
+
+
+def _session_create(operator: Operator, wanted: p.SessionKeys) -> views.SessionRow:
+    return operator.create_session(tunnel_id(operator, wanted.tunnel), _named(wanted.name), wanted.keys)
+
+
+def _session_delete(operator: Operator, wanted: p.SessionEnd) -> views.SessionDeleted:
+    owner, number = _session_ids(operator, wanted)
+    operator.delete_session(owner, number, wanted.reason)
+    return views.SessionDeleted(tunnel_id=owner, id=number)
+
+
+# --- the daemon
+
+
+def _system_show(operator: Operator, _: p.Nothing) -> views.SystemView:
+    return operator.system()
+
+
+def _statistics_show(operator: Operator, wanted: p.Reset) -> views.StatisticsView:
+    return operator.statistics(reset=wanted.reset)
+
+
+def _config_show(operator: Operator, page: p.Page) -> views.ConfigList:
+    names, cursor = _by_index(operator.config_names(), page)
+    return views.ConfigList(tables=tuple(operator.config_table(name) for name in names), cursor=cursor)
+
+
+def _config_plan(operator: Operator, _: p.Nothing) -> Awaitable[views.PlanView]:
+    return operator.plan()
+
+
+def _config_reload(operator: Operator, _: p.Nothing) -> Awaitable[views.PlanView]:
+    return operator.reload()
+
+
+def _peers_list(operator: Operator, page: p.Page) -> views.PeerList:
+    rows, cursor = _by_index(operator.peers(), page)
+    return views.PeerList(peers=tuple(rows), cursor=cursor)
+
+
+def _profiles_list(operator: Operator, page: p.Page) -> views.ProfileList:
+    rows, cursor = _by_index(operator.profiles(), page)
+    return views.ProfileList(profiles=tuple(rows), cursor=cursor)
+
+
+def _pools_list(operator: Operator, page: p.Page) -> views.PoolList:
+    rows, cursor = _by_index(operator.pools(), page)
+    return views.PoolList(pools=tuple(rows), cursor=cursor)
+
+
+def _debug_set(operator: Operator, wanted: p.Debug) -> views.DebugView:
+    _check_words("categories", wanted.categories, WORDS)
+    if wanted.log_level is not None:
+        _check_words("log_level", (wanted.log_level,), operator.log_levels)
+    if wanted.session is not None and wanted.tunnel is None:
+        raise ControlError(INVALID_PARAMS, "`session` needs the `tunnel` that it belongs to")
+    owner = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
+    number = None if owner is None or wanted.session is None else session_id(operator, owner, wanted.session)
+    if wanted.categories:
+        operator.set_trace(owner, number, wanted.categories, on=wanted.on)
+    if wanted.log_level is not None:
+        operator.set_log_level(wanted.log_level)
+    return views.DebugView(trace=operator.trace(owner, number), log_level=operator.system().log_level)
+
+
+def _check_words(key: str, words: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a word that is not one of the known ones."""
+    for word in words:
+        if word not in known:
+            raise ControlError(INVALID_PARAMS, f"`{key}`: `{word[:100]}` is none of {', '.join(known)}")
+
+
+def _drain_set(operator: Operator, wanted: p.Drain) -> views.DrainView:
+    operator.set_drain(drain=wanted.drain)
+    return views.DrainView(drain=operator.system().drain)
+
+
+def _log_show(operator: Operator, wanted: p.LogTail) -> views.LogLines:
+    return views.LogLines(lines=tuple(operator.log_lines(_limit(p.Page(limit=wanted.limit)))))
+
+
+def _log_clear(operator: Operator, _: p.Nothing) -> views.Done:
+    operator.clear_log()
+    return views.Done()
+
+
+def _events_subscribe(operator: Operator, wanted: p.Kinds) -> Opened:
+    kinds: Mapping[type[object], frozenset[str]] = {
+        TunnelEvent: frozenset(wanted.tunnel),
+        SessionEvent: frozenset(wanted.session),
+    }
+
+    def wants(event: Event) -> bool:
+        return not isinstance(event, TunnelEvent | SessionEvent) or event.what.value in kinds[type(event)]
+
+    return Opened(views.Subscribed(tunnel=wanted.tunnel, session=wanted.session), operator.subscribe(wants))
+
+
+def _discover(operator: Operator, _: p.Nothing) -> Mapping[str, Json]:
+    return document(METHODS.values(), operator.system().version)
+
+
+# fmt: off
+_ROWS = (
+    Method("system.show",      p.Nothing,       views.SystemView,     READ,  _system_show,      "Describe the daemon."),
+    Method("statistics.show",  p.Reset,         views.StatisticsView, READ,  _statistics_show,  "Return the daemon's counters; resetting them takes the right to write."),
+    Method("tunnel.list",      p.TunnelFilter,  views.TunnelList,     READ,  _tunnel_list,      "List tunnels, a page at a time."),
+    Method("tunnel.show",      p.TunnelRef,     views.TunnelView,     READ,  _tunnel_show,      "Describe a tunnel."),
+    Method("tunnel.create",    p.TunnelKeys,    views.TunnelRow,      WRITE, _tunnel_create,    "Open a tunnel with the keys of a `[tunnel.NAME]` table."),
+    Method("tunnel.delete",    p.TunnelEnd,     views.TunnelDeleted,  WRITE, _tunnel_delete,    "Tear a tunnel down with a StopCCN."),
+    Method("session.list",     p.SessionFilter, views.SessionList,    READ,  _session_list,     "List sessions, a page at a time."),
+    Method("session.show",     p.SessionRef,    views.SessionView,    READ,  _session_show,     "Describe a session."),
+    Method("session.create",   p.SessionKeys,   views.SessionRow,     WRITE, _session_create,   "Open a session with the keys of a `[tunnel.T.session.NAME]` table."),
+    Method("session.delete",   p.SessionEnd,    views.SessionDeleted, WRITE, _session_delete,   "Tear a session down with a CDN."),
+    Method("peers.list",       p.Page,          views.PeerList,       READ,  _peers_list,       "List who may call, a page at a time."),
+    Method("profiles.list",    p.Page,          views.ProfileList,    READ,  _profiles_list,    "List profiles with their settings, a page at a time."),
+    Method("pools.list",       p.Page,          views.PoolList,       READ,  _pools_list,       "List address pools, a page at a time."),
+    Method("config.show",      p.Page,          views.ConfigList,     READ,  _config_show,      "Return the configuration in force, some tables at a time."),
+    Method("config.plan",      p.Nothing,       views.PlanView,       READ,  _config_plan,      "Tell what a reload would change."),
+    Method("config.reload",    p.Nothing,       views.PlanView,       WRITE, _config_reload,    "Read the configuration again and apply it."),
+    Method("debug.set",        p.Debug,         views.DebugView,      WRITE, _debug_set,        "Switch trace categories or the log level."),
+    Method("drain.set",        p.Drain,         views.DrainView,      WRITE, _drain_set,        "Refuse new tunnels and sessions, or accept them again."),
+    Method("log.show",         p.LogTail,       views.LogLines,       READ,  _log_show,         "Return the newest lines of the log kept in memory."),
+    Method("log.clear",        p.Nothing,       views.Done,           WRITE, _log_clear,        "Empty the log kept in memory."),
+    Method("events.subscribe", p.Kinds,         views.Subscribed,     READ,  _events_subscribe, "Send events as `event` notifications from now on."),
+    Method("rpc.discover",     p.Nothing,       dict,                 READ,  _discover,         "Return this description of all methods (OpenRPC)."),
+)
+# fmt: on
+
+METHODS: Mapping[str, Method] = {row.name: row for row in _ROWS}
+"""The method table, by name."""

@@ -1,0 +1,178 @@
+"""What the control methods need of the daemon.
+
+The daemon implements `Operator`; nothing here runs. All methods that are not `async` answer at once and from memory. References have been
+resolved to identifiers before the daemon is asked, by `l2tpd.control.methods`; an identifier may be gone by then only in the `async` ones.
+Every method may raise `ControlError` (its code is answered), `ConfigError` (all its problems are answered) or `LocalProtocolError` (answered
+as refused).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol, Self
+
+from l2tpd.control.jsonrpc import Json
+from l2tpd.control.views import (
+    ConfigTable,
+    LogLine,
+    PeerView,
+    PlanView,
+    PoolView,
+    ProfileView,
+    SessionRow,
+    SessionView,
+    StatisticsView,
+    SystemView,
+    TunnelRow,
+    TunnelView,
+)
+from l2tpd.events import Event, Lost, Stamped
+
+
+class Subscription(Protocol):
+    """A stream of events as the bus offers it; see `l2tpd.bus`."""
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        ...
+
+    async def __anext__(self) -> Stamped | Lost:
+        """Wait for the next event or gap."""
+        ...
+
+    def close(self) -> None:
+        """Stop receiving."""
+        ...
+
+
+class Operator(Protocol):
+    """The daemon as an operator sees it."""
+
+    @property
+    def log_levels(self) -> Sequence[str]:
+        """Name the log levels, the most severe first."""
+        ...
+
+    def system(self) -> SystemView:
+        """Describe the daemon."""
+        ...
+
+    def statistics(self, *, reset: bool) -> StatisticsView:
+        """Return the counters, and set them to zero afterwards when `reset` says so."""
+        ...
+
+    def tunnel_ids(self) -> Collection[int]:
+        """Return the identifiers of all tunnels; testing whether one is there must be quick."""
+        ...
+
+    def tunnel_names(self) -> Iterable[str]:
+        """Name the tunnels that have a name."""
+        ...
+
+    def find_tunnel(self, name: str) -> int | None:
+        """Return the identifier of the tunnel called `name`, or None."""
+        ...
+
+    def tunnel_row(self, tunnel_id: int) -> TunnelRow:
+        """Return the list row of a tunnel."""
+        ...
+
+    def tunnel(self, tunnel_id: int) -> TunnelView:
+        """Describe a tunnel."""
+        ...
+
+    def create_tunnel(self, name: str, keys: Mapping[str, Json]) -> TunnelRow:
+        """Open a tunnel as if `[tunnel.NAME]` said these keys; raises `ConfigError` or `ControlError`."""
+        ...
+
+    def delete_tunnel(self, tunnel_id: int, reason: str) -> None:
+        """Begin to tear a tunnel down, telling the peer the reason."""
+        ...
+
+    def session_ids(self, tunnel_id: int) -> Collection[int]:
+        """Return the identifiers of a tunnel's sessions."""
+        ...
+
+    def session_names(self, tunnel_id: int) -> Iterable[str]:
+        """Name the sessions of a tunnel that have a name."""
+        ...
+
+    def find_session(self, tunnel_id: int, name: str) -> int | None:
+        """Return the identifier of the session called `name` in a tunnel, or None."""
+        ...
+
+    def session_row(self, tunnel_id: int, session_id: int) -> SessionRow:
+        """Return the list row of a session."""
+        ...
+
+    def session(self, tunnel_id: int, session_id: int) -> SessionView:
+        """Describe a session."""
+        ...
+
+    def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> SessionRow:
+        """Open a session as if `[tunnel.T.session.NAME]` said these keys; raises `ConfigError` or `ControlError`."""
+        ...
+
+    def delete_session(self, tunnel_id: int, session_id: int, reason: str) -> None:
+        """Begin to tear a session down, telling the peer the reason."""
+        ...
+
+    def peers(self) -> Sequence[PeerView]:
+        """Describe who may call."""
+        ...
+
+    def profiles(self) -> Sequence[ProfileView]:
+        """Describe the profiles."""
+        ...
+
+    def pools(self) -> Sequence[PoolView]:
+        """Describe the address pools."""
+        ...
+
+    def config_names(self) -> Sequence[str]:
+        """Name the tables of the configuration in force, in its order."""
+        ...
+
+    def config_table(self, table: str) -> ConfigTable:
+        """Return the keys that one of `config_names()` says, without secrets."""
+        ...
+
+    async def plan(self) -> PlanView:
+        """Read the configuration again and tell what applying it would change; raises `ConfigError`."""
+        ...
+
+    async def reload(self) -> PlanView:
+        """Read the configuration again and apply it; raises `ConfigError` and then changes nothing."""
+        ...
+
+    def set_drain(self, *, drain: bool) -> None:
+        """Refuse new tunnels and sessions from now on, or accept them again."""
+        ...
+
+    def set_log_level(self, level: str) -> None:
+        """Log from now on what is at least as severe as this one of `log_levels`."""
+        ...
+
+    def trace(self, tunnel_id: int | None, session_id: int | None) -> tuple[str, ...]:
+        """Name what is traced for the system, a tunnel, or a session of it."""
+        ...
+
+    def set_trace(self, tunnel_id: int | None, session_id: int | None, categories: Sequence[str], *, on: bool) -> None:
+        """Switch these words of `l2tpd.trace.WORDS` for the system, a tunnel, or a session of it."""
+        ...
+
+    def log_lines(self, limit: int) -> Sequence[LogLine]:
+        """Return the newest lines of the log kept in memory, oldest first."""
+        ...
+
+    def clear_log(self) -> None:
+        """Empty the log kept in memory."""
+        ...
+
+    def subscribe(self, wants: Callable[[Event], bool]) -> Subscription:
+        """Open a subscription to events."""
+        ...
+
+    def crashed(self, where: str, error: Exception) -> None:
+        """Log a bug with its traceback and count it; must not raise."""
+        ...

@@ -1,0 +1,314 @@
+"""The composition root: what the daemon consists of, and the order in which it starts and stops.
+
+Theory of operation. Nurseries nest by need. Outermost are the services that tunnels rely on: signals, the data plane's task, the listeners,
+the control socket, the dialler. Inside is the nursery of the tunnels. So tunnels end first, and whatever they need to say goodbye is still
+there.
+
+A polite stop is a message, not a blow: no new tunnels, StopCCN to every peer (paced), and up to `stop_timeout` for their acknowledgements; then
+the tunnels' nursery is cancelled, and after it the services'. A second signal skips the waiting.
+
+One tunnel's bug ends one tunnel. Each runs inside `contain`; a bug that shows while a packet is dispatched to it is handed to its own task.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import trio
+
+from l2tpd import log, signals, systemd
+from l2tpd.bus import Bus
+from l2tpd.config.model import Address, Config, DataPlane
+from l2tpd.console import Console
+from l2tpd.control import server
+from l2tpd.dialer import Dialer
+from l2tpd.errors import PlaneError, StartupError
+from l2tpd.events import DaemonStopping, Event, SessionEvent, TunnelEvent, What
+from l2tpd.ids import Allocator
+from l2tpd.kernel.adapter import Adapter
+from l2tpd.kernel.null import NullPlane
+from l2tpd.options import Options
+from l2tpd.registry import Registry
+from l2tpd.reload import Reloader, named
+from l2tpd.supervise import contain
+from l2tpd.trace import Category, mask
+from l2tpd.tunnel.endpoint import Endpoint
+from l2tpd.tunnel.linger import CYCLE, Lingering
+from l2tpd.tunnel.outputs import Remark
+from l2tpd.tunnel.policy import Policy
+from l2tpd.tunnel.port import Arrived, Listener
+from l2tpd.tunnel.site import Site
+from l2tpd.tunnel.task import Tunnel
+from l2tpd.wire.numbers import StopResult
+
+if TYPE_CHECKING:
+    from l2tpd.kernel.ops import Operation
+
+STOP_PACE = 64
+"""How many tunnels are told to stop before other tasks get their turn."""
+
+_log = log.get("daemon")
+
+
+class Daemon:
+    """All of a running daemon; the `House` of its tunnels and the `Ward` of its endpoint."""
+
+    def __init__(self, config: Config, options: Options) -> None:
+        """Compose the parts; nothing is opened yet."""
+        self.config = config
+        self.options = options
+        self.started = trio.current_time()
+        self.registry: Registry[Tunnel] = Registry()
+        self.lingering = Lingering()
+        self.policy = Policy(config, self.registry)
+        self.site = Site(
+            random=os.urandom, calls=self.policy, hostname=config.system.hostname, vendor_name=config.system.vendor_name
+        )
+        self.bus = Bus()
+        self.adapter = Adapter(NullPlane(), self._plane_refused)
+        self.endpoint = Endpoint(self)
+        self.dialer = Dialer(self)
+        self.reloader = Reloader(self)
+        self.plane_reason = (
+            "configured" if config.system.data_plane is DataPlane.NULL else "the only one in this version"
+        )
+        self.crashes = 0
+        self._ids = Allocator(16, os.urandom, CYCLE)
+        self._tunnels: trio.Nursery | None = None
+        self._stop = trio.Event()
+        self._at_once = trio.Event()
+        self._empty = trio.Event()  # set once a stop has nobody left to wait for
+        self._remarks = log.RateLimit()
+        self.apply_trace()
+
+    # --- start and stop -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until told to stop. Raises `StartupError`, in a group, when something cannot be opened."""
+        listeners = self._bind()
+        system = self.config.system
+        async with trio.open_nursery() as services:
+            await services.start(signals.watch, self.stop, self.reloader.request, self.reopen_log, self.dump)
+            await services.start(self.adapter.run)
+            for listener in listeners:
+                await services.start(self.endpoint.serve, listener)
+                _log.notice("listening", address=str(listener.address), encap="udp")
+            await services.start(
+                server.serve,
+                Console(self),
+                system.control_socket,
+                system.control_owner,
+                system.control_group,
+                system.control_mode,
+            )
+            await services.start(self.reloader.run)
+            async with trio.open_nursery() as tunnels:
+                self._tunnels = tunnels
+                await tunnels.start(self.dialer.run, tunnels)
+                self.dial(self.config)
+                self.options.ready()
+                await self._stop.wait()
+                await self._say_goodbye()
+                self._tunnels = None
+                tunnels.cancel_scope.cancel()
+            self.bus.close()
+            await trio.lowlevel.checkpoint()
+            services.cancel_scope.cancel()
+
+    def stop(self, at_once: bool) -> None:
+        """Begin a polite stop; with `at_once` do not wait for the peers any longer."""
+        self._stop.set()
+        if at_once:
+            self._at_once.set()
+
+    def dial(self, config: Config) -> None:
+        """Begin with the tunnels of a configuration."""
+        for instance in config.tunnels.values():
+            self.dialer.place(instance, config)
+
+    def _bind(self) -> list[Listener]:
+        listeners: list[Listener] = []
+        try:
+            listeners.extend(Listener(listen.address) for listen in self.config.listen)
+        except StartupError:
+            for listener in listeners:
+                listener.socket.close()
+            raise
+        return listeners
+
+    async def _say_goodbye(self) -> None:
+        _log.notice("stopping", tunnels=len(self.registry), sessions=self.registry.sessions)
+        systemd.Notifier().stopping()
+        self.bus.publish(DaemonStopping())
+        self.policy.drain = True
+        self.dialer.stop()
+        with trio.move_on_after(self.config.system.stop_timeout):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._cut_short, nursery.cancel_scope)
+                await self._close_all()
+                if len(self.registry):
+                    await self._empty.wait()
+                nursery.cancel_scope.cancel()
+
+    async def _cut_short(self, scope: trio.CancelScope) -> None:
+        await self._at_once.wait()
+        scope.cancel()
+
+    async def _close_all(self) -> None:
+        for count, tunnel in enumerate(self.registry):
+            tunnel.core.close(trio.current_time(), StopResult.SHUTTING_DOWN, "shutting down")
+            tunnel.flush()
+            if count % STOP_PACE == STOP_PACE - 1:
+                await trio.lowlevel.checkpoint()
+
+    # --- what tunnels need ----------------------------------------------------------------------------------------------------
+
+    @property
+    def stop_timeout(self) -> float:
+        """How long a cancelled tunnel may take for its goodbye: none, once everybody was told to stop and given the time."""
+        return 0.0 if self._stop.is_set() else self.config.system.stop_timeout
+
+    def dispatch(self, arrived: Arrived) -> Tunnel | None:
+        """Find the tunnel that a datagram is for and feed it."""
+        return self.endpoint.dispatch(arrived)
+
+    def publish(self, event: Event) -> None:
+        """Tell everyone who listens, and the log."""
+        if isinstance(event, TunnelEvent):
+            self._log_tunnel(event)
+        elif isinstance(event, SessionEvent):
+            if event.what is What.DELETED and event.name:
+                self.dialer.session_over(event.tunnel_name, event.name)
+            self._log_session(event)
+        self.bus.publish(event)
+
+    def remark(self, tunnel: Tunnel, remark: Remark) -> None:
+        """Log a trace line, or, within limits, a complaint about a peer."""
+        core = tunnel.core
+        whose = f"{core.local_id}/{remark.session_id}" if remark.session_id else str(core.local_id)
+        if remark.category is not None:
+            log.traced(remark.category, f"tunnel {whose}: {remark.text}")
+        else:
+            self._remarks.say(
+                core.peer.host, trio.current_time(), _log.warning, remark.text, tunnel=whose, peer=str(core.peer)
+            )
+
+    def opened(self, tunnel: Tunnel) -> None:
+        """Take note that a tunnel is no longer half open."""
+        core = tunnel.core
+        if core.origin == "network":
+            self.registry.close_half(core.peer.host)
+        else:
+            self.registry.forget_calling(tunnel)
+            if core.was_up and not core.cleared:
+                self.dialer.up(tunnel)
+
+    def over(self, tunnel: Tunnel) -> None:
+        """Take note that a tunnel has ended: its id rests, its remains linger, its line is dialled again."""
+        if tunnel.half_open:
+            tunnel.half_open = False
+            self.opened(tunnel)
+        self.registry.remove(tunnel)
+        core, now = tunnel.core, trio.current_time()
+        self._ids.release(core.local_id, now)
+        if tunnel.shared_port and core.peer_id:
+            self.lingering.add(core.remains(), now)
+        self.dialer.over(tunnel)
+        if self._stop.is_set() and not len(self.registry):
+            self._empty.set()
+
+    def new_id(self) -> int:
+        """Return a tunnel id that is not in use. Raises `Exhausted`."""
+        return self._ids.allocate(trio.current_time(), self.registry.by_id)
+
+    def crashed(self, where: str, bug: Exception) -> None:
+        """Log a bug with its traceback, and count it."""
+        self.crashes += 1
+        _log.error(f"{where} crashed", exc_info=bug)
+
+    def serves(self, local: Address) -> bool:
+        """Tell whether a listener takes what is sent to this address of ours."""
+        return any(listener.serves(local) for listener in self.endpoint.listeners)
+
+    def launch(self, tunnel: Tunnel) -> None:
+        """Start the task of a tunnel."""
+        if self._tunnels is not None:
+            self._tunnels.start_soon(self._run_tunnel, tunnel)
+
+    async def _run_tunnel(self, tunnel: Tunnel) -> None:
+        def crashed(_: object) -> None:
+            self.crashes += 1
+            tunnel.crashed("internal error")
+
+        await contain(f"tunnel {tunnel.core.local_id}", tunnel.run, on_crash=crashed, kind="tunnel")
+
+    def _plane_refused(self, operation: Operation, error: PlaneError) -> None:
+        _log.error("the data plane refused a delete", operation=str(operation), reason=error.text)
+
+    # --- the log --------------------------------------------------------------------------------------------------------------
+
+    def _log_tunnel(self, event: TunnelEvent) -> None:
+        if event.what is What.UP:
+            _log.notice(
+                "tunnel up",
+                **_named(event.name),
+                tid=event.tunnel_id,
+                peer_tid=event.peer_tunnel_id,
+                peer=event.peer_address,
+            )
+        elif event.what is What.DELETED:
+            _log.notice(
+                "tunnel deleted", **_named(event.name), tid=event.tunnel_id, peer=event.peer_address, **_reason(event)
+            )
+
+    def _log_session(self, event: SessionEvent) -> None:
+        ids = {"tid": event.tunnel_id, "sid": event.session_id}
+        if event.what is What.UP:
+            _log.notice(
+                "session up", **_named(event.name), **ids, peer_sid=event.peer_session_id, interface=event.interface
+            )
+        elif event.what is What.DELETED:
+            _log.notice("session deleted", **_named(event.name), **ids, **_reason(event))
+
+    def apply_trace(self) -> None:
+        """Trace what the configuration says; at log level info and above every message gets a line."""
+        self.site.trace = mask(self.config.system.trace)
+        if log.level() in {"info", "debug"}:
+            self.site.trace |= Category.PROTOCOL
+        if log.level() == "debug":
+            self.site.trace |= Category.FSM | Category.AVP_INFO
+
+    def reopen_log(self) -> None:
+        """Open the log files again, after they were rotated."""
+        try:
+            log.reopen()
+        except OSError as error:
+            _log.error("the log file cannot be opened again", reason=str(error))
+
+    def dump(self) -> None:
+        """Write the state of every tunnel to the log."""
+        for tunnel in self.registry:
+            core = tunnel.core
+            _log.notice(
+                "state",
+                tid=core.local_id,
+                **_named(core.name),
+                state=core.state.value,
+                sessions=len(core.calls),
+                peer=str(core.peer),
+            )
+
+
+async def serve(config: Config, options: Options) -> None:
+    """Run the daemon. Raises `StartupError`, alone or in a group, when it cannot start."""
+    await Daemon(named(config), options).run()
+
+
+def _named(name: str) -> dict[str, object]:
+    return {"name": name} if name else {}
+
+
+def _reason(event: TunnelEvent | SessionEvent) -> dict[str, object]:
+    reason = {"result": event.result, "error": event.error, "message": event.message or None, "by": event.by or None}
+    return {key: value for key, value in reason.items() if value is not None}

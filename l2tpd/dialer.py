@@ -1,0 +1,373 @@
+"""The tunnels that we open ourselves: resolving, opening, opening again.
+
+Theory of operation. A `Line` is one `[tunnel.NAME]`, from the configuration or from an operator. It always has a tunnel: one that is being set
+up or is up, or one in state idle that waits for its time. When a tunnel ends, a persistent line gets a new idle one and a time, doubling from
+`redial_delay` to `redial_delay_max` with every attempt in vain; any other line is dropped. One task watches all times on one heap. Attempts
+leave at a bounded rate, so that a power cut does not become a burst that overruns the far end.
+
+A peer's name is resolved anew for each attempt, in a task of its own with a limit on both number and time, so a dead resolver delays nobody
+who needs no resolver.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from l2tpd import log
+from l2tpd.config.model import Address, Config, SessionInstance, TunnelInstance
+from l2tpd.config.resolve import session_settings, tunnel_settings
+from l2tpd.deadlines import Deadlines
+from l2tpd.errors import LocalProtocolError
+from l2tpd.session.call import Ending
+from l2tpd.supervise import contain
+from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer
+from l2tpd.tunnel.states import State
+from l2tpd.tunnel.task import Tunnel
+
+if TYPE_CHECKING:
+    from l2tpd.session.call import Call
+    from l2tpd.tunnel.endpoint import Ward
+
+RATE = 2000
+"""How many attempts a second may leave, over all lines."""
+
+RESOLVERS = 16
+"""How many names may be resolved at once."""
+
+RESOLVE_TIMEOUT = 10.0
+"""Seconds after which an attempt gives up on the resolver."""
+
+_BATCH = 20
+
+_log = log.get("dialer")
+
+
+@attrs.define(eq=False)
+class Line:
+    """One tunnel that we keep open, whichever attempt it is at."""
+
+    instance: TunnelInstance
+    config: Config
+    tunnel: Tunnel
+    attempts: int = 0  # since the tunnel was last up
+    last_error: str = ""
+    last_ending: Ending | None = None
+    session_attempts: dict[str, int] = attrs.field(factory=dict)
+    restart: bool = False  # opened again whatever the reason was for which it ended
+
+    @property
+    def config_sessions(self) -> Mapping[str, SessionInstance]:
+        """The sessions that the configuration gives the tunnel; an operator may have added others."""
+        instance = self.config.tunnels.get(self.instance.name)
+        return instance.sessions if instance else {}
+
+    @property
+    def sessions(self) -> Mapping[str, SessionInstance]:
+        """The sessions that belong to the tunnel."""
+        return self.instance.sessions
+
+
+class Dialer:
+    """All lines of a daemon."""
+
+    def __init__(self, ward: Ward) -> None:
+        """Serve a daemon."""
+        self._ward = ward
+        self.lines: dict[str, Line] = {}
+        self._due: Deadlines[tuple[str, str]] = (
+            Deadlines()
+        )  # (line, session): the session is empty for the tunnel itself
+        self._wake = trio.Event()
+        self._resolvers = trio.CapacityLimiter(RESOLVERS)
+        self._stopping = False
+
+    # --- what operators and configuration ask for -----------------------------------------------------------------------------
+
+    def place(self, instance: TunnelInstance, config: Config) -> Line:
+        """Add a line and dial it at once. Raises `LocalProtocolError` when its name is taken, `Exhausted` when no id is free."""
+        line = Line(instance, config, self._idle_tunnel(instance, config))
+        self.lines[instance.name] = line
+        self._schedule((instance.name, ""), trio.current_time())
+        return line
+
+    def remove(self, name: str, reason: str) -> None:
+        """Close a line's tunnel and do not dial it again."""
+        line = self.lines.pop(name, None)
+        if line is not None:
+            self._forget(name, line)
+            _close(line.tunnel, reason)
+
+    def change(self, name: str, instance: TunnelInstance, config: Config, *, restart: bool = False) -> None:
+        """Go on with other settings: as far as a live tunnel can take them over, or with `restart` in a new tunnel."""
+        line = self.lines[name]
+        created = {key: value for key, value in line.sessions.items() if key not in line.config_sessions}
+        line.instance = attrs.evolve(instance, sessions={**created, **instance.sessions})
+        line.config = config
+        if restart:
+            line.restart = True
+            _close(line.tunnel, "changed in the configuration")
+        else:
+            line.tunnel.core.reconfigure(tunnel_settings(config, instance.profile, instance.said))
+            line.tunnel.flush()
+
+    def close_session(self, name: str, session: str, reason: str) -> None:
+        """Close a session, which its line has no more or has with other settings."""
+        line = self.lines.get(name)
+        if line is not None:
+            self._due.cancel((name, session))
+            for call in [call for call in line.tunnel.core.calls.values() if call.name == session]:
+                line.tunnel.core.close_session(call.local_id, trio.current_time(), reason)
+            line.tunnel.flush()
+
+    def ask_session(self, name: str, session: str) -> None:
+        """Ask for a session of a line, unless the tunnel is not there: then it comes with the tunnel."""
+        line = self.lines.get(name)
+        if line is not None and session in line.sessions:
+            self._redial_session(line, session)
+
+    def add_session(self, line: Line, session: SessionInstance) -> Call | None:
+        """Add a session to a line, and ask for it if its tunnel is there. Raises `LocalProtocolError` when that cannot be."""
+        if session.name in line.sessions:
+            raise LocalProtocolError(f"a session called `{session.name}` exists")
+        line.instance = attrs.evolve(line.instance, sessions={**line.sessions, session.name: session})
+        return self._open_session(line, session)
+
+    def remove_session(self, line: Line, name: str) -> None:
+        """Do not ask for a session again."""
+        line.instance = attrs.evolve(
+            line.instance, sessions={key: value for key, value in line.sessions.items() if key != name}
+        )
+        self._due.cancel((line.instance.name, name))
+
+    def retry_in(self, line: Line) -> float | None:
+        """Return in how many seconds a waiting line is dialled, or None when it is not waiting."""
+        when = self._due.when((line.instance.name, ""))
+        return None if when is None else max(0.0, when - trio.current_time())
+
+    def stop(self) -> None:
+        """Dial nothing any more."""
+        self._stopping = True
+
+    # --- what happens to tunnels ----------------------------------------------------------------------------------------------
+
+    def up(self, tunnel: Tunnel) -> None:
+        """Take note that a tunnel is established."""
+        line = self._line_of(tunnel)
+        if line is not None:
+            line.attempts = 0
+            line.session_attempts.clear()
+
+    def over(self, tunnel: Tunnel) -> None:
+        """Take note that a tunnel has ended, and dial its line again if it is persistent."""
+        line = self._line_of(tunnel)
+        if line is None or self._stopping:
+            return
+        line.last_ending = tunnel.core.ending
+        self._again(line)
+
+    def session_over(self, tunnel_name: str, name: str) -> None:
+        """Ask again for a persistent session that ended while its tunnel lives on."""
+        line = self.lines.get(tunnel_name)
+        session = line.sessions.get(name) if line else None
+        if line is None or session is None or line.tunnel.core.cleared:
+            return
+        settings = session_settings(line.config, session.profile, session.said)
+        if settings.persist:
+            attempts = line.session_attempts[name] = line.session_attempts.get(name, 0) + 1
+            self._schedule((tunnel_name, name), trio.current_time() + self._delay(line.instance, attempts))
+
+    # --- the task -------------------------------------------------------------------------------------------------------------
+
+    async def run(
+        self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Dial what is due until cancelled; attempts that must resolve a name run in `nursery`."""
+        task_status.started()
+        while True:
+            await self._next_due()
+            for count, key in enumerate(self._due.due(trio.current_time())):
+                if count % _BATCH == _BATCH - 1:
+                    await trio.sleep(_BATCH / RATE)
+                if not self._stopping:
+                    self._dial(key, nursery)
+
+    async def _next_due(self) -> None:
+        while (when := self._due.next()) is None or when > trio.current_time():
+            self._wake = trio.Event()
+            with trio.move_on_at(math.inf if when is None else when):
+                await self._wake.wait()
+
+    def _dial(self, key: tuple[str, str], nursery: trio.Nursery) -> None:
+        name, session = key
+        line = self.lines.get(name)
+        if line is None:
+            return
+        if session:
+            self._redial_session(line, session)
+        elif line.tunnel.core.state is State.IDLE:
+            line.attempts += 1
+            address = _numeric(line.instance)
+            if address is not None:
+                self._call(line, address)
+            else:
+                nursery.start_soon(self._resolve_contained, line)
+
+    async def _resolve_contained(self, line: Line) -> None:
+        def crashed(_: object) -> None:
+            self._failed(line, "internal error")
+
+        await contain(f"dialling {line.instance.name}", lambda: self._resolve(line), on_crash=crashed, kind="dialer")
+
+    async def _resolve(self, line: Line) -> None:
+        instance = line.instance
+        try:
+            async with self._resolvers:
+                with trio.fail_after(RESOLVE_TIMEOUT):
+                    found = await trio.socket.getaddrinfo(
+                        instance.peer.host, instance.peer.port, type=socket.SOCK_DGRAM
+                    )
+        except (OSError, trio.TooSlowError) as error:
+            reason = "no answer from the resolver" if isinstance(error, trio.TooSlowError) else str(error)
+            self._failed(line, f"cannot resolve {instance.peer.host}: {reason}")
+            return
+        if self.lines.get(instance.name) is line and line.tunnel.core.state is State.IDLE:
+            self._call(line, _preferred(found, instance.local))
+
+    def _call(self, line: Line, peer: Address) -> None:
+        """Open the socket and the tunnel, and ask for its sessions."""
+        tunnel, core = line.tunnel, line.tunnel.core
+        core.peer = peer
+        try:
+            self._open_socket(line, peer)
+        except OSError as error:
+            self._failed(line, f"cannot open a socket to {peer}: {error.strerror}")
+            return
+        self._ward.registry.note_calling(tunnel, peer.host)
+        core.open(trio.current_time())
+        for session in line.sessions.values():
+            self._open_session(line, session)
+        tunnel.flush()
+        self._ward.launch(tunnel)
+
+    def _open_socket(self, line: Line, peer: Address) -> None:
+        tunnel, instance = line.tunnel, line.instance
+        local = Address(instance.local or any_address(peer), instance.local_port)
+        tunnel.shared_port = self._ward.serves(local)
+        # RFC 2661 8.1 lets the peer answer from another port, so the socket stays open to that until it has answered, unless the port
+        # is also a listener's: then whatever this socket does not take arrives there.
+        tunnel.connected = tunnel.shared_port
+        tunnel.sock = connected(local, peer, share=True) if tunnel.shared_port else bound(local, share=False)
+        enlarge_buffer(tunnel.sock)
+        name = tunnel.sock.getsockname()
+        tunnel.local = Address(name[0], name[1])
+
+    def _open_session(self, line: Line, session: SessionInstance) -> Call | None:
+        core = line.tunnel.core
+        if core.state is State.IDLE or core.cleared:
+            return None
+        settings = session_settings(line.config, session.profile, session.said)
+        return core.open_session(settings, trio.current_time(), name=session.name, profile=session.profile)
+
+    def _redial_session(self, line: Line, name: str) -> None:
+        session = line.sessions.get(name)
+        if session is None or any(call.name == name for call in line.tunnel.core.calls.values()):
+            return
+        try:
+            self._open_session(line, session)
+        except LocalProtocolError as error:
+            _log.warning(
+                "session cannot be asked for again", tunnel=line.instance.name, session=name, reason=str(error)
+            )
+        line.tunnel.flush()
+
+    # --- within ---------------------------------------------------------------------------------------------------------------
+
+    def _idle_tunnel(self, instance: TunnelInstance, config: Config) -> Tunnel:
+        ward = self._ward
+        settings = tunnel_settings(config, instance.profile, instance.said)
+        peer = Address(instance.peer.host, instance.peer.port)
+        core = ControlConnection(
+            ward.new_id(),
+            ward.site,
+            settings,
+            peer,
+            trio.current_time(),
+            origin="local",
+            name=instance.name,
+            profile=instance.profile,
+        )
+        tunnel = Tunnel(core=core, house=ward, local=Address(instance.local or any_address(peer), instance.local_port))
+        ward.registry.add(tunnel)
+        tunnel.flush()
+        return tunnel
+
+    def _failed(self, line: Line, reason: str) -> None:
+        """Take note of an attempt that did not come as far as a datagram."""
+        line.last_error = reason
+        _log.warning("tunnel cannot be opened", tunnel=line.instance.name, reason=reason)
+        if self.lines.get(line.instance.name) is not line:
+            return
+        if line.instance.persist:
+            self._schedule((line.instance.name, ""), trio.current_time() + self._delay(line.instance, line.attempts))
+        else:
+            self.remove(line.instance.name, reason)
+
+    def _again(self, line: Line) -> None:
+        name = line.instance.name
+        self._forget(name, line)
+        if not line.instance.persist and not line.restart:
+            del self.lines[name]
+            return
+        line.tunnel = self._idle_tunnel(line.instance, line.config)
+        delay = 0.0 if line.restart else self._delay(line.instance, line.attempts)
+        line.restart = False
+        _log.info("tunnel will be opened again", tunnel=name, seconds=round(delay, 1))
+        self._schedule((name, ""), trio.current_time() + delay)
+
+    def _forget(self, name: str, line: Line) -> None:
+        self._due.cancel((name, ""))
+        for session in line.sessions:
+            self._due.cancel((name, session))
+
+    def _delay(self, instance: TunnelInstance, attempts: int) -> float:
+        """Return the pause before the next attempt, spread by up to a quarter so that many lines do not stay in step."""
+        delay = min(instance.redial_delay_max, instance.redial_delay * 2.0 ** max(0, attempts - 1))
+        return delay * (1 + self._ward.site.random(1)[0] / 1024)
+
+    def _schedule(self, key: tuple[str, str], when: float) -> None:
+        self._due.set(key, when)
+        self._wake.set()
+
+    def _line_of(self, tunnel: Tunnel) -> Line | None:
+        line = self.lines.get(tunnel.core.name)
+        return line if line is not None and line.tunnel is tunnel else None
+
+
+def _close(tunnel: Tunnel, reason: str) -> None:
+    tunnel.core.close(trio.current_time(), text=reason)
+    tunnel.flush()
+
+
+def _numeric(instance: TunnelInstance) -> Address | None:
+    """Return the peer's address where it needs no resolver."""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, instance.peer.host.partition("%")[0])
+        except OSError:
+            continue
+        return Address(instance.peer.host, instance.peer.port)
+    return None
+
+
+def _preferred(found: Sequence[tuple[Any, ...]], local: str) -> Address:
+    """Return the first address of the family that our own address is of; `found` is what getaddrinfo returns."""
+    names = [entry[4] for entry in found if not local or (entry[0] is socket.AF_INET6) == (":" in local)]
+    host, port = (names or [found[0][4]])[0][:2]
+    return Address(str(host), int(port))

@@ -1,0 +1,273 @@
+"""How tunnels, sessions and counters look to an operator: cores in, views out. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from l2tpd.control import views
+from l2tpd.control.jsonrpc import Json
+from l2tpd.session.call import Call, Ending
+from l2tpd.session.call import State as CallState
+from l2tpd.trace import WORDS, Category
+from l2tpd.tunnel.states import State
+from l2tpd.wire.numbers import MessageType, name_of
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import Address, Peer, TunnelInstance
+    from l2tpd.tunnel.core import ControlConnection
+    from l2tpd.tunnel.facts import PeerFacts
+    from l2tpd.tunnel.site import Counters
+
+
+class Shell(Protocol):
+    """What is shown of a tunnel beside its core."""
+
+    @property
+    def core(self) -> ControlConnection:
+        """Return the control connection."""
+
+    @property
+    def local(self) -> Address:
+        """Return our address."""
+
+
+class Waiting(Protocol):
+    """What is shown of whatever keeps a tunnel open."""
+
+    @property
+    def instance(self) -> TunnelInstance:
+        """Return the instance's configuration."""
+
+    @property
+    def attempts(self) -> int:
+        """Return how often it was tried since the tunnel was last up."""
+
+    @property
+    def last_error(self) -> str:
+        """Return what kept the last attempt from sending anything."""
+
+    @property
+    def last_ending(self) -> Ending | None:
+        """Return how the tunnel ended last."""
+
+
+_SECRETS = frozenset({"secret"})
+_FRAMING = ((1, "sync"), (2, "async"))  # RFC 2661 4.4.3
+_BEARER = ((1, "digital"), (2, "analog"))
+
+
+def state(core: ControlConnection) -> str:
+    """Return the word for a tunnel's state; `up` is the RFC's established state and nothing else."""
+    if core.state is State.ESTABLISHED:
+        return views.UP
+    return "waiting" if core.state is State.IDLE else core.state.value
+
+
+def session_state(call: Call) -> str:
+    """Return the word for a session's state; `up` also means that the data plane carries it."""
+    return views.UP if call.state is CallState.ESTABLISHED else call.state.value
+
+
+def tunnel_row(tunnel: Shell, now: float) -> views.TunnelRow:
+    """Return the list row of a tunnel."""
+    return views.TunnelRow(**_row(tunnel, now))
+
+
+def tunnel(tunnel: Shell, line: Waiting | None, retry_in: float | None, now: float) -> views.TunnelView:
+    """Describe a tunnel; `line` is what keeps it open, if anything does."""
+    core = tunnel.core
+    ending = core.ending or (line.last_ending if line else None)
+    return views.TunnelView(
+        **_row(tunnel, now),
+        profile=core.profile if core.origin == "local" else "",
+        peer=core.profile if core.origin == "network" else "",
+        persist=line.instance.persist if line else False,
+        created=now - core.created,
+        settings=settings(core.settings),
+        remote=_remote(core.facts) if core.facts else views.RemoteView(),
+        transport=_transport(core),
+        ended=_ended(ending),
+        last_error=line.last_error if line else "",
+        attempts=line.attempts if line else 0,
+        retry_in=retry_in,
+        trace=words(core.trace),
+    )
+
+
+def session_row(core: ControlConnection, call: Call, now: float) -> views.SessionRow:
+    """Return the list row of a session."""
+    return views.SessionRow(**_session_row(core, call, now))
+
+
+def session(core: ControlConnection, call: Call, now: float) -> views.SessionView:
+    """Describe a session."""
+    asked = call.settings
+    return views.SessionView(
+        **_session_row(core, call, now),
+        profile=call.profile,
+        pseudowire_profile=asked.pseudowire_profile,
+        peer_tunnel_id=core.peer_id,
+        persist=asked.persist,
+        created=now - call.created,
+        user_data=asked.user_data,
+        settings=settings(asked),
+        call=views.CallView(
+            role=call.kind.role.value,
+            direction="incoming" if call.kind.value.endswith("IC") else "outgoing",
+            call_serial_number=call.serial,
+            tx_connect_speed=call.tx_connect_speed,
+            rx_connect_speed=call.rx_connect_speed,
+            calling_number=call.calling_number,
+            called_number=call.called_number,
+            sequencing_required=call.sequencing,
+        ),
+        call_errors=views.CallErrorsView(**attrs.asdict(call.wan_errors)) if call.wan_errors else None,
+        ended=_ended(call.ending),
+        trace=words(call.trace),
+    )
+
+
+def peer(name: str, entry: Peer, tunnels: int) -> views.PeerView:
+    """Describe a peer entry."""
+    return views.PeerView(
+        name=name,
+        match=entry.match,
+        host_name=entry.host_name,
+        accept=entry.accept,
+        roles=tuple(role.value for role in entry.roles),
+        secret_set=bool(entry.secret),
+        max_tunnels=entry.max_tunnels,
+        tunnel_profile=entry.tunnel_profile,
+        session_profile=entry.session_profile,
+        tunnels=tunnels,
+    )
+
+
+def census(tunnels: Iterable[Shell]) -> Mapping[str, int]:
+    """Count tunnels by state."""
+    return Counter(state(tunnel.core) for tunnel in tunnels)
+
+
+def session_census(tunnels: Iterable[Shell]) -> Mapping[str, int]:
+    """Count sessions by state."""
+    return Counter(session_state(call) for tunnel in tunnels for call in tunnel.core.calls.values())
+
+
+def statistics(counters: Counters, since: float, more: Mapping[str, int]) -> views.StatisticsView:
+    """Describe the daemon's counters."""
+    single = {key: value for key, value in attrs.asdict(counters).items() if isinstance(value, int)}
+    kinds = sorted(counters.sent.keys() | counters.received.keys())
+    messages = tuple(
+        views.MessageCount(
+            message=name_of(MessageType, kind),
+            sent=counters.sent.get(kind, 0),
+            received=counters.received.get(kind, 0),
+            bad=counters.bad.get(kind, 0),
+        )
+        for kind in kinds
+    )
+    return views.StatisticsView(since=since, counters={**single, **more}, messages=messages)
+
+
+def words(mask: int) -> tuple[str, ...]:
+    """Return the words of a trace mask."""
+    return tuple(word for word, category in WORDS.items() if category is not Category.ALL and mask & int(category))
+
+
+def settings(table: Any) -> dict[str, Json]:
+    """Return a settings object or a mapping of said keys as JSON can carry it: no secret, only whether there is one."""
+    keys = table if isinstance(table, Mapping) else attrs.asdict(table, recurse=False)
+    shown = {key: _plain(value) for key, value in keys.items() if key not in _SECRETS and key != "sessions"}
+    if "said" in shown:
+        del shown["said"]
+        shown |= settings(keys["said"])
+    return shown | {f"{key}_set": bool(keys[key]) for key in _SECRETS if key in keys}
+
+
+def _plain(value: Any) -> Json:
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return str(value) if hasattr(value, "_fields") else [_plain(item) for item in value]
+    return value  # type: ignore[no-any-return]  # what is left is what TOML has: texts, numbers, booleans
+
+
+def _row(tunnel: Shell, now: float) -> dict[str, Any]:
+    core = tunnel.core
+    return {
+        "id": core.local_id,
+        "peer_id": core.peer_id,
+        "name": core.name,
+        "state": state(core),
+        "local_address": str(tunnel.local),
+        "peer_address": str(core.peer),
+        "peer_host_name": core.facts.host_name if core.facts else "",
+        "sessions": len(core.calls),
+        "origin": core.origin,
+        "in_state": now - core.since,
+    }
+
+
+def _session_row(core: ControlConnection, call: Call, now: float) -> dict[str, Any]:
+    return {
+        "id": call.local_id,
+        "peer_id": call.peer_id,
+        "tunnel_id": core.local_id,
+        "tunnel_name": core.name,
+        "name": call.name,
+        "state": session_state(call),
+        "pseudowire": call.settings.pseudowire.value,
+        "interface": call.interface,
+        "origin": "local" if call.kind.ours else "network",
+        "in_state": now - call.since,
+    }
+
+
+def _remote(facts: PeerFacts) -> views.RemoteView:
+    return views.RemoteView(
+        host_name=facts.host_name,
+        vendor_name=facts.vendor_name,
+        firmware_revision=facts.firmware_revision,
+        protocol_version="1.0",  # the only one that is accepted
+        framing_caps=tuple(word for bit, word in _FRAMING if facts.framing_caps & bit),
+        bearer_caps=tuple(word for bit, word in _BEARER if facts.bearer_caps & bit),
+        receive_window=facts.receive_window,
+    )
+
+
+def _transport(core: ControlConnection) -> views.TransportView:
+    channel, stats = core.channel, core.channel.stats
+    return views.TransportView(
+        ns=channel.ns,
+        nr=channel.nr,
+        receive_window=core.settings.receive_window,
+        peer_window=channel.peer_window,
+        cwnd=channel.cwnd,
+        ssthresh=channel.ssthresh,
+        in_flight=channel.in_flight,
+        queued=channel.queued,
+        messages_sent=stats.sent,
+        messages_received=stats.received,
+        retransmits=stats.retransmitted,
+        zlb_sent=stats.zlb_sent,
+        zlb_received=stats.zlb_received,
+        duplicates=stats.duplicates,
+        out_of_order=stats.out_of_order,
+        discarded=stats.out_of_window + stats.bad_nr,
+    )
+
+
+def _ended(ending: Ending | None) -> views.EndView | None:
+    return (
+        None
+        if ending is None
+        else views.EndView(result=ending.result, error=ending.error, message=ending.message, by=ending.by)
+    )
