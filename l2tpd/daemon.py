@@ -159,6 +159,8 @@ class Daemon:
         for count, tunnel in enumerate(self.registry):
             tunnel.core.close(trio.current_time(), StopResult.SHUTTING_DOWN, "shutting down")
             tunnel.flush()
+            if not tunnel.core.was_up:
+                tunnel.abandon()  # a stranger, perhaps forged: told, but not waited for
             if count % STOP_PACE == STOP_PACE - 1:
                 await trio.lowlevel.checkpoint()
 

@@ -27,7 +27,7 @@ from l2tpd.errors import LocalProtocolError
 from l2tpd.session.call import Ending
 from l2tpd.supervise import contain
 from l2tpd.tunnel.core import ControlConnection
-from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer
+from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer, source_towards
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
 
@@ -258,7 +258,9 @@ class Dialer:
 
     def _open_socket(self, line: Line, peer: Address) -> None:
         tunnel, instance = line.tunnel, line.instance
-        local = Address(instance.local or any_address(peer), instance.local_port)
+        # Which of our addresses it is decides whether a listener has this port already.
+        host = instance.local or (source_towards(peer) if instance.local_port else any_address(peer))
+        local = Address(host, instance.local_port)
         tunnel.shared_port = self._ward.serves(local)
         # RFC 2661 8.1 lets the peer answer from another port, so the socket stays open to that until it has answered, unless the port
         # is also a listener's: then whatever this socket does not take arrives there.

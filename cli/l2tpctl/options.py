@@ -26,7 +26,7 @@ class Choice:
 socket_option = click.option(
     "--socket",
     "path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # who may not read it is told so by the client
     default=DEFAULT_SOCKET,
     show_default=True,
     envvar="L2TPD_SOCKET",

@@ -28,8 +28,8 @@ from l2tpd.session.call import Call, Ending, Kind, clip
 from l2tpd.session.inputs import BY_MESSAGE as CALL_INPUTS
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.table import feed as feed_call
-from l2tpd.trace import Category
-from l2tpd.tunnel import table
+from l2tpd.trace import Category, mask
+from l2tpd.tunnel import table, tracing
 from l2tpd.tunnel.actions import tunnel_event
 from l2tpd.tunnel.channel import Channel
 from l2tpd.tunnel.facts import PeerFacts, facts_of
@@ -46,7 +46,6 @@ from l2tpd.wire.avp import (
     RESULT_CODE,
     RX_CONNECT_SPEED,
 )
-from l2tpd.wire.describe import summary
 from l2tpd.wire.header import ControlHeader, build_control, parse_control
 from l2tpd.wire.messages import Fault, Message, decode, encode, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
@@ -62,7 +61,6 @@ Item = tuple[int, bytes]
 
 _TUNNEL = 0  # the key of the tunnel's own deadline; calls use their ids, which are never 0
 _NONE: list[Output] = []
-_PROTOCOL, _FSM = int(Category.PROTOCOL), int(Category.FSM)  # an operation on an enumeration costs thirty times as much
 
 
 @attrs.define(eq=False, init=False)
@@ -131,7 +129,7 @@ class ControlConnection:
         self.challenge = b""
         self.calls = {}
         self.channel = Channel(channel_settings(settings, self.quirks), now)
-        self.trace = 0
+        self.trace = mask(settings.trace)
         self.was_up = self.plane_asked = self.cleared = False
         self._addressed = 0
         self._late = None
@@ -147,15 +145,16 @@ class ControlConnection:
     def receive_datagram(self, data: bytes, address: Address, now: float) -> None:
         """Take a control packet that names this tunnel, or tunnel 0 when its sender cannot know our id yet."""
         counters = self.site.counters
+        if address != self.peer and not (self.state is State.WAIT_CTL_REPLY and address.host == self.peer.host):
+            counters.foreign += 1
+            return
         try:
             header, body = parse_control(data)
         except Malformed as defect:
             counters.malformed += 1
             self.complain(str(defect))
             return
-        if address != self.peer and not (self.state is State.WAIT_CTL_REPLY and address.host == self.peer.host):
-            counters.foreign += 1
-        elif header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
+        if header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
             self.take_packet(header, body, address, now)
         else:
             counters.no_tunnel += 1
@@ -172,6 +171,8 @@ class ControlConnection:
         if self.state in _UNPROVEN and 0 < (header.ns - self.channel.nr) & 0xFFFF < 0x8000 and body:
             self.site.counters.ignored_messages += 1
             return  # early, and its sender has yet to prove that it hears us: no memory is kept for it
+        if (mask := self.trace | self.site.trace) & tracing.ANY_PACKET:
+            self._outputs += tracing.packet("received", header.ns, header.nr, header.session_id, body, mask)
         item = (header.session_id, body) if body else None
         for session_id, octets in self.channel.receive(header.ns, header.nr, item, now):
             if address != self.peer:  # RFC 2661 8.1: the recipient of an SCCRQ may answer from another port
@@ -209,8 +210,11 @@ class ControlConnection:
             packets, self._late_acks = self._late_acks, []
             return packets
         packets = []
+        mask = self.trace | self.site.trace
         for ns, nr, item in self.channel.transmit(now):
             session_id, body = item or (0, b"")
+            if mask & tracing.ANY_PACKET:
+                self._outputs += tracing.packet("sending", ns, nr, session_id, body, mask)
             packets.append(build_control(self.peer_id, session_id, ns, nr, body))
         return packets
 
@@ -294,7 +298,8 @@ class ControlConnection:
     def enter(self, state: State, now: float) -> None:
         """Move to a state."""
         if state is not self.state:
-            self._trace(Category.FSM, f"{self.state.value} -> {state.value}")
+            if (self.trace | self.site.trace) & tracing.FSM:
+                self._outputs.append(Remark(Category.FSM, f"{self.state.value} -> {state.value}"))
             self.state = state
             self.since = now
 
@@ -377,7 +382,7 @@ class ControlConnection:
         """Give a call one input."""
         before = call.state
         feed_call(call, told, said, self, now)
-        if (self.trace | call.trace | self.site.trace) & _FSM:
+        if (self.trace | call.trace | self.site.trace) & tracing.FSM:
             self._outputs.append(
                 Remark(Category.FSM, f"{told.name}: {before.value} -> {call.state.value}", call.local_id)
             )
@@ -400,8 +405,8 @@ class ControlConnection:
     def plane(self, operation: PlaneRequest) -> None:
         """Ask the data plane for something; while a session is made, the reply that waits for it may carry the acknowledgement."""
         self._outputs.append(operation)
-        if isinstance(operation, CreateSession):
-            self.channel.hold_ack()
+        if isinstance(operation, CreateSession) and self.calls[operation.session_id].kind is not Kind.LNS_OUTGOING:
+            self.channel.hold_ack()  # of an OCRP nothing follows, whatever the plane says
 
     def expect(self, call: Call, deadline: float) -> None:
         """Watch for the call's deadline."""
@@ -430,7 +435,8 @@ class ControlConnection:
     # --- within ---------------------------------------------------------------------------------------------------------------
 
     def _feed(self, told: Input, said: Message | None, now: float) -> None:
-        self._trace(Category.FSM, told.name)
+        if (self.trace | self.site.trace) & tracing.FSM:
+            self._outputs.append(Remark(Category.FSM, f"{told.name} in {self.state.value}"))
         table.feed(self, told, said, now)
 
     def _take_message(self, session_id: int, octets: bytes, now: float, first: Message | None) -> None:
@@ -457,10 +463,8 @@ class ControlConnection:
         if said.fault is not None:
             counters.unacceptable += 1
             self.complain(f"{said.name}: {said.fault.text}")
-        if (self.trace | self.site.trace) & _PROTOCOL:
-            self._outputs.append(Remark(Category.PROTOCOL, f"received {summary(said)}", session_id))
-        if said.notes:
-            self._trace(Category.AVP_INFO, f"{said.name}: ignored: {'; '.join(said.notes)}")
+        if (mask := self.trace | self.site.trace) & tracing.ANY_MESSAGE:
+            self._outputs += tracing.message("received", said, session_id, mask)
 
     def _send(self, said: Message, session_id: int, now: float, *, note: bool = False) -> None:
         hide = self.settings.hide_avps and said.type not in _NEVER_HIDDEN
@@ -468,8 +472,8 @@ class ControlConnection:
         self.channel.send((session_id, body), now, note=note)
         sent = self.site.counters.sent
         sent[said.type] = sent.get(said.type, 0) + 1
-        if (self.trace | self.site.trace) & _PROTOCOL:
-            self._outputs.append(Remark(Category.PROTOCOL, f"sending {summary(said)}", session_id))
+        if (mask := self.trace | self.site.trace) & tracing.ANY_MESSAGE:
+            self._outputs += tracing.message("sending", said, session_id, mask)
 
     def _look_at_channel(self, now: float) -> None:
         if self.channel.delivered:
@@ -564,6 +568,7 @@ class ControlConnection:
         call = Call(
             session_id, kind, settings, now, self.site.next_serial() if serial is None else serial, name, profile
         )
+        call.trace = mask(settings.trace)
         self.calls[session_id] = call
         if self.state is State.ESTABLISHED:
             self.clear_deadline()  # a tunnel with a call is not idle
@@ -575,10 +580,6 @@ class ControlConnection:
         if self._ids is None:
             self._ids = Allocator(16, self.site.random, CYCLE)
         return self._ids
-
-    def _trace(self, category: Category, text: str) -> None:
-        if (self.trace | self.site.trace) & int(category):
-            self._outputs.append(Remark(category, text))
 
 
 _UNPROVEN = frozenset({State.IDLE, State.WAIT_CTL_CONN})

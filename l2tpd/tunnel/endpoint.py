@@ -13,6 +13,8 @@ SCCRQ and is refused again. Refusals have a rate limit, for a source address is 
 from __future__ import annotations
 
 import math
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -84,6 +86,8 @@ class Endpoint:
         self._ward = ward
         self._refusals = REFUSALS
         self._refilled = -math.inf
+        self._strays: deque[Arrived] = deque()
+        self._returning = False
         self.listeners: list[Listener] = []
 
     async def serve(self, listener: Listener, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -231,8 +235,8 @@ class Endpoint:
         for ours in self._ward.registry.calling(peer.host):
             verdict = judge(ours.core.tie_breaker, theirs)
             if verdict in {Verdict.THEY_WIN, Verdict.BOTH_LOSE}:
-                ours.core.lose_tie(trio.current_time())
-                ours.flush()
+                ours.contained(partial(ours.core.lose_tie, trio.current_time()))
+                ours.flush_contained()
             if verdict in {Verdict.WE_WIN, Verdict.BOTH_LOSE}:
                 lives = False
         return lives
@@ -253,8 +257,8 @@ class Endpoint:
         )
         ward.registry.add(tunnel)
         ward.registry.open_half(arrived.peer.host)
-        ward.registry.note_caller(tunnel, (arrived.peer, said[ASSIGNED_TUNNEL_ID]))
         tunnel.begin(header, body, arrived.peer, said)
+        ward.registry.note_caller(tunnel, (arrived.peer, core.peer_id))
         ward.launch(tunnel)
         self._return_strays(tunnel, arrived.local)
         return tunnel
@@ -263,10 +267,15 @@ class Endpoint:
         """Dispatch what reached the new socket before it was connected, so that nobody's datagram is lost."""
         if tunnel.sock is None:
             return
-        for stray in take_strays(tunnel.sock, local):
-            fed = self._dispatch_contained(stray)
+        self._strays.extend(take_strays(tunnel.sock, local))
+        if self._returning:  # a stray opened this tunnel: the loop below, further up the stack, goes on with its strays
+            return
+        self._returning = True
+        while self._strays:
+            fed = self._dispatch_contained(self._strays.popleft())
             if fed is not None and fed is not tunnel:
                 fed.flush_contained()
+        self._returning = False
 
     def _listener_of(self, local: Address) -> Listener:
         for listener in self.listeners:

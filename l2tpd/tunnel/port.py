@@ -133,6 +133,13 @@ def any_address(peer: Address) -> str:
     return "::" if ":" in peer.host else "0.0.0.0"  # noqa: S104 - the kernel picks the address by route at connect
 
 
+def source_towards(peer: Address) -> str:
+    """Return the address of ours that the route to a peer leaves from. Raises `OSError` when there is no route."""
+    with bound(Address(any_address(peer), 0), share=False) as probe:
+        probe.connect(peer)
+        return str(probe.getsockname()[0])
+
+
 def enlarge_buffer(sock: socket.socket) -> None:
     """Give a socket room for bursts: beyond the system's limit where we have the right to."""
     try:

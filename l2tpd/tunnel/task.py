@@ -27,7 +27,7 @@ from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteT
 from l2tpd.session.task import carry_session, carry_tunnel
 from l2tpd.supervise import goodbye
 from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
-from l2tpd.tunnel.port import BATCH, Arrived
+from l2tpd.tunnel.port import BATCH, Arrived, take_strays
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
 from l2tpd.wire.numbers import StopResult
@@ -87,6 +87,7 @@ class Tunnel:
     broken: bool = False
     send_failures: int = 0
     _bug: Exception | None = None
+    _early: list[CreateTunnel | CreateSession] | None = None  # what the plane was asked for before there was a task to wait for it
     _scope: trio.CancelScope | None = None
     _nursery: trio.Nursery | None = None
     _carried: trio.Event | None = None  # set once the plane has the tunnel, where that takes time
@@ -104,7 +105,8 @@ class Tunnel:
                     self.core.close(trio.current_time(), StopResult.SHUTTING_DOWN, "shutting down")
                     self.flush()
                     await self._live()  # noqa: ASYNC102 - goodbye is a shield with a deadline
-            self._release()
+            if not self.broken:  # `crashed` still needs the socket, to tell the peer
+                self._release()
 
     def receive(self, data: bytes, peer: Address) -> None:
         """Feed a control packet that names this tunnel; the caller flushes."""
@@ -112,24 +114,32 @@ class Tunnel:
 
     def receive_contained(self, data: bytes, peer: Address) -> None:
         """Feed a packet from another task: a bug of this tunnel is raised in its own."""
-        self._contained(lambda: self.receive(data, peer))
+        self.contained(lambda: self.receive(data, peer))
 
     def flush_contained(self) -> None:
         """Flush from another task: a bug of this tunnel is raised in its own."""
-        self._contained(self.flush)
+        self.contained(self.flush)
 
     def begin(self, header: ControlHeader, body: bytes, peer: Address, said: Message) -> None:
         """Answer the SCCRQ that asked for this tunnel, before its task runs."""
-        self._contained(lambda: self._answer(header, body, peer, said))
+        self.contained(lambda: self._answer(header, body, peer, said))
+
+    def close(self, result: int, text: str) -> None:
+        """Stop the tunnel politely from another task; nothing happens when it is over already."""
+        self.contained(lambda: self.core.close(trio.current_time(), result, text))
+        self.flush_contained()
 
     def _answer(self, header: ControlHeader, body: bytes, peer: Address, said: Message) -> None:
         self.core.take_packet(header, body, peer, trio.current_time(), said)
         self.flush()
 
-    def _contained(self, work: Callable[[], None]) -> None:
+    def contained(self, work: Callable[[], None]) -> None:
+        """Do something with this tunnel from another task: a bug is raised in the tunnel's own task, once it has one."""
         try:
             work()
-        except Exception as bug:  # noqa: BLE001 - the boundary between this tunnel and the task that feeds it
+        except Exception as bug:  # the boundary between this tunnel and the task that feeds it
+            if self.sock is None and not self.ended:
+                raise  # it waits to be dialled: no task of its own could raise it
             self._bug = bug
             if self._scope is not None:
                 self._scope.cancel()
@@ -146,11 +156,18 @@ class Tunnel:
             self._settle()
         self._watch(core.next_timer())
 
+    def abandon(self) -> None:
+        """End without waiting for anybody: what had to be said was said."""
+        self.finished = True
+        self._watch(None)
+
     def crashed(self, text: str) -> None:
         """Clean up after a bug of ours: one StopCCN without waiting for its acknowledgement, and nothing left behind."""
-        self.core.close(trio.current_time(), StopResult.GENERAL, text)
-        self.flush()
-        self._release()
+        try:
+            self.core.close(trio.current_time(), StopResult.GENERAL, text)
+            self.flush()
+        finally:
+            self._release()
 
     # --- tasks ----------------------------------------------------------------------------------------------------------------
 
@@ -158,6 +175,9 @@ class Tunnel:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._read)
+            early, self._early = self._early, None
+            for operation in early or ():
+                self._start(nursery, operation)
             await self._keep_time()
             self._nursery = None
             nursery.cancel_scope.cancel()
@@ -235,6 +255,8 @@ class Tunnel:
             self.house.adapter.delete(operation)
         elif self._nursery is not None:
             self._start(self._nursery, operation)
+        else:
+            self._early = [*(self._early or ()), operation]
 
     def _start(self, nursery: trio.Nursery, operation: CreateTunnel | CreateSession) -> None:
         if isinstance(operation, CreateTunnel):
@@ -293,8 +315,16 @@ class Tunnel:
             self.ended = True
             self.house.over(self)
         if self.sock is not None:
+            self._return_strays(self.sock)
             self.sock.close()
             self.sock = None
+
+    def _return_strays(self, sock: socket.socket) -> None:
+        """Dispatch what the socket still holds: it may be for another tunnel between the same two addresses and ports."""
+        for stray in take_strays(sock, self.local):
+            other = self.house.dispatch(stray)
+            if other is not None and other is not self:
+                other.flush_contained()
 
 
 def _deadline(when: float | None) -> float:
