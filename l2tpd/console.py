@@ -19,7 +19,7 @@ from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED, Json
 from l2tpd.errors import ControlError, Exhausted, RemoteProtocolError
 from l2tpd.events import Event
-from l2tpd.trace import WORDS
+from l2tpd.trace import WORDS, Category
 
 if TYPE_CHECKING:
     from l2tpd.bus import Subscription
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from l2tpd.dialer import Line
     from l2tpd.session.call import Call
     from l2tpd.tunnel.task import Tunnel
+
+_API = int(Category.API)
 
 _log = log.get("console")
 
@@ -115,6 +117,7 @@ class Console:
     def create_tunnel(self, name: str, keys: Mapping[str, Json]) -> views.TunnelRow:
         """Open a tunnel as if `[tunnel.NAME]` said these keys."""
         daemon = self._daemon
+        self._trace(f"create tunnel {name}")
         self._check_creates()
         instance = load.said_tunnel({"name": name, "persist": False, **keys}, daemon.config)
         limit = daemon.config.system.max_tunnels
@@ -129,6 +132,7 @@ class Console:
     def delete_tunnel(self, tunnel_id: int, reason: str) -> None:
         """Begin to tear a tunnel down, telling the peer the reason; it is not opened again."""
         tunnel = self._tunnel(tunnel_id)
+        self._trace(f"delete tunnel @{tunnel_id}: {reason}")
         line = self._line(tunnel)
         if line is not None:
             self._daemon.dialer.remove(line.instance.name, reason)
@@ -164,6 +168,7 @@ class Console:
     def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> views.SessionRow:
         """Open a session as if `[tunnel.T.session.NAME]` said these keys."""
         daemon, tunnel, now = self._daemon, self._tunnel(tunnel_id), trio.current_time()
+        self._trace(f"create session {name} in tunnel @{tunnel_id}")
         self._check_creates()
         limit = daemon.config.system.max_sessions
         if limit and daemon.registry.sessions >= limit:
@@ -189,6 +194,7 @@ class Console:
     def delete_session(self, tunnel_id: int, session_id: int, reason: str) -> None:
         """Begin to tear a session down, telling the peer the reason; it is not asked for again."""
         tunnel, call = self._session(tunnel_id, session_id)
+        self._trace(f"delete session @{session_id} in tunnel @{tunnel_id}: {reason}")
         line = self._line(tunnel)
         if line is not None and call.name:
             self._daemon.dialer.remove_session(line, call.name)
@@ -240,6 +246,7 @@ class Console:
 
     async def reload(self) -> views.PlanView:
         """Read the configuration again and apply it."""
+        self._trace("reload")
         return _plan(await self._daemon.reloader.reload())
 
     # --- log and trace --------------------------------------------------------------------------------------------------------
@@ -280,6 +287,10 @@ class Console:
     @property
     def _config(self) -> Config:
         return self._daemon.config
+
+    def _trace(self, text: str) -> None:
+        if self._daemon.site.trace & _API:
+            log.traced(Category.API, text)
 
     def _check_creates(self) -> None:
         if self._daemon.config.system.deny_local_creates:

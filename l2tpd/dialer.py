@@ -26,7 +26,9 @@ from l2tpd.deadlines import Deadlines
 from l2tpd.errors import LocalProtocolError
 from l2tpd.session.call import Ending
 from l2tpd.supervise import contain
+from l2tpd.trace import Category
 from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer, source_towards
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
@@ -44,6 +46,7 @@ RESOLVERS = 16
 RESOLVE_TIMEOUT = 10.0
 """Seconds after which an attempt gives up on the resolver."""
 
+FUNC, SYSTEM = int(Category.FUNC), int(Category.SYSTEM)
 _BATCH = 20
 
 _log = log.get("dialer")
@@ -213,6 +216,8 @@ class Dialer:
             self._redial_session(line, session)
         elif line.tunnel.core.state is State.IDLE:
             line.attempts += 1
+            if (line.tunnel.core.trace | self._ward.site.trace) & FUNC:
+                self._ward.remark(line.tunnel, Remark(Category.FUNC, f"attempt {line.attempts}"))
             address = _numeric(line.instance)
             if address is not None:
                 self._call(line, address)
@@ -268,6 +273,8 @@ class Dialer:
         tunnel.sock = connected(local, peer, share=True) if tunnel.shared_port else bound(local, share=False)
         enlarge_buffer(tunnel.sock)
         name = tunnel.sock.getsockname()
+        if (tunnel.core.trace | self._ward.site.trace) & SYSTEM:
+            self._ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {name} towards {peer}"))
         tunnel.local = Address(name[0], name[1])
 
     def _open_session(self, line: Line, session: SessionInstance) -> Call | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import Json
+from l2tpd.control.settings import told
 from l2tpd.session.call import Call, Ending
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import WORDS, Category
@@ -57,7 +56,6 @@ class Waiting(Protocol):
         """Return how the tunnel ended last."""
 
 
-_SECRETS = frozenset({"secret"})
 _FRAMING = ((1, "sync"), (2, "async"))  # RFC 2661 4.4.3
 _BEARER = ((1, "digital"), (2, "analog"))
 
@@ -180,24 +178,12 @@ def words(mask: int) -> tuple[str, ...]:
     return tuple(word for word, category in WORDS.items() if category is not Category.ALL and mask & int(category))
 
 
-def settings(table: Any) -> dict[str, Json]:
-    """Return a settings object or a mapping of said keys as JSON can carry it: no secret, only whether there is one."""
-    keys = table if isinstance(table, Mapping) else attrs.asdict(table, recurse=False)
-    shown = {key: _plain(value) for key, value in keys.items() if key not in _SECRETS and key != "sessions"}
-    if "said" in shown:
-        del shown["said"]
-        shown |= settings(keys["said"])
-    return shown | {f"{key}_set": bool(keys[key]) for key in _SECRETS if key in keys}
-
-
-def _plain(value: Any) -> Json:
-    if isinstance(value, enum.Enum):
-        return str(value.value)
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, tuple):
-        return str(value) if hasattr(value, "_fields") else [_plain(item) for item in value]
-    return value  # type: ignore[no-any-return]  # what is left is what TOML has: texts, numbers, booleans
+def settings(table: object) -> dict[str, Json]:
+    """Return a settings object or said keys as JSON can carry them; what an instance says stands among its own keys."""
+    shown = told(table)
+    shown.pop("sessions", None)  # they are tables of their own
+    said = shown.pop("said", None)
+    return {**shown, **said} if isinstance(said, dict) else shown
 
 
 def _row(tunnel: Shell, now: float) -> dict[str, Any]:

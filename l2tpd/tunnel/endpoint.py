@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from l2tpd.errors import Exhausted, Malformed, RemoteProtocolError
+from l2tpd.trace import Category
 from l2tpd.tunnel.collision import Verdict, judge
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.linger import CYCLE
+from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.port import BATCH, Arrived, Listener, take_strays
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import House, Tunnel
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from l2tpd.tunnel.linger import Lingering
     from l2tpd.tunnel.policy import Admitted, Policy
     from l2tpd.tunnel.site import Site
+
+SYSTEM = int(Category.SYSTEM)
 
 LARGEST_REQUEST = 4096
 """Octets of an SCCRQ; real ones have a tenth of it, and reading more for strangers would be work that anyone can order."""
@@ -186,6 +190,8 @@ class Endpoint:
         if known is not None and self._is_copy(known, body):
             known.receive_contained(arrived.data, arrived.peer)
             return known
+        if known is not None:
+            known.probe()  # its caller has begun anew under the same id, so very likely nobody is there any more
         return self._take_request(arrived, header, body, said)
 
     def _read(self, arrived: Arrived) -> tuple[ControlHeader, bytes, Message]:
@@ -258,6 +264,8 @@ class Endpoint:
         ward.registry.add(tunnel)
         ward.registry.open_half(arrived.peer.host)
         tunnel.begin(header, body, arrived.peer, said)
+        if (core.trace | ward.site.trace) & SYSTEM:
+            ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {arrived.local} towards {arrived.peer}"))
         ward.registry.note_caller(tunnel, (arrived.peer, core.peer_id))
         ward.launch(tunnel)
         self._return_strays(tunnel, arrived.local)

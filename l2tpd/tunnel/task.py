@@ -26,6 +26,7 @@ from l2tpd.events import Event, SessionEvent, TunnelEvent
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
 from l2tpd.session.task import carry_session, carry_tunnel
 from l2tpd.supervise import goodbye
+from l2tpd.trace import Category
 from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
 from l2tpd.tunnel.port import BATCH, Arrived, take_strays
 from l2tpd.tunnel.quirks import Effect
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from l2tpd.wire.header import ControlHeader
     from l2tpd.wire.messages import Message
 
+KERNEL = int(Category.KERNEL)
 _SIZE = 65535
 _OPENING = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN})
 
@@ -87,7 +89,9 @@ class Tunnel:
     broken: bool = False
     send_failures: int = 0
     _bug: Exception | None = None
-    _early: list[CreateTunnel | CreateSession] | None = None  # what the plane was asked for before there was a task to wait for it
+    _early: list[CreateTunnel | CreateSession] | None = (
+        None  # what the plane was asked for before there was a task to wait for it
+    )
     _scope: trio.CancelScope | None = None
     _nursery: trio.Nursery | None = None
     _carried: trio.Event | None = None  # set once the plane has the tunnel, where that takes time
@@ -119,6 +123,11 @@ class Tunnel:
     def flush_contained(self) -> None:
         """Flush from another task: a bug of this tunnel is raised in its own."""
         self.contained(self.flush)
+
+    def probe(self) -> None:
+        """Ask the peer at once whether it still knows this tunnel."""
+        self.core.probe(trio.current_time())
+        self.flush_contained()
 
     def begin(self, header: ControlHeader, body: bytes, peer: Address, said: Message) -> None:
         """Answer the SCCRQ that asked for this tunnel, before its task runs."""
@@ -243,6 +252,8 @@ class Tunnel:
 
     def _ask_plane(self, operation: PlaneRequest, now: float) -> None:
         session_id = operation.session_id if isinstance(operation, CreateSession) else 0
+        if (self.core.trace | self.core.site.trace) & KERNEL:
+            self.house.remark(self, Remark(Category.KERNEL, str(operation), session_id))
         try:
             outcome = self.house.adapter.perform_nowait(operation)
         except PlaneError as error:

@@ -14,7 +14,7 @@ from l2tpd.wire.describe import dump, summary
 from l2tpd.wire.messages import Message
 
 # Plain integers: an operation on an enumeration costs thirty times as much.
-PROTOCOL, FSM, FUNC = int(Category.PROTOCOL), int(Category.FSM), int(Category.FUNC)
+PROTOCOL, FSM = int(Category.PROTOCOL), int(Category.FSM)
 AVP_INFO, AVP_DATA, AVP_HIDE = int(Category.AVP_INFO), int(Category.AVP_DATA), int(Category.AVP_HIDE)
 TRANSPORT, DATA = int(Category.TRANSPORT), int(Category.DATA)
 
