@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from l2tpd.config.model import Role
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import Json
 from l2tpd.control.settings import told
-from l2tpd.session.call import Call, Ending
+from l2tpd.session.call import Call, Ending, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import WORDS, Category
 from l2tpd.tunnel.states import State
@@ -115,19 +116,33 @@ def session(core: ControlConnection, call: Call, now: float) -> views.SessionVie
         created=now - call.created,
         user_data=asked.user_data,
         settings=settings(asked),
-        call=views.CallView(
-            role=call.kind.role.value,
-            direction="incoming" if call.kind.value.endswith("IC") else "outgoing",
-            call_serial_number=call.serial,
-            tx_connect_speed=call.tx_connect_speed,
-            rx_connect_speed=call.rx_connect_speed,
-            calling_number=call.calling_number,
-            called_number=call.called_number,
-            sequencing_required=call.sequencing,
-        ),
+        call=_call(call),
         call_errors=views.CallErrorsView(**attrs.asdict(call.wan_errors)) if call.wan_errors else None,
+        send_accm=call.accm.send if call.accm else None,
+        receive_accm=call.accm.receive if call.accm else None,
         ended=_ended(call.ending),
         trace=words(call.trace),
+    )
+
+
+def _call(call: Call) -> views.CallView:
+    """Describe what was said about a call: by us where that was for us to say, else by the peer."""
+    asked, kind = call.settings, call.kind
+    lac = kind.role is Role.LAC  # the LAC announces speeds, in ICCN or OCCN
+    return views.CallView(
+        role=kind.role.value,
+        direction="incoming" if kind in {Kind.LAC_INCOMING, Kind.LNS_INCOMING} else "outgoing",
+        call_serial_number=call.serial,
+        tx_connect_speed=asked.tx_connect_speed if lac else call.tx_connect_speed,
+        rx_connect_speed=asked.rx_connect_speed if lac else call.rx_connect_speed,
+        bearer_type=asked.bearer_type if kind.ours else "",
+        framing_type=asked.framing_type if kind.ours else "",
+        calling_number=asked.calling_number if kind.ours else call.calling_number,
+        called_number=asked.called_number if kind.ours else call.called_number,
+        sub_address=asked.sub_address if kind.ours else "",
+        private_group_id=asked.private_group_id if kind.ours else "",
+        physical_channel_id=asked.physical_channel_id if kind.ours else None,
+        sequencing_required=call.sequencing,
     )
 
 

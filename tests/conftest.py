@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import dialogue
 import pytest
 from hypothesis import settings
+
+import dialogue
 
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("quick", deadline=None)

@@ -23,7 +23,7 @@ import attrs
 from l2tpd.config.model import Address, SessionSettings, TunnelSettings
 from l2tpd.errors import RemoteProtocolError
 from l2tpd.events import SessionEvent, TunnelEvent, What
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
+from l2tpd.kernel.ops import CreateSession
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import ControlConnection
@@ -130,13 +130,14 @@ def occn(*extra: RawAvp) -> Message:
 
 
 def cdn(session_id: int = 500, result: int = 3, error: int | None = None, text: str = "", *extra: RawAvp) -> Message:
-    return message(MessageType.CDN, {RESULT_CODE: ResultCode(result, error, text), ASSIGNED_SESSION_ID: session_id}, extra)
+    return message(
+        MessageType.CDN, {RESULT_CODE: ResultCode(result, error, text), ASSIGNED_SESSION_ID: session_id}, extra
+    )
 
 
 def unknown(*, mandatory: bool, vendor: int = 0) -> RawAvp:
     """An AVP that nobody knows."""
     return RawAvp(mandatory, hidden=False, vendor=vendor, number=999, value=b"?")
-
 
 
 def _introduction(more: Mapping[str, Any]) -> dict[Avp[Any], Any]:
@@ -148,9 +149,7 @@ def _introduction(more: Mapping[str, Any]) -> dict[Avp[Any], Any]:
         ASSIGNED_TUNNEL_ID: THEIRS,
         RECEIVE_WINDOW_SIZE: 64,
     }
-    for avp, value in _named(more).items():
-        values[avp] = value
-    return {avp: value for avp, value in values.items() if value is not None}
+    return {avp: value for avp, value in {**values, **_named(more)}.items() if value is not None}
 
 
 def _named(more: Mapping[str, Any]) -> dict[Avp[Any], Any]:
@@ -243,7 +242,12 @@ class Player:
         datagram = build_control(self.tunnel_id, session_id, self.ns, self.nr, body)
         if body:
             self.ns = (self.ns + 1) & 0xFFFF
-        self.stage.note("peer >>", said if isinstance(said, Message) else ("ZLB" if not body else "raw"), self.ns - bool(body), self.nr)
+        self.stage.note(
+            "peer >>",
+            said if isinstance(said, Message) else ("ZLB" if not body else "raw"),
+            self.ns - bool(body),
+            self.nr,
+        )
         self.stage.arrive(datagram, self.address)
         return datagram
 
@@ -421,7 +425,11 @@ class Dialogue:
 
     def _fail(self, expected: str, actual: str) -> None:
         self.failed = True
-        raise AssertionError("\n".join(["the dialogue went another way", *self.script, f"- expected  {expected}", f"+ actual    {actual}"]))
+        raise AssertionError(
+            "\n".join(
+                ["the dialogue went another way", *self.script, f"- expected  {expected}", f"+ actual    {actual}"]
+            )
+        )
 
 
 def _wanted(expected: Message | int | Zlb) -> str:
@@ -453,12 +461,22 @@ def a_site(seed: str = "us", policy: Policy | None = None) -> Site:
     return Site(random=octets(seed), calls=policy or Policy(), hostname="us", vendor_name="l2tpd")
 
 
-def stage(*, local_id: int = OURS, origin: Any = "local", site: Site | None = None, late: bool = False, **settings: Any) -> Dialogue:
+def stage(
+    *, local_id: int = OURS, origin: Any = "local", site: Site | None = None, late: bool = False, **settings: Any
+) -> Dialogue:
     """Return a dialogue with an idle core of these tunnel settings."""
     policy = Policy()
     surroundings = site or a_site(policy=policy)
     surroundings.calls = policy
-    core = ControlConnection(local_id, surroundings, TunnelSettings(**settings), PEER, 0.0, origin=origin, name="t" if origin == "local" else "")
+    core = ControlConnection(
+        local_id,
+        surroundings,
+        TunnelSettings(**settings),
+        PEER,
+        0.0,
+        origin=origin,
+        name="t" if origin == "local" else "",
+    )
     return Dialogue(core, policy, late=late)
 
 
@@ -532,60 +550,3 @@ def curtain() -> None:
     for say in stages:
         if not say.failed:
             say.silent()
-
-
-def consistent(say: Dialogue) -> None:
-    """Fail unless the books of the tunnel agree with each other: calls, ids, deadlines, challenges, the policy's count."""
-    core = say.core
-    assert len(core.calls) == say.policy.live
-    assert not [call for call in core.calls.values() if call.state is CallState.IDLE]
-    assert all(key == call.local_id for key, call in core.calls.items())
-    assert 0 not in core.calls
-    for peer_id, call in core._by_peer_id.items():
-        assert core.calls.get(call.local_id) is call
-        assert peer_id == call.peer_id != 0
-    for call in core.calls.values():
-        assert (call.state is not CallState.ESTABLISHED) == (call.local_id in core._deadlines)
-    if core.cleared:
-        assert {} == core.calls
-        assert set() == say.site.challenges
-        assert core.state in {State.CLOSING, State.LINGERING, State.CLOSED}
-        assert (core.state is State.LINGERING) == (core._deadlines.next() is not None)
-
-
-def bookkeeping(say: Dialogue, *, failed: tuple[int, ...] = ()) -> None:
-    """Fail unless each object was created once, went up at most once, down if it was up, and was deleted once, in that order.
-
-    Every create that the data plane was asked for must have its delete, but for those ids in `failed`, which never came up there (0: the tunnel).
-    A deleted tunnel takes its sessions with it.
-    """
-    for said in _by_object(say.history).values():
-        assert said in (["created", "deleted"], ["created", "up", "down", "deleted"]), said
-    open_sessions: set[int] = set()
-    open_tunnel = False
-    for operation in say.requests:
-        match operation:
-            case CreateTunnel():
-                assert not open_tunnel
-                open_tunnel = True
-            case DeleteTunnel():
-                assert open_tunnel
-                open_tunnel = False
-                open_sessions.clear()
-            case CreateSession():
-                assert open_tunnel
-                assert operation.session_id not in open_sessions
-                open_sessions.add(operation.session_id)
-            case DeleteSession():
-                open_sessions.remove(operation.session_id)
-    if 0 not in failed:
-        assert not open_tunnel
-        assert open_sessions <= set(failed)
-
-
-def _by_object(everything: list[TunnelEvent | SessionEvent]) -> dict[int, list[str]]:
-    lives: dict[int, list[str]] = {}
-    for event in everything:
-        key = 0 if isinstance(event, TunnelEvent) else event.session_id
-        lives.setdefault(key, []).append(event.what.value)
-    return lives

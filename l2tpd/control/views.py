@@ -80,8 +80,6 @@ class TransportView:
 
     ns: int = 0
     nr: int = 0
-    peer_ns: int = 0
-    peer_nr: int = 0
     receive_window: int = 0
     peer_window: int = 0
     cwnd: int = 0
@@ -93,12 +91,9 @@ class TransportView:
     retransmits: int = 0
     zlb_sent: int = 0
     zlb_received: int = 0
-    hello_sent: int = 0
-    hello_received: int = 0
     duplicates: int = 0
     out_of_order: int = 0
     discarded: int = 0
-    malformed: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -166,7 +161,6 @@ class SessionView(SessionRow):
     send_accm: int | None = None  # RFC 2661 4.4.6, Set-Link-Info
     receive_accm: int | None = None
     ended: EndView | None = None
-    last_error: str = ""
     counters: Mapping[str, int] = attrs.field(factory=dict)
     trace: tuple[str, ...] = ()
 

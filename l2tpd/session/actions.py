@@ -14,6 +14,7 @@ from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession
 from l2tpd.session.call import Call, Carrier, Ending, Kind, State
 from l2tpd.wire.avp import (
+    ACCM,
     ASSIGNED_SESSION_ID,
     BEARER_TYPE,
     CALL_ERRORS,
@@ -167,8 +168,15 @@ def note_wan_errors(call: Call, cause: Message | None, carrier: Carrier, now: fl
     return call.state
 
 
+def note_accm(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Keep the newest Set-Link-Info (RFC 2661 6.14) for `show session`: no bearer of ours is asynchronous; Meraki sends it to anyone."""
+    del carrier, now
+    call.accm = _required(cause).get(ACCM)
+    return call.state
+
+
 def ignore(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
-    """Stay. SLI (RFC 2661 6.14) concerns asynchronous framing, which no bearer of ours has; Meraki sends it to anyone."""
+    """Stay."""
     del cause, carrier, now
     return call.state
 
@@ -252,7 +260,7 @@ def finish(call: Call, carrier: Carrier, now: float) -> State:
 def send_cdn(call: Call, carrier: Carrier, now: float) -> None:
     """Send CDN with the call's ending; the Assigned Session ID AVP tells the peer which call even before it knows our id (4.4.4)."""
     ending = call.ending
-    if ending is None:
+    if ending is None or ending.result is None:
         raise LocalProtocolError("a call is closed without a reason")
     code = ResultCode(ending.result, ending.error, ending.message)
     _send(call, carrier, now, MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: call.local_id})

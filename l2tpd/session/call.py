@@ -15,7 +15,7 @@ from l2tpd.config.model import Role, SessionSettings
 from l2tpd.events import By, SessionEvent
 from l2tpd.kernel.ops import Operation
 from l2tpd.wire.messages import Message
-from l2tpd.wire.values import CallErrors
+from l2tpd.wire.values import AccmValue, CallErrors
 
 
 class Kind(enum.Enum):
@@ -51,9 +51,12 @@ class State(enum.Enum):
 
 @attrs.frozen
 class Ending:
-    """Why a tunnel or call ended: codes and text of RFC 2661 4.4.2, and which side said so (`us`, `peer`)."""
+    """Why a tunnel or call ended: codes and text of RFC 2661 4.4.2, and which side said so.
 
-    result: int
+    A call that ends with its tunnel has no result of its own: the codes of StopCCN mean other things than those of CDN.
+    """
+
+    result: int | None
     error: int | None
     message: str
     by: By
@@ -87,6 +90,7 @@ class Call:
     tx_connect_speed: int = 0
     rx_connect_speed: int = 0
     wan_errors: CallErrors | None = None
+    accm: AccmValue | None = None
     ending: Ending | None = None
     trace: int = 0
 

@@ -64,7 +64,7 @@ RULES = (
     on(HEARD, REQUESTS, do.refuse, IDLE),  # every request out of its place: "Send CDN, Clean up"
     on(HEARD, Input.BAD, do.refuse, IDLE),  # 4.2, 7.1
     on(OPEN_STATES, Input.WEN, do.note_wan_errors),
-    on(OPEN_STATES, Input.SLI, do.ignore),
+    on(OPEN_STATES, Input.SLI, do.note_accm),
     on(UNFINISHED, Input.EXPIRED, do.expire, IDLE),
     on(HEARD, Input.PLANE_FAILED, do.plane_failed, IDLE),
     on(frozenset(State), Input.TUNNEL_GONE, do.tunnel_gone, IDLE),

@@ -126,7 +126,7 @@ def close(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Stop for the reason in `core.ending` (established, admin tunnel close)."""
     del cause
     ending = core.ending
-    if ending is None:
+    if ending is None or ending.result is None:
         raise LocalProtocolError("a tunnel is closed without a reason")
     return _stop(core, now, ending.result, ending.error, ending.message)
 
@@ -319,8 +319,9 @@ def _clear(core: ControlConnection, now: float, ending: Ending) -> None:
     core.cleared = True
     core.ending = ending
     core.retire_challenge()
+    ending_of_calls = Ending(None, None, f"the tunnel ended: {ending.message}".removesuffix(": "), ending.by)
     for call in list(core.calls.values()):
-        call.ending = ending
+        call.ending = ending_of_calls
         core.feed_call(call, CallInput.TUNNEL_GONE, None, now)
     core.clear_deadline()  # after the calls, for the end of the last one starts the idle timeout
     if core.plane_asked:

@@ -166,7 +166,10 @@ class Endpoint:
         except Malformed:
             self._ward.site.counters.malformed += 1
             return
-        answer = self._ward.lingering.answer(header, arrived.peer, zlb=not body)
+        self._acknowledge_late(header, arrived, zlb=not body)
+
+    def _acknowledge_late(self, header: ControlHeader, arrived: Arrived, *, zlb: bool) -> None:
+        answer = self._ward.lingering.answer(header, arrived.peer, zlb=zlb)
         if answer is None:
             self._ward.site.counters.no_tunnel += 1
         else:
@@ -184,6 +187,10 @@ class Endpoint:
             # RFC 2661 4.4.3: sent before the caller had learnt our id, so only its own id says which tunnel is meant.
             known.core.take_packet(header, body, arrived.peer, trio.current_time())
             return known
+        late = self._ward.lingering.called_by(arrived.peer, peer_id) if peer_id else None
+        if said.type == MessageType.STOPCCN and late is not None:
+            self._acknowledge_late(header._replace(tunnel_id=late), arrived, zlb=False)
+            return None
         if said.type != MessageType.SCCRQ or header.ns != 0:
             self._ward.site.counters.no_tunnel += 1
             return None

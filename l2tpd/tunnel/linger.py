@@ -44,6 +44,7 @@ class Lingering:
     def __init__(self) -> None:
         """Start with none."""
         self._remains: dict[int, Remains] = {}
+        self._by_caller: dict[tuple[Address, int], int] = {}
         self._ends: deque[tuple[float, int]] = deque()
 
     def __contains__(self, local_id: object) -> bool:
@@ -58,6 +59,7 @@ class Lingering:
         """Keep a finished tunnel for one cycle from now."""
         self.expire(now)
         self._remains[remains.local_id] = remains
+        self._by_caller[remains.peer, remains.peer_id] = remains.local_id
         self._ends.append((now + CYCLE, remains.local_id))
 
     def answer(self, header: ControlHeader, peer: Address, *, zlb: bool) -> bytes | None:
@@ -71,7 +73,13 @@ class Lingering:
         self._remains[remains.local_id], datagram = late_ack(remains, header)
         return datagram
 
+    def called_by(self, peer: Address, peer_id: int) -> int | None:
+        """Return the id of the finished tunnel to which a peer gave `peer_id`: one that never learnt ours can name only its own."""
+        return self._by_caller.get((peer, peer_id))
+
     def expire(self, now: float) -> None:
         """Forget the tunnels whose cycle is over."""
         while self._ends and self._ends[0][0] <= now:
-            self._remains.pop(self._ends.popleft()[1], None)
+            remains = self._remains.pop(self._ends.popleft()[1], None)
+            if remains is not None and self._by_caller.get((remains.peer, remains.peer_id)) == remains.local_id:
+                del self._by_caller[remains.peer, remains.peer_id]

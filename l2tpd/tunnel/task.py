@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import trio
 
+from l2tpd.config.model import Address
 from l2tpd.errors import PlaneError
 from l2tpd.events import Event, SessionEvent, TunnelEvent
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
@@ -34,7 +35,6 @@ from l2tpd.tunnel.states import State
 from l2tpd.wire.numbers import StopResult
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import Address
     from l2tpd.kernel.adapter import Adapter
     from l2tpd.tunnel.core import ControlConnection
     from l2tpd.wire.header import ControlHeader
@@ -225,7 +225,7 @@ class Tunnel:
                 break
             except OSError:
                 continue  # an ICMP error on its way: a hint, no death sentence
-            self._sort(data, type(self.local)(name[0], name[1]), others)
+            self._sort(data, Address(name[0], name[1]), others)
         return others
 
     def _sort(self, data: bytes, peer: Address, others: set[Tunnel]) -> None:
@@ -307,6 +307,7 @@ class Tunnel:
         try:
             sock.connect(self.core.peer)
             self.connected = True
+            self.local = _own_address(sock)
         except OSError:
             self.send_failures += 1
 
@@ -336,6 +337,11 @@ class Tunnel:
             other = self.house.dispatch(stray)
             if other is not None and other is not self:
                 other.flush_contained()
+
+
+def _own_address(sock: socket.socket) -> Address:
+    name = sock.getsockname()
+    return Address(name[0], name[1])
 
 
 def _deadline(when: float | None) -> float:

@@ -28,7 +28,16 @@ def test_a_new_call_is_idle_since_it_was_made() -> None:
     assert (State.IDLE, 5.0, 0, False) == (call.state, call.since, call.peer_id, call.plane_asked)
 
 
-@pytest.mark.parametrize(("text", "kept"), [("short", "short"), ("x" * 501, "x" * 500), ("ä" * 251, "ä" * 250), ("a" + "€" * 200, "a" + "€" * 166), ("\ud800", "?")])
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("short", "short"),
+        ("x" * 501, "x" * 500),
+        ("ä" * 251, "ä" * 250),
+        ("a" + "€" * 200, "a" + "€" * 166),
+        ("\ud800", "?"),
+    ],
+)
 def test_a_reason_is_cut_between_characters(text: str, kept: str) -> None:
     """500 octets of UTF-8 at most, never half a character, nothing that cannot be encoded."""
     assert kept == clip(text)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+
+from books import bookkeeping, consistent
 from dialogue import (
     Dialogue,
-    bookkeeping,
     cdn,
-    consistent,
     iccn,
     icrp,
     icrq,
@@ -22,17 +22,16 @@ from dialogue import (
     up,
     up_called,
 )
-
 from l2tpd.config.model import Role, SessionSettings
 from l2tpd.errors import LocalProtocolError
 from l2tpd.session.call import Call, Ending, Kind, State
 from l2tpd.session.inputs import BY_MESSAGE, Input
 from l2tpd.session.table import TABLES, Row, feed
 from l2tpd.tunnel.states import State as TunnelState
+from l2tpd.wire.avp import ACCM, CALL_ERRORS
 from l2tpd.wire.messages import MESSAGES, Fault, Message, message
 from l2tpd.wire.numbers import ErrorCode, MessageType
 from l2tpd.wire.values import AccmValue, CallErrors
-from l2tpd.wire.avp import ACCM, CALL_ERRORS
 
 OUTGOING = SessionSettings(role=Role.LNS, called_number="555")
 CELLS = list(itertools.product(Kind, State, Input))
@@ -127,7 +126,10 @@ SAID: dict[Input, Message] = {
 }
 CAUSES: dict[Input, tuple[Message | None, ...]] = {
     **{key: (said,) for key, said in SAID.items()},
-    Input.BAD: tuple(attrs.evolve(said, fault=FAULT) for said in SAID.values()) + (Message(MessageType.CDN, {}, fault=FAULT),),
+    Input.BAD: (
+        *(attrs.evolve(said, fault=FAULT) for said in SAID.values()),
+        Message(MessageType.CDN, {}, fault=FAULT),
+    ),
 }
 FORCED = [cell for cell in CELLS if cell[:2] not in ROADS]
 
@@ -206,7 +208,7 @@ def test_a_row_that_leads_astray_is_our_own_fault(monkeypatch: pytest.MonkeyPatc
     """An action that returns a state which its row does not list is reported as a bug of ours, and the call does not move."""
     say, call = asked(LAC)
     wrong = Row(lambda call, cause, carrier, now: State.IDLE, frozenset({State.WAIT_REPLY}))
-    monkeypatch.setitem(TABLES[Kind.LAC_INCOMING], (State.WAIT_REPLY, Input.WEN), wrong)  # type: ignore[arg-type]
+    monkeypatch.setitem(TABLES[Kind.LAC_INCOMING], (State.WAIT_REPLY, Input.WEN), wrong)
     with pytest.raises(LocalProtocolError, match=r"LAIC: WEN in wait-reply led to idle"):
         feed(call, Input.WEN, WEN, say.core, 0.0)
     say.state_is(State.WAIT_REPLY, call)

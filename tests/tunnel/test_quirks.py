@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+
 from dialogue import (
     OURS,
     THEIRS,
@@ -27,7 +28,6 @@ from dialogue import (
     up,
     up_called,
 )
-
 from l2tpd.config.model import Address, SessionSettings
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.quirks import QUIRKS, Effect, effects
@@ -167,7 +167,10 @@ def test_quirk_no_rx_speed() -> None:
 
 def test_quirk_rx_speed() -> None:
     """Rx Connect Speed is always sent, equal to Tx where the settings have none, in ICCN as in OCCN."""
-    for settings, speed in ((SessionSettings(tx_connect_speed=9_000), 9_000), (SessionSettings(rx_connect_speed=5_000), 5_000)):
+    for settings, speed in (
+        (SessionSettings(tx_connect_speed=9_000), 9_000),
+        (SessionSettings(rx_connect_speed=5_000), 5_000),
+    ):
         say = up(quirks=("rx-speed",))
         call = say.open_session(settings)
         say.us << MessageType.ICRQ

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import attrs
 import pytest
+
+from books import bookkeeping, consistent
 from dialogue import (
     SECRET,
     Dialogue,
-    bookkeeping,
     called,
-    consistent,
     dialled,
     hello,
     icrq,
@@ -26,7 +26,6 @@ from dialogue import (
     up,
     up_called,
 )
-
 from l2tpd.errors import LocalProtocolError
 from l2tpd.tunnel import table
 from l2tpd.tunnel.inputs import BY_MESSAGE, Input
@@ -88,7 +87,9 @@ CAUSES: dict[Input, tuple[Message | None, ...]] = {
     Input.HELLO: (hello(),),
     Input.CALL: (icrq(), attrs.evolve(icrq(), fault=FAULT)),
     Input.UNKNOWN: (Message(255, {}),),
-    Input.BAD: tuple(attrs.evolve(said, fault=FAULT) for said in (sccrq(), sccrp(), scccn(), stopccn(), hello(), Message(0, {}))),
+    Input.BAD: tuple(
+        attrs.evolve(said, fault=FAULT) for said in (sccrq(), sccrp(), scccn(), stopccn(), hello(), Message(0, {}))
+    ),
 }
 
 
@@ -133,16 +134,24 @@ def test_every_row_does_as_it_says(state: State, told: Input) -> None:
             bookkeeping(say, failed=(0,) if told is Input.PLANE_FAILED else ())
 
 
-@pytest.mark.parametrize("told", [Input.SCCRQ, Input.SCCRP, Input.SCCCN, Input.STOPCCN, Input.HELLO, Input.CALL, Input.UNKNOWN, Input.BAD])
+@pytest.mark.parametrize(
+    "told", [Input.SCCRQ, Input.SCCRP, Input.SCCCN, Input.STOPCCN, Input.HELLO, Input.CALL, Input.UNKNOWN, Input.BAD]
+)
 def test_every_message_leads_somewhere_allowed_when_it_comes_by_the_wire(told: Input) -> None:
     """The same by whole datagrams: what the core does with a message is what its row says."""
     bodies: dict[Input, list[Message | bytes]] = {
         Input.UNKNOWN: [bytes.fromhex("0008 0000 0000 00ff")],
-        Input.BAD: [bytes.fromhex("8008 0000 0000 00ff"), bytes.fromhex("8008 0000 0000 0003 8008 0000 1fff 0000"), b"\0"],
+        Input.BAD: [
+            bytes.fromhex("8008 0000 0000 00ff"),
+            bytes.fromhex("8008 0000 0000 0003 8008 0000 1fff 0000"),
+            b"\0",
+        ],
     }
     for state, roads in ROADS.items():
         for road in roads:
-            for said in bodies.get(told) or [cause for cause in CAUSES[told] if cause is not None and cause.fault is None]:
+            for said in bodies.get(told) or [
+                cause for cause in CAUSES[told] if cause is not None and cause.fault is None
+            ]:
                 say = road()
                 before = say.core.state
                 assert before is state
@@ -156,7 +165,7 @@ def test_a_row_that_leads_astray_is_our_own_fault(monkeypatch: pytest.MonkeyPatc
     """An action that returns a state which its row does not list is reported as a bug of ours, and the tunnel does not move."""
     say = up()
     wrong = Row(lambda core, cause, now: State.IDLE, frozenset({State.ESTABLISHED}))
-    monkeypatch.setitem(TABLE, (State.ESTABLISHED, Input.HELLO), wrong)  # type: ignore[arg-type]
+    monkeypatch.setitem(TABLE, (State.ESTABLISHED, Input.HELLO), wrong)
     with pytest.raises(LocalProtocolError, match=r"HELLO in established led to idle"):
         table.feed(say.core, Input.HELLO, hello(), 0.0)
     say.state_is(State.ESTABLISHED)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
+
 from dialogue import (
     SECRET,
     THEIRS,
@@ -33,16 +34,15 @@ from dialogue import (
     up,
     up_called,
 )
-
 from l2tpd.config.model import Role, SessionSettings
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.table import TABLES
 from l2tpd.tunnel.states import State
+from l2tpd.wire.avp import RESULT_CODE
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
-from l2tpd.wire.avp import RESULT_CODE
 from l2tpd.wire.values import ProtocolVersion
 
 OVER = {State.CLOSING, State.LINGERING, State.CLOSED}
@@ -58,6 +58,8 @@ def sent(say: Dialogue) -> list[str]:
 
 
 class TunnelRow(NamedTuple):
+    """A row of 7.2.1."""
+
     state: str
     event: str
     act: Callable[[Dialogue], object]
@@ -84,7 +86,13 @@ SEVEN_TWO_ONE = [
     TunnelRow("idle", "Receive SCCRP", say_(sccrp()), ["StopCCN"], "idle"),
     TunnelRow("idle", "Receive SCCCN", say_(scccn()), [], "idle"),
     TunnelRow("wait-ctl-reply", "Receive SCCRP, acceptable", say_(sccrp()), ["SCCCN"], "established"),
-    TunnelRow("wait-ctl-reply", "Receive SCCRP, not acceptable", say_(sccrp(protocol_version=BAD_VERSION)), ["StopCCN"], "idle"),
+    TunnelRow(
+        "wait-ctl-reply",
+        "Receive SCCRP, not acceptable",
+        say_(sccrp(protocol_version=BAD_VERSION)),
+        ["StopCCN"],
+        "idle",
+    ),
     TunnelRow("wait-ctl-reply", "Receive SCCRQ, lose tie-breaker", lambda say: say.do(say.core.lose_tie), [], "idle"),
     TunnelRow("wait-ctl-reply", "Receive SCCCN", say_(scccn()), ["StopCCN"], "idle"),
     TunnelRow("wait-ctl-conn", "Receive SCCCN, acceptable", say_(scccn()), [], "established"),
@@ -133,6 +141,8 @@ def test_7_2_1_tunnel_open_event_to_waiting_sessions(state: str) -> None:
 
 
 class CallRow(NamedTuple):
+    """A row of 7.4 or 7.5."""
+
     kind: Kind
     state: str
     event: str
@@ -221,7 +231,7 @@ def scene(kind: Kind, state: str) -> tuple[Dialogue, Call | None]:
         say = dialled()
         return say, say.open_session(settings)
     if state == "idle":
-        return up_called(), None
+        return up_called(late=kind is LAOC), None
     call: Call
     if kind in {LAIC, LNOC}:
         say = up()
@@ -277,10 +287,14 @@ def test_7_4_and_7_5_calls(row: CallRow) -> None:
     else:
         (there,) = say.core.calls.values()
         assert (row.kind, row.new) == (there.kind, there.state.value)
-    assert say.core.state is (State.ESTABLISHED if row.state != "wait-tunnel" or row.event == "tunnel-open" else State.WAIT_CTL_REPLY)
+    assert say.core.state is (
+        State.ESTABLISHED if row.state != "wait-tunnel" or row.event == "tunnel-open" else State.WAIT_CTL_REPLY
+    )
 
 
-@pytest.mark.parametrize(("kind", "name"), [(LAIC, "ICCN"), (LAIC, "ICRP"), (LAIC, "CDN"), (LNOC, "OCCN"), (LNOC, "OCRP"), (LNOC, "CDN")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(LAIC, "ICCN"), (LAIC, "ICRP"), (LAIC, "CDN"), (LNOC, "OCCN"), (LNOC, "OCRP"), (LNOC, "CDN")]
+)
 def test_7_4_1_and_7_5_2_idle_cleans_up(kind: Kind, name: str) -> None:
     """In idle the caller's tables clean up without a CDN. No call is ever found in idle by a message, so the table alone can tell."""
     action = TABLES[kind][CallState.IDLE, CallInput[name]].action
