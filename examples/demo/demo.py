@@ -428,6 +428,7 @@ class Demo:
         for host in (self.lac, self.lns):
             expect(not host.rows("tunnels") and not host.rows("sessions"), f"nothing is left on {host.name}")
         self.lns.run("l2tpctl", "show", "tunnels")
+        expect("moving house" in self.lns.run("l2tpctl", "show", "log", "-n", "1"), "the log of the LNS has it too")
 
     def stop(self) -> None:
         """Stop both daemons."""

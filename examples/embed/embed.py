@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 
 from l2tpd.config.model import Address, SessionSettings, TunnelSettings
-from l2tpd.events import Origin
+from l2tpd.events import Origin, SessionEvent, TunnelEvent
 from l2tpd.kernel.ops import CreateSession
 from l2tpd.session.call import Kind
+from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.outputs import Output
 from l2tpd.tunnel.site import Site
 from l2tpd.tunnel.states import State
 from l2tpd.wire.header import parse_control
@@ -63,11 +65,24 @@ class End:
         self.core.handle_timer(now)
         while outputs := self.core.take_outputs():
             for output in outputs:
-                print(f"{self.name}: {output}")
-                if isinstance(output, CreateSession):  # here your data plane begins its work; it may answer later
-                    self.core.plane_up(output.session_id, "embedded0", now)
+                self.act(output, now)
         for datagram in self.core.datagrams_to_send(now):
             self.transport.send(datagram)
+
+    def act(self, output: Output, now: float) -> None:
+        """Carry out one thing that the core asks for."""
+        match output:
+            case TunnelEvent() | SessionEvent():
+                print(f"{self.name}: {type(output).__name__} {output.what.value} {output.message}".rstrip())
+            case CreateSession():  # your data plane begins its work; it may answer later
+                self.core.plane_up(output.session_id, "embedded0", now)
+            case _:  # lines for a log, and what a data plane must forget
+                print(f"{self.name}: {output}")
+
+    @property
+    def serves(self) -> bool:
+        """Tell whether it has a call that is established."""
+        return any(call.state is CallState.ESTABLISHED for call in self.core.calls.values())
 
 
 def run(*ends: End, until: Callable[[], bool]) -> None:
@@ -91,12 +106,13 @@ def main() -> None:
         lac, lns = End("lac", one, "local"), End("lns", other, "network")
         lac.core.open(time.monotonic())
         call = lac.core.open_session(SessionSettings(calling_number="5551234"), time.monotonic(), name="alice")
-        run(lac, lns, until=lambda: any(theirs.interface for theirs in lns.core.calls.values()))
+        run(lac, lns, until=lambda: lac.serves and lns.serves)
         (theirs,) = lns.core.calls.values()
         print(f"--- {call.name} is {call.state.value}; the other side knows her number: {theirs.calling_number}")
         lac.core.close(time.monotonic(), text="that was all")
-        run(lac, lns, until=lambda: lac.core.ending is not None and not lac.core.calls and lns.core.ending is not None)
-        print(f"--- the tunnel is {lac.core.state.value}; the other side was told: {lns.core.ending}")
+        run(lac, lns, until=lambda: State.LINGERING in {lac.core.state, lns.core.state} and not lns.core.calls)
+        told = lns.core.ending
+        print(f"--- the other side was told: result {told.result}, {told.message}" if told else "--- nobody was told")
 
 
 if __name__ == "__main__":
