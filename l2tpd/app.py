@@ -276,7 +276,9 @@ def _detach(work: Callable[[Callable[[bytes], None]], int], writing: int) -> NoR
         if os.fork() != 0:
             os._exit(WELL)
         os.chdir("/")
-        os.umask(0o027)
+        os.umask(
+            0o022
+        )  # the members of a group must get to the control socket; what is secret is made with its own mode
         _silence()
         status = work(_reporter(writing))
     finally:

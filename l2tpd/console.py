@@ -7,9 +7,10 @@ drift from what is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import trio
 
 from l2tpd import __version__, log, portrait
@@ -17,9 +18,11 @@ from l2tpd.config import load, resolve
 from l2tpd.config.diff import Plan, Verb, When
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED, Json
-from l2tpd.errors import ControlError, Exhausted, RemoteProtocolError
+from l2tpd.errors import ControlError, Exhausted, PlaneError
 from l2tpd.events import Event
+from l2tpd.kernel.plane import MovingPlane
 from l2tpd.trace import WORDS, Category
+from l2tpd.wire.numbers import StopResult
 
 if TYPE_CHECKING:
     from l2tpd.bus import Subscription
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from l2tpd.dialer import Line
     from l2tpd.session.call import Call
     from l2tpd.tunnel.task import Tunnel
+
+Counted = TypeVar("Counted", views.TunnelView, views.SessionView)
 
 _API = int(Category.API)
 
@@ -63,7 +68,7 @@ class Console:
             tunnels=len(daemon.registry),
             sessions=daemon.registry.sessions,
             tunnels_by_state=portrait.census(daemon.registry),
-            sessions_by_state=portrait.session_census(daemon.registry),
+            sessions_by_state=portrait.session_census(daemon.site.calls_by_state),
             limits=views.LimitsView(
                 max_tunnels=system.max_tunnels,
                 max_sessions=system.max_sessions,
@@ -85,6 +90,8 @@ class Console:
 
     def set_drain(self, *, drain: bool) -> None:
         """Refuse new tunnels and sessions from now on, or accept them again."""
+        if self._daemon.stopping:
+            raise ControlError(REFUSED, "the daemon is stopping")
         self._daemon.policy.drain = drain
         _log.notice("drain", on=drain)
 
@@ -107,12 +114,12 @@ class Console:
         """Return the list row of a tunnel."""
         return portrait.tunnel_row(self._tunnel(tunnel_id), trio.current_time())
 
-    def tunnel(self, tunnel_id: int) -> views.TunnelView:
+    def tunnel(self, tunnel_id: int) -> views.TunnelView | Awaitable[views.TunnelView]:
         """Describe a tunnel."""
         tunnel = self._tunnel(tunnel_id)
         line = self._line(tunnel)
         retry_in = self._daemon.dialer.retry_in(line) if line else None
-        return portrait.tunnel(tunnel, line, retry_in, trio.current_time())
+        return self._counted(portrait.tunnel(tunnel, line, retry_in, trio.current_time()), tunnel_id)
 
     def create_tunnel(self, name: str, keys: Mapping[str, Json]) -> views.TunnelRow:
         """Open a tunnel as if `[tunnel.NAME]` said these keys."""
@@ -124,7 +131,7 @@ class Console:
         if limit and len(daemon.registry) >= limit:
             raise ControlError(REFUSED, f"{limit} tunnels are the limit")
         try:
-            line = daemon.dialer.place(instance, daemon.config)
+            line = daemon.dialer.place(instance, daemon.config, configured=False)
         except Exhausted as error:
             raise ControlError(REFUSED, str(error)) from error
         return portrait.tunnel_row(line.tunnel, trio.current_time())
@@ -137,8 +144,7 @@ class Console:
         if line is not None:
             self._daemon.dialer.remove(line.instance.name, reason)
             return
-        tunnel.core.close(trio.current_time(), text=reason)
-        tunnel.flush()
+        tunnel.close(StopResult.GENERAL, reason)
 
     # --- sessions -------------------------------------------------------------------------------------------------------------
 
@@ -160,10 +166,10 @@ class Console:
         tunnel, call = self._session(tunnel_id, session_id)
         return portrait.session_row(tunnel.core, call, trio.current_time())
 
-    def session(self, tunnel_id: int, session_id: int) -> views.SessionView:
+    def session(self, tunnel_id: int, session_id: int) -> views.SessionView | Awaitable[views.SessionView]:
         """Describe a session."""
         tunnel, call = self._session(tunnel_id, session_id)
-        return portrait.session(tunnel.core, call, trio.current_time())
+        return self._counted(portrait.session(tunnel.core, call, trio.current_time()), tunnel_id, session_id)
 
     def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> views.SessionRow:
         """Open a session as if `[tunnel.T.session.NAME]` said these keys."""
@@ -177,18 +183,13 @@ class Console:
         instance = load.said_session(
             {"name": name, **keys}, daemon.config, line.instance.session_profile if line else "default"
         )
-        try:
-            if line is not None:
-                call = daemon.dialer.add_session(line, instance)
-            else:
-                settings = resolve.session_settings(daemon.config, instance.profile, instance.said)
-                call = tunnel.core.open_session(settings, now, name=name, profile=instance.profile)
-        except RemoteProtocolError as full:
-            raise ControlError(REFUSED, full.text) from full
-        if call is None:
-            raise ControlError(REFUSED, "the tunnel is waiting to be opened; the session will come with it")
+        if line is not None:
+            call = daemon.dialer.add_session(line, instance)
+        else:
+            settings = resolve.session_settings(daemon.config, instance.profile, instance.said)
+            call = tunnel.core.open_session(settings, now, name=name, profile=instance.profile)
         row = portrait.session_row(tunnel.core, call, now)
-        tunnel.flush()
+        tunnel.flush_contained()
         return row
 
     def delete_session(self, tunnel_id: int, session_id: int, reason: str) -> None:
@@ -198,8 +199,8 @@ class Console:
         line = self._line(tunnel)
         if line is not None and call.name:
             self._daemon.dialer.remove_session(line, call.name)
-        tunnel.core.close_session(session_id, trio.current_time(), reason)
-        tunnel.flush()
+        tunnel.contained(lambda: tunnel.core.close_session(session_id, trio.current_time(), reason))
+        tunnel.flush_contained()
 
     # --- the configuration ----------------------------------------------------------------------------------------------------
 
@@ -227,7 +228,10 @@ class Console:
 
     def pools(self) -> Sequence[views.PoolView]:
         """Describe the address pools."""
-        return [views.PoolView(name=name, range=pool.range) for name, pool in self._config.pools.items()]
+        used = self._daemon.ppp.used if isinstance(self._daemon.adapter.plane, MovingPlane) else lambda _name: None
+        return [
+            views.PoolView(name=name, range=pool.range, used=used(name)) for name, pool in self._config.pools.items()
+        ]
 
     def config_names(self) -> Sequence[str]:
         """Name the tables of the configuration in force."""
@@ -284,6 +288,11 @@ class Console:
 
     # --- within ---------------------------------------------------------------------------------------------------------------
 
+    def _counted(self, view: Counted, tunnel_id: int, session_id: int = 0) -> Counted | Awaitable[Counted]:
+        """Add what the data plane counts, where it counts: that takes a while."""
+        plane = self._daemon.adapter.plane
+        return _with_counters(plane, view, tunnel_id, session_id) if isinstance(plane, MovingPlane) else view
+
     @property
     def _config(self) -> Config:
         return self._daemon.config
@@ -295,6 +304,8 @@ class Console:
     def _check_creates(self) -> None:
         if self._daemon.config.system.deny_local_creates:
             raise ControlError(REFUSED, "system.deny_local_creates is set")
+        if self._daemon.stopping:
+            raise ControlError(REFUSED, "the daemon is stopping")
         if self._daemon.policy.drain:
             raise ControlError(REFUSED, "the daemon is being drained")
 
@@ -339,6 +350,14 @@ class Console:
             yield f"tunnel.{name}", tunnel
             for inner, session in tunnel.sessions.items():
                 yield f"tunnel.{name}.session.{inner}", session
+
+
+async def _with_counters(plane: MovingPlane, view: Counted, tunnel_id: int, session_id: int) -> Counted:
+    try:
+        counters = await plane.statistics(tunnel_id, session_id)
+    except PlaneError:
+        return view  # not carried yet, or no longer
+    return attrs.evolve(view, counters=counters)
 
 
 def _plan(plan: Plan) -> views.PlanView:

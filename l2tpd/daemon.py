@@ -12,14 +12,16 @@ One tunnel's bug ends one tunnel. Each runs inside `contain`; a bug that shows w
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
 
 from l2tpd import log, signals, systemd
 from l2tpd.bus import Bus
-from l2tpd.config.model import Address, Config, DataPlane
+from l2tpd.config.model import Address, Config
 from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
@@ -27,8 +29,11 @@ from l2tpd.errors import PlaneError, StartupError
 from l2tpd.events import DaemonStopping, Event, SessionEvent, TunnelEvent, What
 from l2tpd.ids import Allocator
 from l2tpd.kernel.adapter import Adapter
+from l2tpd.kernel.choose import choose
 from l2tpd.kernel.null import NullPlane
+from l2tpd.kernel.plane import DataPlane, MovingPlane
 from l2tpd.options import Options
+from l2tpd.ppp.pppd import Pppd
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
 from l2tpd.supervise import contain
@@ -39,11 +44,15 @@ from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.policy import Policy
 from l2tpd.tunnel.port import Arrived, Listener
 from l2tpd.tunnel.site import Site
+from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
-from l2tpd.wire.numbers import StopResult
+from l2tpd.wire.numbers import StopResult, call_result_text, error_text, stop_result_text
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import Operation
+
+DUMPED = 200
+"""How many tunnels are written to the log on SIGUSR2."""
 
 STOP_PACE = 64
 """How many tunnels are told to stop before other tasks get their turn."""
@@ -70,9 +79,9 @@ class Daemon:
         self.endpoint = Endpoint(self)
         self.dialer = Dialer(self)
         self.reloader = Reloader(self)
-        self.plane_reason = (
-            "configured" if config.system.data_plane is DataPlane.NULL else "the only one in this version"
-        )
+        self.plane_reason = "not chosen yet"
+        self.exclusive_paths = False
+        self.ppp = Pppd(lambda: self.config, self._remark_ppp)
         self.crashes = 0
         self._ids = Allocator(16, os.urandom, CYCLE)
         self._tunnels: trio.Nursery | None = None
@@ -85,8 +94,26 @@ class Daemon:
     # --- start and stop -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve until told to stop. Raises `StartupError`, in a group, when something cannot be opened."""
-        listeners = self._bind()
+        """Serve until told to stop. Raises `StartupError`, alone or in a group, when something cannot be opened."""
+        plane = await self._choose_plane()
+        try:
+            await self._serve(self._bind())
+        finally:
+            if isinstance(plane, MovingPlane):
+                plane.close()
+
+    async def _choose_plane(self) -> DataPlane:
+        chosen = await choose(self.config.system.data_plane)
+        self.adapter.plane = plane = chosen.plane
+        self.plane_reason = chosen.reason
+        self.exclusive_paths = isinstance(plane, MovingPlane) and plane.exclusive_paths
+        if chosen.warning:
+            _log.warning(chosen.warning)
+        else:
+            _log.notice("data plane", plane=plane.name, reason=chosen.reason)
+        return plane
+
+    async def _serve(self, listeners: list[Listener]) -> None:
         system = self.config.system
         async with trio.open_nursery() as services:
             await services.start(signals.watch, self.stop, self.reloader.request, self.reopen_log, self.dump)
@@ -125,7 +152,7 @@ class Daemon:
     def dial(self, config: Config) -> None:
         """Begin with the tunnels of a configuration."""
         for instance in config.tunnels.values():
-            self.dialer.place(instance, config)
+            self.dialer.place(instance, config, configured=True)
 
     def _bind(self) -> list[Listener]:
         listeners: list[Listener] = []
@@ -137,10 +164,15 @@ class Daemon:
             raise
         return listeners
 
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop has begun."""
+        return self._stop.is_set()
+
     async def _say_goodbye(self) -> None:
         _log.notice("stopping", tunnels=len(self.registry), sessions=self.registry.sessions)
         systemd.Notifier().stopping()
-        self.bus.publish(DaemonStopping())
+        self.bus.publish(DaemonStopping(at_once=self._at_once.is_set()))
         self.policy.drain = True
         self.dialer.stop()
         with trio.move_on_after(self.config.system.stop_timeout):
@@ -157,8 +189,7 @@ class Daemon:
 
     async def _close_all(self) -> None:
         for count, tunnel in enumerate(self.registry):
-            tunnel.core.close(trio.current_time(), StopResult.SHUTTING_DOWN, "shutting down")
-            tunnel.flush()
+            tunnel.close(StopResult.SHUTTING_DOWN, "shutting down")
             if not tunnel.core.was_up:
                 tunnel.abandon()  # a stranger, perhaps forged: told, but not waited for
             if count % STOP_PACE == STOP_PACE - 1:
@@ -173,7 +204,7 @@ class Daemon:
 
     def dispatch(self, arrived: Arrived) -> Tunnel | None:
         """Find the tunnel that a datagram is for and feed it."""
-        return self.endpoint.dispatch(arrived)
+        return self.endpoint.dispatch_contained(arrived)
 
     def publish(self, event: Event) -> None:
         """Tell everyone who listens, and the log."""
@@ -182,6 +213,8 @@ class Daemon:
         elif isinstance(event, SessionEvent):
             if event.what is What.DELETED and event.name:
                 self.dialer.session_over(event.tunnel_name, event.name)
+            elif event.what is What.UP and event.name:
+                self.dialer.session_up(event.tunnel_name, event.name)
             self._log_session(event)
         self.bus.publish(event)
 
@@ -196,15 +229,21 @@ class Daemon:
                 core.peer.host, trio.current_time(), _log.warning, remark.text, tunnel=whose, peer=str(core.peer)
             )
 
+    def _remark_ppp(self, tunnel_id: int, session_id: int, line: str) -> None:
+        """Log a line of a pppd where somebody traces it."""
+        tunnel = self.registry.by_id.get(tunnel_id)
+        call = tunnel.core.calls.get(session_id) if tunnel else None
+        traced = self.site.trace | (tunnel.core.trace if tunnel else 0) | (call.trace if call else 0)
+        if traced & Category.PPP:
+            log.traced(Category.PPP, f"tunnel {tunnel_id}/{session_id}: pppd: {line}")
+
     def opened(self, tunnel: Tunnel) -> None:
         """Take note that a tunnel is no longer half open."""
         core = tunnel.core
         if core.origin == "network":
-            self.registry.close_half(core.peer.host)
+            self.registry.close_half(tunnel)
         else:
             self.registry.forget_calling(tunnel)
-            if core.was_up and not core.cleared:
-                self.dialer.up(tunnel)
 
     def over(self, tunnel: Tunnel) -> None:
         """Take note that a tunnel has ended: its id rests, its remains linger, its line is dialled again."""
@@ -214,7 +253,7 @@ class Daemon:
         self.registry.remove(tunnel)
         core, now = tunnel.core, trio.current_time()
         self._ids.release(core.local_id, now)
-        if tunnel.shared_port and core.peer_id:
+        if tunnel.shared_port and core.state is State.LINGERING:
             self.lingering.add(core.remains(), now)
         self.dialer.over(tunnel)
         if self._stop.is_set() and not len(self.registry):
@@ -251,27 +290,25 @@ class Daemon:
     # --- the log --------------------------------------------------------------------------------------------------------------
 
     def _log_tunnel(self, event: TunnelEvent) -> None:
+        ids = {**_named(event.name), "tid": event.tunnel_id, "peer": event.peer_address}
         if event.what is What.UP:
-            _log.notice(
-                "tunnel up",
-                **_named(event.name),
-                tid=event.tunnel_id,
-                peer_tid=event.peer_tunnel_id,
-                peer=event.peer_address,
-            )
-        elif event.what is What.DELETED:
-            _log.notice(
-                "tunnel deleted", **_named(event.name), tid=event.tunnel_id, peer=event.peer_address, **_reason(event)
-            )
+            _log.notice("tunnel up", **ids, peer_tid=event.peer_tunnel_id)
+        elif event.what is What.DOWN:
+            _log.notice("tunnel down", **ids, **_reason(event, stop_result_text))
+        elif event.what is What.DELETED and event.name and not event.up:
+            _log.notice("tunnel not opened", **ids, **_reason(event, stop_result_text))
+        elif event.what is What.DELETED and not event.up:
+            # Anybody can begin a tunnel, also under a forged address, and must not be able to fill the log with it.
+            _log.info("tunnel not set up", **ids, **_reason(event, stop_result_text))
 
     def _log_session(self, event: SessionEvent) -> None:
-        ids = {"tid": event.tunnel_id, "sid": event.session_id}
+        ids = {**_named(event.name), "tid": event.tunnel_id, "sid": event.session_id}
         if event.what is What.UP:
-            _log.notice(
-                "session up", **_named(event.name), **ids, peer_sid=event.peer_session_id, interface=event.interface
-            )
-        elif event.what is What.DELETED:
-            _log.notice("session deleted", **_named(event.name), **ids, **_reason(event))
+            _log.notice("session up", **ids, peer_sid=event.peer_session_id, interface=event.interface)
+        elif event.what is What.DOWN:
+            _log.notice("session down", **ids, **_reason(event, call_result_text))
+        elif event.what is What.DELETED and not event.up:
+            _log.notice("session not set up", **ids, **_reason(event, call_result_text))
 
     def apply_trace(self) -> None:
         """Trace what the configuration says; at log level info and above every message gets a line."""
@@ -289,8 +326,11 @@ class Daemon:
             _log.error("the log file cannot be opened again", reason=str(error))
 
     def dump(self) -> None:
-        """Write the state of every tunnel to the log."""
-        for tunnel in self.registry:
+        """Write the state to the log: of some tunnels, for writing of all of them would hold the others up."""
+        _log.notice(
+            "state", tunnels=len(self.registry), sessions=self.registry.sessions, half_open=self.registry.half_open
+        )
+        for tunnel in itertools.islice(self.registry, DUMPED):
             core = tunnel.core
             _log.notice(
                 "state",
@@ -311,6 +351,13 @@ def _named(name: str) -> dict[str, object]:
     return {"name": name} if name else {}
 
 
-def _reason(event: TunnelEvent | SessionEvent) -> dict[str, object]:
-    reason = {"result": event.result, "error": event.error, "message": event.message or None, "by": event.by or None}
-    return {key: value for key, value in reason.items() if value is not None}
+def _reason(event: TunnelEvent | SessionEvent, meaning: Callable[[int], str]) -> dict[str, object]:
+    """Return what is known of an end, its codes with their meaning."""
+    reason: dict[str, object] = {}
+    if event.result is not None:
+        reason["result"] = f"{event.result} ({meaning(event.result)})"
+    if event.error:
+        reason["error"] = f"{event.error} ({error_text(event.error)})"
+    if event.message:
+        reason["message"] = event.message
+    return {**reason, "by": event.by} if event.by else reason

@@ -11,6 +11,8 @@ who needs no resolver.
 
 from __future__ import annotations
 
+import errno
+import functools
 import math
 import socket
 from collections.abc import Mapping, Sequence
@@ -32,6 +34,7 @@ from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer, source_towards
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
+from l2tpd.wire.numbers import StopResult
 
 if TYPE_CHECKING:
     from l2tpd.session.call import Call
@@ -59,7 +62,8 @@ class Line:
     instance: TunnelInstance
     config: Config
     tunnel: Tunnel
-    attempts: int = 0  # since the tunnel was last up
+    configured: bool  # it comes from the configuration, not from an operator
+    attempts: int = 0  # since the tunnel last stayed up
     last_error: str = ""
     last_ending: Ending | None = None
     session_attempts: dict[str, int] = attrs.field(factory=dict)
@@ -93,9 +97,9 @@ class Dialer:
 
     # --- what operators and configuration ask for -----------------------------------------------------------------------------
 
-    def place(self, instance: TunnelInstance, config: Config) -> Line:
+    def place(self, instance: TunnelInstance, config: Config, *, configured: bool) -> Line:
         """Add a line and dial it at once. Raises `LocalProtocolError` when its name is taken, `Exhausted` when no id is free."""
-        line = Line(instance, config, self._idle_tunnel(instance, config))
+        line = Line(instance, config, self._idle_tunnel(instance, config), configured)
         self.lines[instance.name] = line
         self._schedule((instance.name, ""), trio.current_time())
         return line
@@ -105,6 +109,7 @@ class Dialer:
         line = self.lines.pop(name, None)
         if line is not None:
             self._forget(name, line)
+            self._ward.registry.free_name(line.tunnel)
             _close(line.tunnel, reason)
 
     def change(self, name: str, instance: TunnelInstance, config: Config, *, restart: bool = False) -> None:
@@ -113,34 +118,43 @@ class Dialer:
         created = {key: value for key, value in line.sessions.items() if key not in line.config_sessions}
         line.instance = attrs.evolve(instance, sessions={**created, **instance.sessions})
         line.config = config
-        if restart:
+        tunnel, settings = line.tunnel, tunnel_settings(config, instance.profile, instance.said)
+        if restart or tunnel.core.state is State.IDLE:
             line.restart = True
-            _close(line.tunnel, "changed in the configuration")
+            _close(tunnel, "changed in the configuration")
         else:
-            line.tunnel.core.reconfigure(tunnel_settings(config, instance.profile, instance.said))
-            line.tunnel.flush()
+            tunnel.contained(lambda: tunnel.core.reconfigure(settings, trio.current_time()))
+            tunnel.flush_contained()
 
     def close_session(self, name: str, session: str, reason: str) -> None:
         """Close a session, which its line has no more or has with other settings."""
         line = self.lines.get(name)
         if line is not None:
-            self._due.cancel((name, session))
-            for call in [call for call in line.tunnel.core.calls.values() if call.name == session]:
-                line.tunnel.core.close_session(call.local_id, trio.current_time(), reason)
-            line.tunnel.flush()
+            self.remove_session(line, session)
+            tunnel = line.tunnel
+            for call in [call for call in tunnel.core.calls.values() if call.name == session]:
+                tunnel.contained(
+                    functools.partial(tunnel.core.close_session, call.local_id, trio.current_time(), reason)
+                )
+            tunnel.flush_contained()
 
-    def ask_session(self, name: str, session: str) -> None:
-        """Ask for a session of a line, unless the tunnel is not there: then it comes with the tunnel."""
+    def take_session(self, name: str, session: SessionInstance, config: Config) -> None:
+        """Have a session of the configuration in its line, and ask for it if the tunnel is there; else it comes with the tunnel."""
         line = self.lines.get(name)
-        if line is not None and session in line.sessions:
-            self._redial_session(line, session)
+        if line is not None and line.configured:
+            line.config = config
+            line.instance = attrs.evolve(line.instance, sessions={**line.sessions, session.name: session})
+            self._redial_session(line, session.name)
 
-    def add_session(self, line: Line, session: SessionInstance) -> Call | None:
-        """Add a session to a line, and ask for it if its tunnel is there. Raises `LocalProtocolError` when that cannot be."""
+    def add_session(self, line: Line, session: SessionInstance) -> Call:
+        """Add a session to a line and ask for it. Raises `LocalProtocolError`, and then nothing was added."""
         if session.name in line.sessions:
             raise LocalProtocolError(f"a session called `{session.name}` exists")
+        if line.tunnel.core.state is State.IDLE:
+            raise LocalProtocolError("the tunnel waits to be opened again")
+        call = self._open_session(line, session)
         line.instance = attrs.evolve(line.instance, sessions={**line.sessions, session.name: session})
-        return self._open_session(line, session)
+        return call
 
     def remove_session(self, line: Line, name: str) -> None:
         """Do not ask for a session again."""
@@ -160,20 +174,23 @@ class Dialer:
 
     # --- what happens to tunnels ----------------------------------------------------------------------------------------------
 
-    def up(self, tunnel: Tunnel) -> None:
-        """Take note that a tunnel is established."""
-        line = self._line_of(tunnel)
-        if line is not None:
-            line.attempts = 0
-            line.session_attempts.clear()
-
     def over(self, tunnel: Tunnel) -> None:
         """Take note that a tunnel has ended, and dial its line again if it is persistent."""
         line = self._line_of(tunnel)
         if line is None or self._stopping:
             return
         line.last_ending = tunnel.core.ending
+        stayed = tunnel.up_since is not None and trio.current_time() - tunnel.up_since >= line.instance.redial_delay_max
+        if stayed:  # a peer that takes the tunnel and drops it at once is not to be called ever faster
+            line.attempts = 0
+        line.session_attempts.clear()
         self._again(line)
+
+    def session_up(self, tunnel_name: str, name: str) -> None:
+        """Take note that a session is established."""
+        line = self.lines.get(tunnel_name)
+        if line is not None:
+            line.session_attempts.pop(name, None)
 
     def session_over(self, tunnel_name: str, name: str) -> None:
         """Ask again for a persistent session that ended while its tunnel lives on."""
@@ -181,10 +198,13 @@ class Dialer:
         session = line.sessions.get(name) if line else None
         if line is None or session is None or line.tunnel.core.cleared:
             return
-        settings = session_settings(line.config, session.profile, session.said)
-        if settings.persist:
-            attempts = line.session_attempts[name] = line.session_attempts.get(name, 0) + 1
-            self._schedule((tunnel_name, name), trio.current_time() + self._delay(line.instance, attempts))
+        if session_settings(line.config, session.profile, session.said).persist:
+            self._ask_later(line, name)
+
+    def _ask_later(self, line: Line, name: str) -> None:
+        attempts = line.session_attempts[name] = line.session_attempts.get(name, 0) + 1
+        delay = self._delay(line.instance, attempts)
+        self._schedule((line.instance.name, name), trio.current_time() + delay)
 
     # --- the task -------------------------------------------------------------------------------------------------------------
 
@@ -199,7 +219,17 @@ class Dialer:
                 if count % _BATCH == _BATCH - 1:
                     await trio.sleep(_BATCH / RATE)
                 if not self._stopping:
-                    self._dial(key, nursery)
+                    self._dial_contained(key, nursery)
+
+    def _dial_contained(self, key: tuple[str, str], nursery: trio.Nursery) -> None:
+        """Dial so that a bug that it meets costs this line's tunnel and no other."""
+        try:
+            self._dial(key, nursery)
+        except Exception as bug:  # noqa: BLE001 - the boundary between one line and everybody's dialler
+            self._ward.crashed(f"dialling {key[0]}", bug)
+            line = self.lines.get(key[0])
+            if line is not None and line.tunnel.sock is None:
+                line.tunnel.crashed("internal error")
 
     async def _next_due(self) -> None:
         while (when := self._due.next()) is None or when > trio.current_time():
@@ -231,7 +261,7 @@ class Dialer:
         await contain(f"dialling {line.instance.name}", lambda: self._resolve(line), on_crash=crashed, kind="dialer")
 
     async def _resolve(self, line: Line) -> None:
-        instance = line.instance
+        instance, tunnel = line.instance, line.tunnel
         try:
             async with self._resolvers:
                 with trio.fail_after(RESOLVE_TIMEOUT):
@@ -242,7 +272,8 @@ class Dialer:
             reason = "no answer from the resolver" if isinstance(error, trio.TooSlowError) else str(error)
             self._failed(line, f"cannot resolve {instance.peer.host}: {reason}")
             return
-        if self.lines.get(instance.name) is line and line.tunnel.core.state is State.IDLE:
+        # Meanwhile the line may have been removed, or have got another tunnel for another peer.
+        if self.lines.get(instance.name) is line and line.tunnel is tunnel and tunnel.core.state is State.IDLE:
             self._call(line, _preferred(found, instance.local))
 
     def _call(self, line: Line, peer: Address) -> None:
@@ -252,12 +283,14 @@ class Dialer:
         try:
             self._open_socket(line, peer)
         except OSError as error:
-            self._failed(line, f"cannot open a socket to {peer}: {error.strerror}")
+            self._failed(
+                line, f"cannot open a socket from {line.instance.local or 'any address'} to {peer}: {error.strerror}"
+            )
             return
         self._ward.registry.note_calling(tunnel, peer.host)
         core.open(trio.current_time())
         for session in line.sessions.values():
-            self._open_session(line, session)
+            self._try_session(line, session)
         tunnel.flush()
         self._ward.launch(tunnel)
 
@@ -267,34 +300,52 @@ class Dialer:
         host = instance.local or (source_towards(peer) if instance.local_port else any_address(peer))
         local = Address(host, instance.local_port)
         tunnel.shared_port = self._ward.serves(local)
+        if tunnel.shared_port and self._ward.exclusive_paths:
+            self._take_path(tunnel, (local, peer))
         # RFC 2661 8.1 lets the peer answer from another port, so the socket stays open to that until it has answered, unless the port
         # is also a listener's: then whatever this socket does not take arrives there.
         tunnel.connected = tunnel.shared_port
-        tunnel.sock = connected(local, peer, share=True) if tunnel.shared_port else bound(local, share=False)
+        # A fixed port may still be held by this line's last tunnel, which lingers.
+        share = bool(instance.local_port)
+        tunnel.sock = connected(local, peer, share=True) if tunnel.shared_port else bound(local, share=share)
         enlarge_buffer(tunnel.sock)
         name = tunnel.sock.getsockname()
         if (tunnel.core.trace | self._ward.site.trace) & SYSTEM:
             self._ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {name} towards {peer}"))
         tunnel.local = Address(name[0], name[1])
 
-    def _open_session(self, line: Line, session: SessionInstance) -> Call | None:
+    def _take_path(self, tunnel: Tunnel, path: tuple[Address, Address]) -> None:
+        """Claim a path where the data plane can have but one tunnel. Raises `OSError`."""
+        first = self._ward.registry.occupant(path)
+        if first is not None and first is not tunnel:
+            first.probe()
+            text = f"tunnel {first.core.local_id} runs from {path[0]}, and this kernel carries one there: give this one another `local_port`"
+            raise OSError(errno.EADDRINUSE, text)
+        self._ward.registry.occupy(tunnel, path)
+
+    def _open_session(self, line: Line, session: SessionInstance) -> Call:
         core = line.tunnel.core
-        if core.state is State.IDLE or core.cleared:
-            return None
         settings = session_settings(line.config, session.profile, session.said)
         return core.open_session(settings, trio.current_time(), name=session.name, profile=session.profile)
 
     def _redial_session(self, line: Line, name: str) -> None:
-        session = line.sessions.get(name)
-        if session is None or any(call.name == name for call in line.tunnel.core.calls.values()):
+        session, tunnel = line.sessions.get(name), line.tunnel
+        waiting = tunnel.core.state is State.IDLE or tunnel.core.cleared  # then the session comes with the next tunnel
+        if session is None or waiting or any(call.name == name for call in tunnel.core.calls.values()):
             return
+        tunnel.contained(functools.partial(self._try_session, line, session))
+        tunnel.flush_contained()
+
+    def _try_session(self, line: Line, session: SessionInstance) -> None:
+        """Ask for a session; where a limit forbids it now, a persistent one is tried again later."""
         try:
             self._open_session(line, session)
         except LocalProtocolError as error:
             _log.warning(
-                "session cannot be asked for again", tunnel=line.instance.name, session=name, reason=str(error)
+                "session cannot be asked for", tunnel=line.instance.name, session=session.name, reason=str(error)
             )
-        line.tunnel.flush()
+            if session_settings(line.config, session.profile, session.said).persist:
+                self._ask_later(line, session.name)
 
     # --- within ---------------------------------------------------------------------------------------------------------------
 
@@ -347,7 +398,8 @@ class Dialer:
 
     def _delay(self, instance: TunnelInstance, attempts: int) -> float:
         """Return the pause before the next attempt, spread by up to a quarter so that many lines do not stay in step."""
-        delay = min(instance.redial_delay_max, instance.redial_delay * 2.0 ** max(0, attempts - 1))
+        doublings = min(max(0, attempts - 1), 64)
+        delay = min(instance.redial_delay_max, instance.redial_delay * 2.0**doublings)
         return delay * (1 + self._ward.site.random(1)[0] / 1024)
 
     def _schedule(self, key: tuple[str, str], when: float) -> None:
@@ -360,8 +412,9 @@ class Dialer:
 
 
 def _close(tunnel: Tunnel, reason: str) -> None:
-    tunnel.core.close(trio.current_time(), text=reason)
-    tunnel.flush()
+    tunnel.close(StopResult.GENERAL, reason)
+    if not tunnel.core.was_up:
+        tunnel.abandon()  # nobody has answered yet, and nobody is waited for
 
 
 def _numeric(instance: TunnelInstance) -> Address | None:

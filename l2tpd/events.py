@@ -1,8 +1,8 @@
 """What the outside may see happen: frozen values, built by the core, without a time stamp.
 
 An event says what happened to which tunnel or session and, at its end, why. The core builds events and never reads a clock; the shell's
-bus puts each into a `Stamped` as it fans it out. `created` comes before `up` and `deleted` after `down`; a persistent tunnel may go up and
-down several times between the two.
+bus puts each into a `Stamped` as it fans it out. `created` comes before `up`, and `deleted` after
+`down`. Each attempt to open a persistent tunnel is an object of its own, with an id of its own.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class TunnelEvent:
     error: int | None = None
     message: str = ""
     by: By = ""
+    up: bool = False  # it has been up
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +67,7 @@ class SessionEvent:
     error: int | None = None
     message: str = ""
     by: By = ""
+    up: bool = False  # it has been up
     user_data: str = ""
 
 

@@ -9,7 +9,7 @@ latest after one step more than there are ids taken: the last free id of 65,535 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection
 
 from l2tpd.errors import Exhausted
 
@@ -29,13 +29,15 @@ class Allocator:
         self._quarantine = quarantine
         self._resting: dict[int, float] = {}  # id -> end of its rest; in order of release, hence of expiry
 
-    def allocate(self, now: float, taken: Container[int]) -> int:
+    def allocate(self, now: float, taken: Collection[int]) -> int:
         """Return an id that is neither in `taken` nor resting.
 
         Raises:
             Exhausted: every id is taken or resting.
         """
         self._wake(now)
+        if len(taken) + len(self._resting) >= self._last:
+            raise Exhausted(f"all {self._last} identifiers are in use or in quarantine")
         for _ in range(_DRAWS):
             candidate = self._draw()
             if candidate and candidate not in taken and candidate not in self._resting:
@@ -56,7 +58,7 @@ class Allocator:
     def _draw(self) -> int:
         return int.from_bytes(self._random(self._octets), "big") & self._last
 
-    def _walk(self, start: int, taken: Container[int]) -> int:
+    def _walk(self, start: int, taken: Collection[int]) -> int:
         candidate = start
         while candidate in taken or candidate in self._resting:
             candidate = candidate % self._last + 1

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import sys
 import time
@@ -224,6 +225,17 @@ class Ring:
         """Keep the lines: the ring outlives a change of sinks."""
 
 
+def _takes(stream: TextIO) -> bool:
+    """Tell whether a stream takes a line without waiting; one that is no file of the system always does."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # io.UnsupportedOperation: text in memory
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
 class Stream:
     """A text stream, usually stderr."""
 
@@ -233,13 +245,17 @@ class Stream:
         self.lost = 0
 
     def write(self, record: logging.LogRecord, lines: list[str]) -> None:
-        """Write the lines at once."""
+        """Write the lines at once, as far as they are taken at once: a pipe that nobody reads must not stop every tunnel."""
         stream = self._stream or sys.stderr
-        try:
-            stream.write("".join(line + "\n" for line in _stamped(record, lines)))
-            stream.flush()
-        except (OSError, ValueError):  # ValueError: the stream is closed
-            self.lost += len(lines)
+        for line in _stamped(record, lines):
+            try:
+                if not _takes(stream):
+                    self.lost += 1
+                    continue
+                stream.write(line + "\n")
+                stream.flush()
+            except (OSError, ValueError):  # ValueError: the stream is closed
+                self.lost += 1
 
     def close(self) -> None:
         """Leave the stream to its owner."""
@@ -338,16 +354,21 @@ class Syslog:
             return False
         return True
 
+    def _connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
+        try:
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
     def _connected(self) -> bool:
         if self._socket is None and self._clock() >= self._retry_at:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
             try:
-                sock.connect(self._path)
-            except OSError:
-                sock.close()
+                self._socket = self._connect()
+            except OSError:  # nobody listens, or no descriptor is left
                 self._retry_at = self._clock() + 1.0
-            else:
-                self._socket = sock
         return self._socket is not None
 
 

@@ -70,7 +70,11 @@ def state(core: ControlConnection) -> str:
 
 def session_state(call: Call) -> str:
     """Return the word for a session's state; `up` also means that the data plane carries it."""
-    return views.UP if call.state is CallState.ESTABLISHED else call.state.value
+    return _call_state(call.state)
+
+
+def _call_state(state: CallState) -> str:
+    return views.UP if state is CallState.ESTABLISHED else state.value
 
 
 def tunnel_row(tunnel: Shell, now: float) -> views.TunnelRow:
@@ -121,6 +125,7 @@ def session(core: ControlConnection, call: Call, now: float) -> views.SessionVie
         send_accm=call.accm.send if call.accm else None,
         receive_accm=call.accm.receive if call.accm else None,
         ended=_ended(call.ending),
+        ppp=views.PppView(local_address=call.ppp_local, remote_address=call.ppp_remote) if call.ppp_remote else None,
         trace=words(call.trace),
     )
 
@@ -167,9 +172,9 @@ def census(tunnels: Iterable[Shell]) -> Mapping[str, int]:
     return Counter(state(tunnel.core) for tunnel in tunnels)
 
 
-def session_census(tunnels: Iterable[Shell]) -> Mapping[str, int]:
-    """Count sessions by state."""
-    return Counter(session_state(call) for tunnel in tunnels for call in tunnel.core.calls.values())
+def session_census(counted: Mapping[CallState, int]) -> Mapping[str, int]:
+    """Name the states of sessions that have been counted."""
+    return {_call_state(state): count for state, count in counted.items() if count}
 
 
 def statistics(counters: Counters, since: float, more: Mapping[str, int]) -> views.StatisticsView:

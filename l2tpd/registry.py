@@ -30,6 +30,10 @@ Caller = tuple["Address", int]
 """A peer's address and the tunnel id that it assigned: what makes an SCCRQ a copy of another."""
 
 
+Path = tuple["Address", "Address"]
+"""Our address and the peer's, both with their ports."""
+
+
 class Registry(Generic[E]):
     """All tunnels of a daemon that are not over."""
 
@@ -37,13 +41,15 @@ class Registry(Generic[E]):
         """Start empty."""
         self.by_id: dict[int, E] = {}
         self.sessions = 0
-        self.half_open = 0
+        self._half_open: dict[int, E] = {}
         self._by_name: dict[str, E] = {}
         self._by_caller: dict[Caller, E] = {}
         self._calling: dict[str, dict[int, E]] = {}
         self._called: dict[int, str] = {}
-        self._half_open_by_source: dict[str, int] = {}
+        self._half_open_by_source: dict[str, dict[int, E]] = {}
         self._by_peer: dict[str, int] = {}
+        self._by_path: dict[Path, E] = {}
+        self._paths: dict[int, Path] = {}
 
     def __len__(self) -> int:
         """Return how many tunnels there are."""
@@ -76,6 +82,23 @@ class Registry(Generic[E]):
             del self._by_caller[caller]
         if core.origin == "network":
             _lower(self._by_peer, core.profile)
+        path = self._paths.pop(core.local_id, None)
+        if path is not None and self._by_path.get(path) is entry:
+            del self._by_path[path]
+
+    def occupy(self, entry: E, path: Path) -> None:
+        """Remember whose socket is connected so, where no second may be."""
+        self._by_path[path] = entry
+        self._paths[entry.core.local_id] = path
+
+    def occupant(self, path: Path) -> E | None:
+        """Return the tunnel whose socket is connected so."""
+        return self._by_path.get(path)
+
+    def free_name(self, entry: E) -> None:
+        """Let another tunnel have the name of one that is on its way out."""
+        if self._by_name.get(entry.core.name) is entry:
+            del self._by_name[entry.core.name]
 
     def named(self, name: str) -> E | None:
         """Return the tunnel of this name."""
@@ -97,20 +120,35 @@ class Registry(Generic[E]):
         """Return how many tunnels callers of a peer entry have."""
         return self._by_peer.get(profile, 0)
 
-    def open_half(self, host: str) -> None:
+    def open_half(self, entry: E) -> None:
         """Count a tunnel that a peer has begun to set up."""
-        self.half_open += 1
-        source = source_of(host)
-        self._half_open_by_source[source] = self._half_open_by_source.get(source, 0) + 1
+        local_id = entry.core.local_id
+        self._half_open[local_id] = entry
+        self._half_open_by_source.setdefault(source_of(entry.core.peer.host), {})[local_id] = entry
 
-    def close_half(self, host: str) -> None:
+    def close_half(self, entry: E) -> None:
         """Count it as set up, or as over."""
-        self.half_open -= 1
-        _lower(self._half_open_by_source, source_of(host))
+        local_id, source = entry.core.local_id, source_of(entry.core.peer.host)
+        self._half_open.pop(local_id, None)
+        there = self._half_open_by_source.get(source)
+        if there is not None:
+            there.pop(local_id, None)
+            if not there:
+                del self._half_open_by_source[source]
+
+    @property
+    def half_open(self) -> int:
+        """How many tunnels are being set up by peers."""
+        return len(self._half_open)
 
     def half_open_from(self, host: str) -> int:
         """Return how many tunnels are being set up from where this host is."""
-        return self._half_open_by_source.get(source_of(host), 0)
+        return len(self._half_open_by_source.get(source_of(host), ()))
+
+    def oldest_half_open(self, host: str = "") -> E | None:
+        """Return the one that has been half open longest, of all or of those from where a host is."""
+        among = self._half_open_by_source.get(source_of(host), {}) if host else self._half_open
+        return next(iter(among.values()), None)
 
     def calling(self, host: str) -> list[E]:
         """Return our own unanswered requests to a host."""

@@ -15,12 +15,16 @@ import trio
 from l2tpd import log, systemd
 from l2tpd.config.diff import Plan, Verb, When, diff
 from l2tpd.config.load import load
-from l2tpd.errors import ConfigError, Exhausted, LocalProtocolError
+from l2tpd.control.jsonrpc import REFUSED
+from l2tpd.errors import ConfigError, ControlError, Exhausted, LocalProtocolError
 from l2tpd.events import ConfigReloaded
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import Config
+    from l2tpd.config.model import Config, TunnelInstance
     from l2tpd.daemon import Daemon
+
+PACE = 64
+"""How many tunnels are gone through before other tasks get their turn."""
 
 _log = log.get("reload")
 
@@ -33,6 +37,8 @@ class Reloader:
         self._daemon = daemon
         self._asked = trio.Event()
         self._lock = trio.Lock()
+        self._limiter = trio.CapacityLimiter(1)
+        self._missing: set[str] = set()  # tunnels of the configuration whose name an operator's tunnel has
 
     def request(self) -> None:
         """Ask for a reload, from a signal."""
@@ -46,31 +52,42 @@ class Reloader:
             self._asked = trio.Event()
             try:
                 await self.reload()
-            except ConfigError:
+            except (ConfigError, ControlError):
                 continue  # said in the log; the old configuration is in force
+            except Exception as bug:  # noqa: BLE001 - a bug in a reload must not end the daemon
+                self._daemon.crashed("reload", bug)
 
     async def plan(self) -> Plan:
         """Return what a reload would change. Raises `ConfigError`."""
-        return diff(self._daemon.config, await self._load())
+        return (await self._read())[1]
 
     async def reload(self) -> Plan:
-        """Read the configuration and apply it. Raises `ConfigError`, and then nothing has changed."""
+        """Read the configuration and apply it. Raises `ConfigError`, and then nothing has changed, and `ControlError` while stopping."""
         async with self._lock:
+            if self._daemon.stopping:
+                raise ControlError(REFUSED, "the daemon is stopping")
             notifier = systemd.Notifier()
             notifier.reloading()
             try:
-                config = await self._load()
+                config, plan = await self._read()
+                with trio.CancelScope(shield=True):  # who asked for it may go away; half of a plan is nobody's wish
+                    await self._apply(config, plan)
             except ConfigError as error:
                 self._report(error)
                 raise
             finally:
                 notifier.ready()
-            plan = diff(self._daemon.config, config)
-            self._apply(config, plan)
             return plan
 
-    async def _load(self) -> Config:
-        return named(await trio.to_thread.run_sync(load, self._daemon.options.config_path))
+    async def _read(self) -> tuple[Config, Plan]:
+        """Read and compare in a thread of our own: both take long, and the shared ones may all be waiting for a resolver."""
+        old, path = self._daemon.config, self._daemon.options.config_path
+
+        def work() -> tuple[Config, Plan]:
+            config = named(load(path))
+            return config, diff(old, config)
+
+        return await trio.to_thread.run_sync(work, limiter=self._limiter)
 
     def _report(self, error: ConfigError) -> None:
         for problem in error.problems:
@@ -78,16 +95,17 @@ class Reloader:
         _log.error("the configuration is not used", problems=len(error.problems))
         self._daemon.bus.publish(ConfigReloaded(problems=tuple(str(problem) for problem in error.problems)))
 
-    def _apply(self, config: Config, plan: Plan) -> None:
+    async def _apply(self, config: Config, plan: Plan) -> None:
         daemon, old = self._daemon, self._daemon.config
         daemon.config = config
         daemon.policy.apply(config)
+        daemon.site.hostname, daemon.site.vendor_name = config.system.hostname, config.system.vendor_name
         if config.system.drain != old.system.drain:
             daemon.policy.drain = config.system.drain
         if config.system.log_level != old.system.log_level:
             log.set_level(log.raised(config.system.log_level, daemon.options.debug_level))
         daemon.apply_trace()
-        self._apply_tunnels(config, plan)
+        await self._apply_tunnels(config, plan)
         self._apply_sessions(config, plan)
         counts = {verb: sum(step.verb is verb for step in plan.steps) for verb in Verb}
         for step in plan.steps:
@@ -97,29 +115,45 @@ class Reloader:
         )
         _log.notice("configuration reloaded", steps=len(plan.steps))
 
-    def _apply_tunnels(self, config: Config, plan: Plan) -> None:
-        dialer = self._daemon.dialer
+    async def _apply_tunnels(self, config: Config, plan: Plan) -> None:
+        lines = self._daemon.dialer.lines
         for name in plan.tunnels(Verb.REMOVED):
-            dialer.remove(name, "removed from the configuration")
+            self._missing.discard(name)
+            if name in lines and lines[name].configured:
+                self._daemon.dialer.remove(name, "removed from the configuration")
         restarted = set(plan.tunnels(Verb.CHANGED, When.RESTART_TUNNEL))
-        added = plan.tunnels(Verb.ADDED)
-        for name, instance in config.tunnels.items():
-            if name in dialer.lines and name not in added:
-                dialer.change(name, instance, config, restart=name in restarted)
-        for name in added:
-            try:
-                dialer.place(config.tunnels[name], config)
-            except (LocalProtocolError, Exhausted) as error:
-                _log.error("tunnel cannot be opened", tunnel=name, reason=str(error))
+        # A tunnel that has no line was deleted by an operator, or was not to persist: only a change brings it back.
+        touched = {*plan.tunnels(Verb.ADDED), *plan.tunnels(Verb.CHANGED), *restarted, *self._missing}
+        for count, (name, instance) in enumerate(config.tunnels.items()):
+            if count % PACE == PACE - 1:
+                await trio.lowlevel.checkpoint()
+            line = lines.get(name)
+            if line is not None and line.configured:
+                line.config = config
+            if name in touched:
+                self._apply_tunnel(instance, config, restart=name in restarted)
+
+    def _apply_tunnel(self, instance: TunnelInstance, config: Config, *, restart: bool) -> None:
+        dialer, name = self._daemon.dialer, instance.name
+        self._missing.discard(name)
+        try:
+            if name in dialer.lines and dialer.lines[name].configured:
+                dialer.change(name, instance, config, restart=restart)
+            else:
+                dialer.place(instance, config, configured=True)
+        except (LocalProtocolError, Exhausted) as error:
+            self._missing.add(name)  # the next reload tries again
+            _log.error("tunnel cannot be opened", tunnel=name, reason=str(error))
 
     def _apply_sessions(self, config: Config, plan: Plan) -> None:
         dialer = self._daemon.dialer
-        gone = set(plan.sessions(Verb.REMOVED)) | set(plan.sessions(Verb.CHANGED, When.RESTART_SESSION))
-        for tunnel, session in gone:
-            dialer.close_session(tunnel, session, "removed from the configuration")
-        for tunnel, session in (*plan.sessions(Verb.ADDED), *plan.sessions(Verb.CHANGED, When.RESTART_SESSION)):
-            if tunnel in config.tunnels and session in config.tunnels[tunnel].sessions:
-                dialer.ask_session(tunnel, session)
+        again = plan.sessions(Verb.CHANGED, When.RESTART_SESSION)
+        for tunnel, session in (*plan.sessions(Verb.REMOVED), *again):
+            dialer.close_session(tunnel, session, "changed in the configuration")
+        for tunnel, session in (*plan.sessions(Verb.ADDED), *again):
+            instance = config.tunnels.get(tunnel)
+            if instance is not None and session in instance.sessions:
+                dialer.take_session(tunnel, instance.sessions[session], config)
 
 
 def named(config: Config) -> Config:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from l2tpd.events import SessionEvent, TunnelEvent
@@ -29,7 +31,19 @@ def consistent(say: Dialogue) -> None:
         assert {} == core.calls
         assert set() == say.site.challenges
         assert core.state in {State.CLOSING, State.LINGERING, State.CLOSED}
-        assert (core.state is State.LINGERING) == (core._deadlines.next() is not None)
+        # One deadline is left, the tunnel's: of a StopCCN that nobody takes, or of what may still have to be acknowledged (RFC 2661 5.7).
+        assert (0 if core.state is State.CLOSED else 1) == len(core._deadlines)
+        assert (core.state is not State.CLOSED) == (0 in core._deadlines)
+
+
+def census(stages: Iterable[Dialogue]) -> None:
+    """Fail unless each site has counted the calls of its dialogues as they are; these must be all that the site has."""
+    told = {id(say.site): say.site.calls_by_state for say in stages}
+    real: dict[int, Counter[CallState]] = {site: Counter() for site in told}
+    for say in stages:
+        real[id(say.site)].update(call.state for call in say.core.calls.values() if call.state is not CallState.IDLE)
+    for site, counted in told.items():
+        assert real[site] == {state: count for state, count in counted.items() if count}
 
 
 def bookkeeping(say: Dialogue, *, failed: tuple[int, ...] = ()) -> None:

@@ -82,6 +82,22 @@ def test_a_full_space_is_refused() -> None:
     assert 15 == ids.allocate(31.0, range(1, 15))
 
 
+def test_a_full_space_is_known_to_be_full_without_a_draw() -> None:
+    """A flood of requests to a full space costs a comparison each: nothing is drawn, and nothing is walked."""
+
+    def never(octets: int) -> bytes:
+        raise AssertionError(f"{octets} octets drawn")
+
+    class Everything(set[int]):
+        def __contains__(self, key: object) -> bool:
+            raise AssertionError(f"{key} looked up")
+
+    ids = Allocator(4, never, 31.0)
+    ids.release(15, 0.0)
+    with pytest.raises(Exhausted):
+        ids.allocate(30.9, Everything(range(1, 15)))
+
+
 def test_every_id_is_allocated_before_the_space_is_full() -> None:
     """Allocating without releasing visits each id once."""
     ids, taken = Allocator(8, os.urandom, 31.0), set[int]()

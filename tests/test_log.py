@@ -4,8 +4,10 @@ import io
 import logging
 import os
 import re
+import resource
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -249,6 +251,29 @@ def test_a_stream_that_is_gone_costs_lines_only() -> None:
     assert whole.getvalue().endswith(" notice: x\n")
 
 
+def test_a_pipe_that_nobody_reads_costs_lines_only() -> None:
+    """While it is full, lines are lost and counted, and nothing waits; once it is read, lines go through again, whole."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, bytes(4096))
+    os.set_blocking(writing, True)
+    with open(reading, "rb") as reader, open(writing, "w", encoding="utf-8") as writer:  # noqa: PTH123 - no path
+        sink = log.Stream(writer)
+        log.configure("notice", sink)
+        log.get("test").notice("lost")
+        log.get("test").critical("lost too", exc_info=ValueError("bad"))
+        lost = sink.lost
+        assert 3 <= lost  # one line, then one and its traceback
+        os.set_blocking(reading, False)
+        while set(reader.read(65_536) or b"") == {0}:
+            pass
+        log.get("test").notice("heard")
+        assert (reader.read() or b"").endswith(b" notice: heard\n")
+        assert lost == sink.lost
+
+
 def test_stderr_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     """A stream without a name is the standard error of the moment."""
     log.configure("notice", log.Stream())
@@ -301,6 +326,35 @@ def test_syslog_may_come_late_go_and_come_back(tmp_path: Path) -> None:
         log.get("test").notice("two")
         assert second.recv(1000).endswith(b": two")
     assert 2 == sink.lost
+
+
+def test_without_a_descriptor_for_syslog_lines_are_lost(tmp_path: Path, syslogd: socket.socket) -> None:
+    """A daemon that has used up its descriptors logs on: the line is lost, and the next after a second arrives."""
+    now = 0.0
+    sink = log.Syslog(str(tmp_path / "log"), clock=lambda: now)
+    log.configure("notice", sink)
+    with no_descriptor_left():
+        log.get("test").notice("lost")
+    assert 1 == sink.lost
+    now = 1.0
+    log.get("test").notice("heard")
+    assert syslogd.recv(1000).endswith(b": heard")
+    assert 1 == sink.lost
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Let this process open nothing for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            os.dup(0)
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_syslog_that_does_not_read_never_blocks(tmp_path: Path, syslogd: socket.socket) -> None:

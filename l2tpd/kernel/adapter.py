@@ -128,7 +128,13 @@ class Adapter:
 
     async def _perform(self, operation: Operation) -> Outcome:
         self.performed += 1
-        return await self.plane.perform(operation)
+        try:
+            return await self.plane.perform(operation)
+        except PlaneError:
+            raise
+        except Exception as bug:
+            # A bug in one operation must not end the task that serves all of them.
+            raise PlaneError(0, f"internal error: {bug!r}") from bug
 
 
 def _covers(delete: Delete, create: Create) -> bool:

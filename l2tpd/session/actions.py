@@ -285,6 +285,7 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
         error=ending.error if ending else None,
         message=ending.message if ending else "",
         by=ending.by if ending else "",
+        up=call.was_up or what is What.UP,
         user_data=call.settings.user_data,
     )
 
@@ -354,6 +355,7 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
             interface_name=call.settings.interface_name,
             lns_mode=call.kind in {Kind.LNS_INCOMING, Kind.LNS_OUTGOING},
             sequencing=call.sequencing,
+            reorder_timeout=round(call.settings.reorder_timeout * 1000),
         )
     )
     return following
@@ -361,6 +363,7 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
 
 def _up(call: Call, carrier: Carrier, now: float) -> State:
     call.since = now
+    call.was_up = True
     carrier.relax(call)
     carrier.tell(event(What.UP, call, carrier))
     return State.ESTABLISHED

@@ -83,8 +83,11 @@ class Call:
     since: float = attrs.field(default=attrs.Factory(lambda self: self.created, takes_self=True))
     plane_asked: bool = False
     plane_up: bool = False
+    was_up: bool = False
     sequencing: bool = False
     interface: str = ""
+    ppp_local: str = ""  # addresses that PPP has settled on, while it ends here
+    ppp_remote: str = ""
     calling_number: str = ""
     called_number: str = ""
     tx_connect_speed: int = 0

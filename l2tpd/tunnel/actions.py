@@ -38,7 +38,9 @@ from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
 from l2tpd.wire.values import ProtocolVersion, ResultCode
 
 if TYPE_CHECKING:
+    from l2tpd.config.model import TunnelSettings
     from l2tpd.tunnel.core import ControlConnection
+    from l2tpd.tunnel.site import Site
 
 Action = Callable[["ControlConnection", "Message | None", float], State]
 
@@ -67,7 +69,7 @@ def accept_sccrq(core: ControlConnection, cause: Message | None, now: float) -> 
     """Answer a request (idle, receive SCCRQ acceptable)."""
     said = _required(cause)
     core.learn_peer(said)
-    _check_version(said)
+    check_request(said, core.settings, core.site)
     answer = _answer_challenge(core, said, MessageType.SCCRP)
     core.set_deadline(now + core.settings.establish_timeout)
     core.send_control(message(MessageType.SCCRP, _introduction(core) | _challenge(core) | answer), now)
@@ -78,7 +80,7 @@ def accept_sccrp(core: ControlConnection, cause: Message | None, now: float) -> 
     """Confirm the tunnel (wait-ctl-reply, receive SCCRP acceptable)."""
     said = _required(cause)
     core.learn_peer(said)
-    _check_version(said)
+    check_request(said, core.settings, core.site)
     _check_response(core, said, MessageType.SCCRP)
     answer = _answer_challenge(core, said, MessageType.SCCCN)
     core.send_control(message(MessageType.SCCCN, answer), now)
@@ -224,6 +226,7 @@ def tunnel_event(what: What, core: ControlConnection) -> TunnelEvent:
         error=ending.error if ending else None,
         message=ending.message if ending else "",
         by=ending.by if ending else "",
+        up=core.was_up,
     )
 
 
@@ -248,9 +251,21 @@ def _introduction(core: ControlConnection) -> dict[Avp[Any], Any]:
     return values
 
 
-def _check_version(said: Message) -> None:
+def check_request(said: Message, settings: TunnelSettings, site: Site) -> None:
+    """Check what needs no tunnel to be checked of an SCCRQ or SCCRP. Raises `RemoteProtocolError` with what to answer.
+
+    So a stranger whose request cannot be met is refused before anything is kept for it.
+    """
     if said[PROTOCOL_VERSION].version != _VERSION.version:
         raise RemoteProtocolError(StopResult.BAD_VERSION, _VERSION.version << 8, "only protocol version 1 is spoken")
+    challenge = said.get(CHALLENGE)
+    if challenge is None:
+        return
+    if not settings.secret:
+        raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "no secret is shared")
+    if challenge in site.challenges:
+        # One secret often serves both directions; a peer that cannot answer our challenge must not get us to answer it.
+        raise _unauthorized(site, "a challenge of ours came back")
 
 
 def _challenge(core: ControlConnection) -> dict[Avp[Any], Any]:
@@ -266,11 +281,6 @@ def _answer_challenge(core: ControlConnection, said: Message, reply: MessageType
     challenge = said.get(CHALLENGE)
     if challenge is None:
         return {}
-    if not core.settings.secret:
-        raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "no secret is shared")
-    if challenge in core.site.challenges:
-        # One secret often serves both directions; a peer that cannot answer our challenge must not get us to answer it.
-        raise _unauthorized(core, "a challenge of ours came back")
     return {CHALLENGE_RESPONSE: digest.challenge_response(reply, core.secret, challenge)}
 
 
@@ -280,22 +290,23 @@ def _check_response(core: ControlConnection, said: Message, kind: MessageType) -
         return
     response = said.get(CHALLENGE_RESPONSE)
     if response is None:
-        raise _unauthorized(core, "Challenge Response is missing")
+        raise _unauthorized(core.site, "Challenge Response is missing")
     if not digest.verify(kind, core.secret, core.challenge, response):
-        raise _unauthorized(core, "Challenge Response is wrong")
+        raise _unauthorized(core.site, "Challenge Response is wrong")
     core.retire_challenge()
 
 
-def _unauthorized(core: ControlConnection, text: str) -> RemoteProtocolError:
-    core.site.counters.auth_failures += 1
+def _unauthorized(site: Site, text: str) -> RemoteProtocolError:
+    site.counters.auth_failures += 1
     return RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, text)
 
 
 def _establish(core: ControlConnection, now: float) -> State:
     core.clear_deadline()
+    core.was_up = True
+    core.prove()
     core.plane_asked = True
     core.plane(CreateTunnel(tunnel_id=core.local_id, peer_tunnel_id=core.peer_id))
-    core.was_up = True
     core.since = now
     core.tell_tunnel(What.UP)
     for call in list(core.calls.values()):
@@ -309,6 +320,7 @@ def _stop(core: ControlConnection, now: float, result: int, error: int | None, t
     _clear(core, now, core.ending or Ending(result, error, text, "us"))
     code = ResultCode(result, error, text)
     core.send_stop(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: core.local_id, RESULT_CODE: code}), now)
+    core.set_deadline(now + CYCLE)  # whatever is queued before it
     return State.CLOSING
 
 

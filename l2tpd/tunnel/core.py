@@ -54,10 +54,20 @@ from l2tpd.wire.values import ResultCode
 if TYPE_CHECKING:
     from l2tpd.config.model import SessionSettings
     from l2tpd.events import SessionEvent
+    from l2tpd.tunnel.channel import ChannelSettings
     from l2tpd.tunnel.site import Site
 
 Item = tuple[int, bytes]
 """What travels through the channel: the session id of the header, and the message body."""
+
+UNPROVEN_RETRIES = 2
+"""How often an SCCRP is repeated; the caller of a lost one repeats its SCCRQ and is answered anew."""
+
+LARGEST_EARLY = 4096
+"""Octets of a message that is kept until the ones before it have come; a larger one has to be repeated."""
+
+LONGEST_QUEUE = 4096
+"""Messages that may wait for a peer, beside two for each of its calls; one that asks without listening is sent away."""
 
 _TUNNEL = 0  # the key of the tunnel's own deadline; calls use their ids, which are never 0
 _NONE: list[Output] = []
@@ -128,9 +138,9 @@ class ControlConnection:
         self.tie_breaker = None
         self.challenge = b""
         self.calls = {}
-        self.channel = Channel(channel_settings(settings, self.quirks), now)
         self.trace = mask(settings.trace)
         self.was_up = self.plane_asked = self.cleared = False
+        self.channel = Channel(self._channel_settings(), now)
         self._addressed = 0
         self._late = None
         self._late_acks = []
@@ -168,9 +178,9 @@ class ControlConnection:
         if self._late is not None:
             self._acknowledge_late(header, body)
             return
-        if self.state in _UNPROVEN and 0 < (header.ns - self.channel.nr) & 0xFFFF < 0x8000 and body:
+        if body and self._is_early(header.ns) and (self.state in _UNPROVEN or len(body) > LARGEST_EARLY):
             self.site.counters.ignored_messages += 1
-            return  # early, and its sender has yet to prove that it hears us: no memory is kept for it
+            return  # either its sender has yet to prove that it hears us, or it is too large to be kept for it
         if (mask := self.trace | self.site.trace) & tracing.ANY_PACKET:
             self._outputs += tracing.packet("received", header.ns, header.nr, header.session_id, body, mask)
         item = (header.session_id, body) if body else None
@@ -178,6 +188,8 @@ class ControlConnection:
             if address != self.peer:  # RFC 2661 8.1: the recipient of an SCCRQ may answer from another port
                 self.peer = address
             self._take_message(session_id, octets, now, first)
+        if self.channel.queued > LONGEST_QUEUE + 2 * len(self.calls):
+            self.close(now, StopResult.ERROR, "the peer does not take what it asks for", ErrorCode.NO_RESOURCES)
         self._look_at_channel(now)
 
     def handle_timer(self, now: float) -> None:
@@ -232,10 +244,10 @@ class ControlConnection:
         """Ask the peer for a tunnel."""
         self._feed(Input.OPEN, None, now)
 
-    def close(self, now: float, result: int = StopResult.GENERAL, text: str = "") -> None:
+    def close(self, now: float, result: int = StopResult.GENERAL, text: str = "", error: int | None = None) -> None:
         """Stop the tunnel politely; nothing happens when it is over already."""
         if self.ending is None:
-            self.ending = Ending(result, None, clip(text), "us")
+            self.ending = Ending(result, error, clip(text), "us")
         self._feed(Input.CLOSE, None, now)
 
     def lose_tie(self, now: float) -> None:
@@ -284,10 +296,18 @@ class ControlConnection:
             call.ending = Ending(CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, clip(text), "us")
             self.feed_call(call, CallInput.PLANE_FAILED, None, now)
 
-    def reconfigure(self, settings: TunnelSettings) -> None:
-        """Take over those settings that a live tunnel can change: timers, retries, limits."""
+    def reconfigure(self, settings: TunnelSettings, now: float) -> None:
+        """Take over those settings that a live tunnel can change: timers, retries, limits, what is traced."""
         self.settings = settings
-        self.channel.reconfigure(channel_settings(settings, self.quirks))
+        self.trace = mask(settings.trace)
+        self.channel.reconfigure(self._channel_settings())
+        if self.state is State.ESTABLISHED:
+            self.clear_deadline()
+            self.watch_idleness(now)
+
+    def give_up(self, now: float) -> None:
+        """Drop the tunnel without a word."""
+        self._feed(Input.DEAD, None, now)
 
     def remains(self) -> Remains:
         """Return what must outlive this object for another retransmission cycle."""
@@ -342,6 +362,10 @@ class ControlConnection:
         else:
             self.feed_call(call, CallInput.TUNNEL_OPEN, None, now)
 
+    def prove(self) -> None:
+        """Take note that the peer hears us: from now on it deserves as many retries as configured."""
+        self.channel.reconfigure(self._channel_settings())
+
     def retire_challenge(self) -> None:
         """Forget our challenge: it was answered, or nobody may answer it any more."""
         self.site.challenges.discard(self.challenge)
@@ -368,7 +392,7 @@ class ControlConnection:
     def route(self, said: Message, now: float) -> None:
         """Give a session-scoped message to its call, or open one for it (RFC 2661 5.2, 5.3)."""
         call = self._find(said)
-        told = CALL_INPUTS[said.type] if said.fault is None else CallInput.BAD
+        told = CALL_INPUTS[said.type] if said.fault is None or said.type == MessageType.CDN else CallInput.BAD
         if call is not None:
             self.feed_call(call, told, said, now)
         elif said.type in _ASKING:
@@ -382,6 +406,7 @@ class ControlConnection:
         """Give a call one input."""
         before = call.state
         feed_call(call, told, said, self, now)
+        self.site.moved(before, call.state)
         if (self.trace | call.trace | self.site.trace) & tracing.FSM:
             self._outputs.append(
                 Remark(Category.FSM, f"{told.name}: {before.value} -> {call.state.value}", call.local_id)
@@ -434,6 +459,16 @@ class ControlConnection:
 
     # --- within ---------------------------------------------------------------------------------------------------------------
 
+    def _channel_settings(self) -> ChannelSettings:
+        # A caller that has not yet shown that it hears us is answered a few times only: its address may be forged.
+        few = self.origin == "network" and not self.was_up
+        return channel_settings(
+            self.settings, self.quirks, min(UNPROVEN_RETRIES, self.settings.max_retries) if few else None
+        )
+
+    def _is_early(self, ns: int) -> bool:
+        return 0 < (ns - self.channel.nr) & 0xFFFF < 0x8000
+
     def _feed(self, told: Input, said: Message | None, now: float) -> None:
         if (self.trace | self.site.trace) & tracing.FSM:
             self._outputs.append(Remark(Category.FSM, f"{told.name} in {self.state.value}"))
@@ -446,13 +481,20 @@ class ControlConnection:
             # RFC 2661 7.1: without a readable Message Type the state is unknown, and the control connection is cleared
             said = Message(0, {}, fault=Fault(ErrorCode.BAD_LENGTH, str(defect)))
         counters = self.site.counters
-        counters.received[said.type] = counters.received.get(said.type, 0) + 1
+        kind = (
+            said.type if said.known else 0
+        )  # a peer may number its messages as it likes, but not fill a table with it
+        counters.received[kind] = counters.received.get(kind, 0) + 1
+        if said.fault is not None:
+            counters.bad[kind] = counters.bad.get(kind, 0) + 1
         self._note_arrival(said, session_id)
         self._addressed = session_id
         if said.session_scoped:
             told = Input.CALL
+        elif said.fault is None or said.type == MessageType.STOPCCN:  # whoever leaves need not do it in good order
+            told = BY_MESSAGE.get(said.type, Input.UNKNOWN)
         else:
-            told = Input.BAD if said.fault else BY_MESSAGE.get(said.type, Input.UNKNOWN)
+            told = Input.BAD
         counters.ignored_messages += told is Input.UNKNOWN
         self._feed(told, said, now)
 
@@ -496,6 +538,8 @@ class ControlConnection:
     def _find(self, said: Message) -> Call | None:
         if self._addressed:
             return self.calls.get(self._addressed)
+        if said.type in _ASKING:
+            return None
         return self._by_peer_id.get(said.get(ASSIGNED_SESSION_ID) or 0)
 
     def _take_request(self, said: Message, now: float) -> None:
@@ -504,6 +548,7 @@ class ControlConnection:
             self._refuse_call(said, CallResult.ERROR, said.fault.error, said.fault.text, now)
             return
         try:
+            self._check_peer_id(said[ASSIGNED_SESSION_ID])
             self._check_limit()
             profile, settings = self.site.calls.admit(self, kind)
             call = self._new_call(kind, settings, now, profile=profile, serial=said[CALL_SERIAL_NUMBER])
@@ -519,18 +564,19 @@ class ControlConnection:
     def _refuse_call(self, said: Message, result: int, error: int, text: str, now: float) -> None:
         """Send a CDN for a session that never was; it needs an id of ours all the same (RFC 2661 4.4.4).
 
-        That id does not rest: nothing will be sent to it, and a flood of refused calls must not use up the ids of others.
+        Any number will do: nothing is kept under it, and a flood of refused calls must not use up the ids of others.
         """
         peer_session_id = said.get(ASSIGNED_SESSION_ID) or 0
         if not peer_session_id:
             self.site.counters.no_session += 1
             return
-        try:
-            session_id = self._allocator().allocate(now, self.calls)
-        except Exhausted:
-            return
+        session_id = int.from_bytes(self.site.random(2), "big") or 1
         code = ResultCode(result, error, text)
         self._send(message(MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: session_id}), peer_session_id, now)
+
+    def _check_peer_id(self, peer_session_id: int) -> None:
+        if peer_session_id in self._by_peer_id:
+            raise RemoteProtocolError(CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "that session id is in use")
 
     def _check_limit(self) -> None:
         limit = self.settings.max_sessions

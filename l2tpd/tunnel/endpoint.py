@@ -21,6 +21,7 @@ import trio
 
 from l2tpd.errors import Exhausted, Malformed, RemoteProtocolError
 from l2tpd.trace import Category
+from l2tpd.tunnel.actions import check_request
 from l2tpd.tunnel.collision import Verdict, judge
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.linger import CYCLE
@@ -46,6 +47,10 @@ SYSTEM = int(Category.SYSTEM)
 LARGEST_REQUEST = 4096
 """Octets of an SCCRQ; real ones have a tenth of it, and reading more for strangers would be work that anyone can order."""
 
+PROBES = 16
+PROBE_PAUSE = 1.0
+"""How many tunnels of a refused caller are probed, and how many seconds pass before that is done again."""
+
 REFUSALS = 1000.0
 """How many refusals a second may leave."""
 
@@ -69,6 +74,10 @@ class Ward(House, Protocol):
     def policy(self) -> Policy:
         """Who may call."""
 
+    @property
+    def exclusive_paths(self) -> bool:
+        """Tell whether a second tunnel between the same addresses and ports would take the first one's packets."""
+
     def new_id(self) -> int:
         """Return a tunnel id. Raises `Exhausted`."""
 
@@ -90,6 +99,7 @@ class Endpoint:
         self._ward = ward
         self._refusals = REFUSALS
         self._refilled = -math.inf
+        self._next_probe = -math.inf
         self._strays: deque[Arrived] = deque()
         self._returning = False
         self.listeners: list[Listener] = []
@@ -116,12 +126,12 @@ class Endpoint:
                 break
             except OSError:
                 continue  # an ICMP error of something sent earlier
-            tunnel = self._dispatch_contained(arrived)
+            tunnel = self.dispatch_contained(arrived)
             if tunnel is not None:
                 fed.add(tunnel)
         return fed
 
-    def _dispatch_contained(self, arrived: Arrived) -> Tunnel | None:
+    def dispatch_contained(self, arrived: Arrived) -> Tunnel | None:
         """Dispatch a datagram so that a bug that it meets costs this datagram and no listener."""
         try:
             return self.dispatch(arrived)
@@ -146,7 +156,7 @@ class Endpoint:
         if not control:
             self._take_data(tunnel, arrived)
             return None
-        if tunnel is not None:
+        if tunnel is not None and tunnel.sock is not None:  # one that waits to be opened expects nobody
             tunnel.receive_contained(arrived.data, arrived.peer)
             return tunnel
         self._answer_late(arrived)
@@ -169,7 +179,7 @@ class Endpoint:
         self._acknowledge_late(header, arrived, zlb=not body)
 
     def _acknowledge_late(self, header: ControlHeader, arrived: Arrived, *, zlb: bool) -> None:
-        answer = self._ward.lingering.answer(header, arrived.peer, zlb=zlb)
+        answer = self._ward.lingering.answer(header, arrived.peer, trio.current_time(), zlb=zlb)
         if answer is None:
             self._ward.site.counters.no_tunnel += 1
         else:
@@ -187,7 +197,7 @@ class Endpoint:
             # RFC 2661 4.4.3: sent before the caller had learnt our id, so only its own id says which tunnel is meant.
             known.core.take_packet(header, body, arrived.peer, trio.current_time())
             return known
-        late = self._ward.lingering.called_by(arrived.peer, peer_id) if peer_id else None
+        late = self._ward.lingering.called_by(arrived.peer, peer_id, trio.current_time()) if peer_id else None
         if said.type == MessageType.STOPCCN and late is not None:
             self._acknowledge_late(header._replace(tunnel_id=late), arrived, zlb=False)
             return None
@@ -213,8 +223,16 @@ class Endpoint:
         return header, body, said
 
     def _is_copy(self, tunnel: Tunnel, body: bytes) -> bool:
-        """Tell a repeated SCCRQ from a new one of a caller that restarted and drew the same id: copies come within one cycle, unchanged."""
-        return tunnel.request == hash(body) and trio.current_time() - tunnel.core.created < CYCLE
+        """Tell a repeated SCCRQ from a new one of a caller that restarted and drew the same id.
+
+        Copies are unchanged. Once the tunnel is up, one may still be on its way; a second one means that the caller knows of no answer.
+        """
+        if tunnel.request != hash(body):
+            return False
+        if tunnel.core.state is State.WAIT_CTL_CONN:
+            return True
+        tunnel.late_copies += 1
+        return tunnel.late_copies == 1 and trio.current_time() - tunnel.core.created < CYCLE
 
     # --- new tunnels ----------------------------------------------------------------------------------------------------------
 
@@ -222,17 +240,23 @@ class Endpoint:
         counters = self._ward.site.counters
         try:
             admitted = self._admit(arrived.peer, said)
+            self._ward.policy.admit_tunnel(admitted)
+            listener = self._listener_of(arrived.local)
+            self._leave_path(arrived)
             if not self._survives_collision(arrived.peer, said.get(TIE_BREAKER)):
                 return None
-            self._ward.policy.admit_tunnel(admitted, arrived.peer.host)
-            return self._open(arrived, header, body, said, admitted)
+            self._make_room(arrived.peer.host)
+            return self._open(listener, arrived, header, body, said, admitted)
         except RemoteProtocolError as refusal:
             counters.tunnels_refused += 1
             self._refuse(arrived, said, refusal)
-        except (OSError, Exhausted) as error:
+            if refusal.error == ErrorCode.NO_RESOURCES:
+                self._probe_tunnels_of(arrived.peer.host)
+        except (OSError, Exhausted):
             # Descriptors or ids have run out: the newcomer is refused, and nobody who is established notices.
             counters.tunnels_refused += 1
-            self._refuse(arrived, said, RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, str(error)))
+            full = RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, "no resources for another tunnel")
+            self._refuse(arrived, said, full)
         return None
 
     def _admit(self, peer: Address, said: Message) -> Admitted:
@@ -240,7 +264,34 @@ class Endpoint:
         admitted = self._ward.policy.known(said.get(HOST_NAME) or "", peer.host)
         if said.fault is not None:
             raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
+        check_request(said, admitted.settings, self._ward.site)
         return admitted
+
+    def _leave_path(self, arrived: Arrived) -> None:
+        """Refuse a second tunnel on a path where the data plane can have but one: even its socket would silence the first. Raises `RemoteProtocolError`.
+
+        A caller that has restarted calls from the same port again, so whether the first is still alive is worth asking at once.
+        """
+        first = self._ward.registry.occupant((arrived.local, arrived.peer)) if self._ward.exclusive_paths else None
+        if first is not None:
+            first.probe()
+            text = f"this host carries one tunnel between {arrived.local} and {arrived.peer}; call from another port"
+            raise RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, text)
+
+    def _make_room(self, host: str) -> None:
+        displaced = self._ward.policy.displaced(host)
+        if displaced is not None:
+            displaced.give_up()
+
+    def _probe_tunnels_of(self, host: str) -> None:
+        """Find out whether the tunnels that stand in the way are still wanted: their caller may have restarted, and come back."""
+        now = trio.current_time()
+        if now < self._next_probe:
+            return
+        self._next_probe = now + PROBE_PAUSE
+        there = [tunnel for tunnel in self._ward.registry if tunnel.core.peer.host == host]
+        for tunnel in there[:PROBES]:
+            tunnel.probe()
 
     def _survives_collision(self, peer: Address, theirs: int | None) -> bool:
         """Settle who wins where we are calling the caller ourselves (RFC 2661 4.4.3); return whether its request lives."""
@@ -254,26 +305,31 @@ class Endpoint:
                 lives = False
         return lives
 
-    def _open(self, arrived: Arrived, header: ControlHeader, body: bytes, said: Message, admitted: Admitted) -> Tunnel:
-        ward, now = self._ward, trio.current_time()
-        listener = self._listener_of(arrived.local)
-        sock = listener.open_tunnel(arrived.peer, arrived.local)
-        try:
-            core = ControlConnection(
-                ward.new_id(), ward.site, admitted.settings, arrived.peer, now, origin="network", profile=admitted.peer
-            )
-        except Exhausted:
-            sock.close()
-            raise
+    def _open(
+        self,
+        listener: Listener,
+        arrived: Arrived,
+        header: ControlHeader,
+        body: bytes,
+        said: Message,
+        admitted: Admitted,
+    ) -> Tunnel:
+        ward, now, peer = self._ward, trio.current_time(), arrived.peer
+        core = ControlConnection(
+            ward.new_id(), ward.site, admitted.settings, peer, now, origin="network", profile=admitted.peer
+        )
+        sock = listener.open_tunnel(peer, arrived.local)
         tunnel = Tunnel(
             core=core, house=ward, local=arrived.local, sock=sock, connected=True, shared_port=True, request=hash(body)
         )
-        ward.registry.add(tunnel)
-        ward.registry.open_half(arrived.peer.host)
-        tunnel.begin(header, body, arrived.peer, said)
         if (core.trace | ward.site.trace) & SYSTEM:
-            ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {arrived.local} towards {arrived.peer}"))
-        ward.registry.note_caller(tunnel, (arrived.peer, core.peer_id))
+            ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {arrived.local} towards {peer}"))
+        ward.registry.add(tunnel)
+        if ward.exclusive_paths:
+            ward.registry.occupy(tunnel, (arrived.local, peer))
+        ward.registry.open_half(tunnel)
+        ward.registry.note_caller(tunnel, (peer, said[ASSIGNED_TUNNEL_ID]))
+        tunnel.begin(header, body, peer, said)
         ward.launch(tunnel)
         self._return_strays(tunnel, arrived.local)
         return tunnel
@@ -287,7 +343,7 @@ class Endpoint:
             return
         self._returning = True
         while self._strays:
-            fed = self._dispatch_contained(self._strays.popleft())
+            fed = self.dispatch_contained(self._strays.popleft())
             if fed is not None and fed is not tunnel:
                 fed.flush_contained()
         self._returning = False
@@ -303,11 +359,9 @@ class Endpoint:
         peer_id = said.get(ASSIGNED_TUNNEL_ID)
         if not peer_id or not self._may_refuse():
             return
-        try:
-            code = ResultCode(refusal.result, refusal.error, refusal.text)
-            body = encode(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: self._ward.new_id(), RESULT_CODE: code}))
-        except Exhausted:
-            return
+        code = ResultCode(refusal.result, refusal.error, refusal.text)
+        our_id = int.from_bytes(self._ward.site.random(2), "big") or 1  # any will do: nothing is kept under it
+        body = encode(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: our_id, RESULT_CODE: code}))
         self._send(build_control(peer_id, 0, 0, 1, body), arrived)
 
     def _may_refuse(self) -> bool:

@@ -62,19 +62,21 @@ class Lingering:
         self._by_caller[remains.peer, remains.peer_id] = remains.local_id
         self._ends.append((now + CYCLE, remains.local_id))
 
-    def answer(self, header: ControlHeader, peer: Address, *, zlb: bool) -> bytes | None:
+    def answer(self, header: ControlHeader, peer: Address, now: float, *, zlb: bool) -> bytes | None:
         """Return the ZLB that acknowledges a late message to a finished tunnel, or None when nothing is due.
 
         Only the tunnel's own peer is answered.
         """
+        self.expire(now)
         remains = self._remains.get(header.tunnel_id)
         if remains is None or zlb or remains.peer != peer:
             return None
         self._remains[remains.local_id], datagram = late_ack(remains, header)
         return datagram
 
-    def called_by(self, peer: Address, peer_id: int) -> int | None:
+    def called_by(self, peer: Address, peer_id: int, now: float) -> int | None:
         """Return the id of the finished tunnel to which a peer gave `peer_id`: one that never learnt ours can name only its own."""
+        self.expire(now)
         return self._by_caller.get((peer, peer_id))
 
     def expire(self, now: float) -> None:

@@ -50,11 +50,8 @@ class Policy:
         found = self._peers.find(host_name, address)
         return self._peers.settings(found[0]).secret.encode("utf-8", "surrogateescape") if found else b""
 
-    def admit_tunnel(self, admitted: Admitted, address: str) -> None:
-        """Check the limits for one more tunnel. Raises `RemoteProtocolError` with what to answer.
-
-        The limits on half-open tunnels come first to be reached in a flood; they cost the established tunnels nothing.
-        """
+    def admit_tunnel(self, admitted: Admitted) -> None:
+        """Check the limits for one more tunnel. Raises `RemoteProtocolError` with what to answer."""
         system, registry = self.config.system, self._registry
         if system.deny_remote_creates:
             raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "tunnels are not accepted here")
@@ -62,13 +59,22 @@ class Policy:
             raise RemoteProtocolError(StopResult.ERROR, ErrorCode.TRY_ANOTHER, "being drained")
         peer = self._peer(admitted.peer)
         for reached, limit, what in (
-            (registry.half_open, system.max_half_open, "tunnels being set up"),
-            (registry.half_open_from(address), system.max_half_open_per_source, "tunnels being set up from one source"),
             (len(registry), system.max_tunnels, "tunnels"),
             (registry.from_peer(admitted.peer), peer.max_tunnels, "tunnels of this peer"),
         ):
             if limit and reached >= limit:
                 raise RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, f"{limit} {what} are the limit")
+
+    def displaced(self, host: str) -> Any | None:
+        """Return the half-open tunnel that has to go before a host may begin another, or None while the limits leave room.
+
+        The oldest goes rather than the newcomer: who means it needs a round trip, and a flood of forged requests would otherwise lock
+        everybody out until they expire.
+        """
+        system, registry = self.config.system, self._registry
+        if registry.half_open_from(host) >= system.max_half_open_per_source > 0:
+            return registry.oldest_half_open(host)
+        return registry.oldest_half_open() if registry.half_open >= system.max_half_open > 0 else None
 
     def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
         """Return profile and settings for a call that the peer of a tunnel asks for. Raises `RemoteProtocolError` to refuse it."""

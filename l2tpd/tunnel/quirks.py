@@ -129,12 +129,12 @@ def decoding(quirks: Effect) -> Quirks:
 
 
 @functools.lru_cache(maxsize=256)
-def channel_settings(settings: TunnelSettings, quirks: Effect) -> ChannelSettings:
-    """Return the channel's part of the settings: one object for all tunnels that share it."""
+def channel_settings(settings: TunnelSettings, quirks: Effect, retries: int | None = None) -> ChannelSettings:
+    """Return the channel's part of the settings, one object for all tunnels that share it; `retries` instead of the configured ones."""
     return ChannelSettings(
         retry_timeout=settings.retry_timeout,
         retry_cap=settings.retry_cap,
-        max_retries=settings.max_retries,
+        max_retries=settings.max_retries if retries is None else retries,
         receive_window=settings.receive_window,
         hello_timeout=0.0 if Effect.NO_HELLO in quirks else settings.hello_timeout,
     )

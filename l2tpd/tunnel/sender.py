@@ -41,6 +41,10 @@ DEFAULT_PEER_WINDOW: Final = 4
 LARGEST_WINDOW: Final = HALF - 1
 """With more in flight, a 16-bit Nr could mean an old acknowledgement as well as a new one."""
 
+OLDEST_NR: Final = 1024
+"""How far an Nr may lie behind. Reordering makes old ones, and so do peers that repeat a message without updating it; but if every old Nr were
+taken, half of all random ones would do for a forger (RFC 5961 5.2 bounds TCP's likewise)."""
+
 SMALLEST_THRESHOLD: Final = 2
 """Appendix A follows Stevens 21.6, who never halves the threshold below two packets."""
 
@@ -123,14 +127,14 @@ class Sender(Generic[T]):
         return packets
 
     def acknowledge(self, nr: int, now: float) -> bool:
-        """Release what `nr` acknowledges; return False when it lies beyond everything sent."""
+        """Release what `nr` acknowledges; return False when it is none that an honest peer could send now."""
         advance = forward(nr, self.acknowledged)
         if advance == 0:
             return True
         if advance <= self.fresh - self.acknowledged:
             self._release(self.acknowledged + advance, now)
             return True
-        if advance >= HALF:
+        if MASK + 1 - advance <= min(self.acknowledged, OLDEST_NR):
             self.old_nr += 1
             return True
         self.bad_nr += 1

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from l2tpd.session.call import State as CallState
+
 if TYPE_CHECKING:
     from l2tpd.config.model import SessionSettings
     from l2tpd.session.call import Kind
@@ -40,7 +42,7 @@ class Counters:
     foreign: int = 0  # from another address than the tunnel's peer
     no_tunnel: int = 0  # to a tunnel id that we do not have
     no_session: int = 0  # to a session id that we do not have
-    unacceptable: int = 0  # messages that were answered with StopCCN or CDN
+    unacceptable: int = 0  # messages with a fault: answered with StopCCN or CDN, or these themselves
     ignored_avps: int = 0
     ignored_messages: int = 0
     data_dropped: int = 0  # data packets that nobody here can use
@@ -71,6 +73,16 @@ class Site:
     )  # ours that await a response: never answer one of them (reflection)
     counters: Counters = attrs.field(factory=Counters)
     call_serial: int = 0
+    calls_by_state: dict[CallState, int] = attrs.field(factory=dict)
+
+    def moved(self, before: CallState, after: CallState) -> None:
+        """Count a call where it is now; in state idle it is not begun or over."""
+        if before is not after:
+            census = self.calls_by_state
+            if before is not CallState.IDLE:
+                census[before] = census.get(before, 0) - 1
+            if after is not CallState.IDLE:
+                census[after] = census.get(after, 0) + 1
 
     def next_serial(self) -> int:
         """Return a call serial number, unique for this daemon until it wraps (RFC 2661 4.4.4)."""

@@ -75,7 +75,7 @@ TABLE: Mapping[tuple[State, Input], Row] = {
     **_rows(
         CLOSING, Input.STOP_DELIVERED, do.linger, LINGERING
     ),  # 5.8: "operated for the full retransmission interval"
-    **_rows(LINGERING, Input.EXPIRED, do.vanish, CLOSED),
+    **_rows({CLOSING, LINGERING}, Input.EXPIRED, do.vanish, CLOSED),
     # ours: time-outs, the data plane
     **_rows({WAIT_CTL_REPLY, WAIT_CTL_CONN}, Input.EXPIRED, do.expire, CLOSING),
     **_rows(ESTABLISHED, Input.EXPIRED, do.close_idle, CLOSING, ESTABLISHED),
@@ -94,7 +94,7 @@ TABLE: Mapping[tuple[State, Input], Row] = {
         do.ignore,
     ),
     **_rows({LINGERING, CLOSED}, {Input.STOPCCN, Input.STOP_DELIVERED}, do.ignore),
-    **_rows({CLOSING, CLOSED}, Input.EXPIRED, do.ignore),
+    **_rows(CLOSED, Input.EXPIRED, do.ignore),
     **_rows(CLOSED, Input.DEAD, do.ignore),
 }
 

@@ -14,6 +14,7 @@ crashes, `crashed` sends one StopCCN and cleans up, and only this tunnel is gone
 from __future__ import annotations
 
 import math
+import os
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
@@ -23,19 +24,20 @@ import trio
 
 from l2tpd.config.model import Address
 from l2tpd.errors import PlaneError
-from l2tpd.events import Event, SessionEvent, TunnelEvent
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
-from l2tpd.session.task import carry_session, carry_tunnel
+from l2tpd.events import Event, SessionEvent, TunnelEvent, What
+from l2tpd.kernel.ops import NO_CHANNEL, CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
+from l2tpd.session.task import carry_ppp, carry_session, carry_tunnel
 from l2tpd.supervise import goodbye
 from l2tpd.trace import Category
 from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
 from l2tpd.tunnel.port import BATCH, Arrived, take_strays
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
-from l2tpd.wire.numbers import StopResult
+from l2tpd.wire.numbers import CallResult, StopResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.adapter import Adapter
+    from l2tpd.session.task import Ppp
     from l2tpd.tunnel.core import ControlConnection
     from l2tpd.wire.header import ControlHeader
     from l2tpd.wire.messages import Message
@@ -51,6 +53,10 @@ class House(Protocol):
     @property
     def adapter(self) -> Adapter:
         """The task that serves the data plane."""
+
+    @property
+    def ppp(self) -> Ppp:
+        """What runs PPP where the data plane hands its frames to us."""
 
     @property
     def stop_timeout(self) -> float:
@@ -72,6 +78,14 @@ class House(Protocol):
         """Take note that a tunnel has ended, and take over what must linger of it."""
 
 
+@attrs.define(eq=False)
+class Link:
+    """PPP of one session: the plane's descriptor of its frames, and the scope of the task that runs it."""
+
+    channel: int
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+
 @attrs.define(eq=False, kw_only=True)
 class Tunnel:
     """A control connection with its socket; `connected` until then says whether the kernel filters its sender."""
@@ -82,8 +96,10 @@ class Tunnel:
     sock: socket.socket | None = None
     connected: bool = False
     request: int = 0  # hash of the SCCRQ that it answers
+    late_copies: int = 0  # of that request, since the tunnel is up
     shared_port: bool = False  # on a listener's port: what comes late reaches the listener
     half_open: bool = True
+    up_since: float | None = None
     ended: bool = False
     finished: bool = False
     broken: bool = False
@@ -95,6 +111,7 @@ class Tunnel:
     _scope: trio.CancelScope | None = None
     _nursery: trio.Nursery | None = None
     _carried: trio.Event | None = None  # set once the plane has the tunnel, where that takes time
+    _links: dict[int, Link] | None = None  # by session, where PPP ends here
 
     async def run(self) -> None:
         """Live until the tunnel is over."""
@@ -164,6 +181,11 @@ class Tunnel:
         if core.state not in _OPENING:
             self._settle()
         self._watch(core.next_timer())
+
+    def give_up(self) -> None:
+        """Drop the tunnel without a word; another task asks for it."""
+        self.contained(lambda: self.core.give_up(trio.current_time()))
+        self.flush_contained()
 
     def abandon(self) -> None:
         """End without waiting for anybody: what had to be said was said."""
@@ -237,14 +259,17 @@ class Tunnel:
             others.add(other)
 
     def _unaddressed(self, data: bytes) -> bool:
-        """Tell whether a packet to tunnel 0 is for us, from a peer known to send such; the first of a new tunnel, Ns 0, never is."""
-        return Effect.ACCEPT_ZERO_TUNNEL_ID in self.core.quirks and data[4:6] == b"\0\0" and data[8:10] != b"\0\0"
+        """Tell whether a packet to tunnel 0 is for us, from a peer known to send such; an SCCRQ with Ns 0 never is."""
+        new = data[8:10] == b"\0\0" and data[18:20] == b"\0\1"
+        return Effect.ACCEPT_ZERO_TUNNEL_ID in self.core.quirks and data[4:6] == b"\0\0" and not new
 
     # --- carrying out ---------------------------------------------------------------------------------------------------------
 
     def _act(self, output: Output, now: float) -> None:
         if isinstance(output, (TunnelEvent, SessionEvent)):
             self.house.publish(output)
+            if self._links is not None and isinstance(output, SessionEvent):
+                self._follow(output, self._links)
         elif isinstance(output, Remark):
             self.house.remark(self, output)
         else:
@@ -272,9 +297,42 @@ class Tunnel:
     def _start(self, nursery: trio.Nursery, operation: CreateTunnel | CreateSession) -> None:
         if isinstance(operation, CreateTunnel):
             self._carried = trio.Event()
+            operation = attrs.evolve(operation, socket=self.sock)
             nursery.start_soon(carry_tunnel, self.house.adapter, operation, self.core, self._carried, self.flush)
         else:
-            nursery.start_soon(carry_session, self.house.adapter, operation, self.core, self._carried, self.flush)
+            nursery.start_soon(
+                carry_session, self.house.adapter, operation, self.core, self._carried, self.flush, self._note_channel
+            )
+
+    def _note_channel(self, session_id: int, channel: int) -> None:
+        """Keep where a session's PPP frames are to be had, before the core hears that the plane carries it."""
+        if channel != NO_CHANNEL:
+            self._links = {} if self._links is None else self._links
+            self._links[session_id] = Link(channel)
+
+    def _follow(self, event: SessionEvent, links: dict[int, Link]) -> None:
+        """Begin with PPP when a session comes up, and end it with the session."""
+        if event.what is What.UP and event.session_id in links:
+            self._begin_ppp(event.session_id, links[event.session_id])
+        elif event.what is What.DELETED and (ended := links.pop(event.session_id, None)) is not None:
+            ended.scope.cancel()
+
+    def _begin_ppp(self, session_id: int, link: Link) -> None:
+        call = self.core.calls.get(session_id)
+        if call is None or self._nursery is None:
+            return
+        try:
+            # The plane closes its own whenever the session ends, and then the number may become anybody's.
+            channel = os.dup(link.channel)
+        except OSError as error:
+            self.core.close_session(
+                session_id,
+                trio.current_time(),
+                f"no descriptor for PPP: {error.strerror}",
+                CallResult.NO_FACILITIES_TEMPORARY,
+            )
+            return
+        self._nursery.start_soon(carry_ppp, self.house.ppp, self.core, call, channel, link.scope, self.flush)
 
     def _send(self, datagram: bytes) -> None:
         if self.sock is None:
@@ -291,9 +349,11 @@ class Tunnel:
     def _settle(self) -> None:
         """Follow the core from being set up to established, and to its end."""
         core = self.core
-        if self.half_open:
+        if self.half_open and (core.was_up or core.origin == "local"):
             self.half_open = False
             self.house.opened(self)
+        if core.was_up and self.up_since is None:
+            self.up_since = core.since
         if not self.connected and core.state is State.ESTABLISHED and self.sock is not None:
             self._connect(self.sock)
         if core.cleared and not self.ended and core.state is not State.CLOSING:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 from l2tpd.trace import Category
 from l2tpd.tunnel.outputs import Remark
-from l2tpd.wire.avp import RANDOM_VECTOR
 from l2tpd.wire.describe import dump, summary
 from l2tpd.wire.messages import Message
 
@@ -30,8 +29,8 @@ def message(verb: str, said: Message, session_id: int, mask: int) -> Iterator[Re
         names = ", ".join(avp.name for avp in said.values)
         ignored = f"; ignored: {'; '.join(said.notes)}" if said.notes else ""
         yield Remark(Category.AVP_INFO, f"{said.name} has {names}{ignored}", session_id)
-    if mask & AVP_HIDE and RANDOM_VECTOR in said:
-        yield Remark(Category.AVP_HIDE, f"{said.name} hides AVPs", session_id)
+    if mask & AVP_HIDE and said.hides:
+        yield Remark(Category.AVP_HIDE, f"{said.name} came with a Random Vector", session_id)
     if mask & AVP_DATA:
         for line in dump(said).splitlines():
             yield Remark(Category.AVP_DATA, line, session_id)

@@ -96,6 +96,7 @@ class Message:
     extra: tuple[RawAvp, ...] = ()
     fault: Fault | None = None
     notes: tuple[str, ...] = attrs.field(default=(), eq=False)
+    hides: bool = attrs.field(default=False, eq=False)  # it came with a Random Vector
 
     def __repr__(self) -> str:
         """Name the type and its AVPs, but no values: some are secrets, and a repr ends up in tracebacks."""
@@ -148,6 +149,8 @@ def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT) -> Mess
     reading = _Reading(values, row, secret, quirks)
     if row is None:
         reading.meet_unknown_type(kind, head & MANDATORY)
+    elif not row.mandatory and not head & MANDATORY:
+        reading.ignorable = True
     position = 8
     end = len(body)
     unpack = HEADER.unpack_from
@@ -322,11 +325,11 @@ class _Reading:
                 self.blame(MANDATORY, ErrorCode.BAD_VALUE, _missing(row, values))
             if not keys <= row.listed:
                 self._note_unexpected(row)
-        values.pop(RANDOM_VECTOR, None)
+        hides = values.pop(RANDOM_VECTOR, None) is not None
         speeds = values.get(CONNECT_SPEED_UPDATE)
         if speeds is not None:
             values[CONNECT_SPEED_UPDATE] = tuple(speeds)
-        return Message(kind, values, tuple(self.extra or ()), self.fault, tuple(self.notes or ()))
+        return Message(kind, values, tuple(self.extra or ()), self.fault, tuple(self.notes or ()), hides)
 
     def _note_unexpected(self, row: MessageRow) -> None:
         # mpd5 puts extra AVPs into SCCCN: nothing forbids them, and refusing them broke interoperation elsewhere.

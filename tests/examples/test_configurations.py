@@ -179,6 +179,6 @@ def test_one_daemon_is_both(settle: Settle) -> None:
     )
     until(lambda: "name=dial" in branch.log, lambda: branch.log)
     (line,) = (line for line in branch.log.splitlines() if "name=dial" in line)
-    assert "session deleted" in line
+    assert "session not set up" in line
     assert "we are no LAC towards this peer" in line
     assert [0, 0, 0] == [branch.stop(), middle.stop(), provider.stop()]

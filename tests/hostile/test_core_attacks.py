@@ -42,6 +42,7 @@ from dialogue import (
 from l2tpd.config.model import Address, SessionSettings
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import Category
+from l2tpd.tunnel.core import LONGEST_QUEUE
 from l2tpd.tunnel.states import State
 from l2tpd.wire import digest
 from l2tpd.wire.avp import ACCM, CALL_ERRORS, RESULT_CODE
@@ -95,8 +96,25 @@ def test_a_scan_of_all_tunnel_ids_tears_nothing_down() -> None:
     assert 65_535 == say.site.counters.no_tunnel
 
 
-def test_a_scan_of_all_sequence_numbers_tears_nothing_down() -> None:
-    """Every Ns with every plausible Nr: what is in order is accepted once and does not name the peer's tunnel, so it is ignored."""
+@pytest.mark.parametrize("away", [2, 3, 1_000, 0x4000, 0x8000, 0xF000, 0xFFFF - 3])
+def test_a_scan_of_all_sequence_numbers_changes_nothing(away: int) -> None:
+    """A blind attacker tries every Ns with an Nr that is off: each packet is dropped whole, and afterwards a genuine call still comes up."""
+    say = up()
+    body = say.peer.body(stopccn())
+    nr = (say.peer.nr + away) & 0xFFFF
+    for ns in range(65_536):
+        say.core.receive_datagram(build_control(OURS, 0, ns, nr, body), PEER, 0.0)
+    say.settle()
+    say.silent()
+    assert 65_536 == say.core.channel.stats.bad_nr
+    incoming(say, 500)
+    reported(say, 501)
+    say.at(60.0)  # nor was any of them a sign of life
+    say.us << MessageType.HELLO
+
+
+def test_a_scan_of_all_sequence_numbers_with_the_right_nr_tears_nothing_down() -> None:
+    """Whoever guesses Nr too gets each Ns accepted once, but does not name the peer's tunnel, so its StopCCN is ignored."""
     say = up()
     body = say.peer.body(stopccn(tunnel_id=THEIRS + 1))
     for ns in range(65_536):
@@ -218,6 +236,39 @@ def test_a_flood_of_calls_stops_at_the_limit() -> None:
     consistent(say)
     assert all(call.state is CallState.ESTABLISHED for call in calls)
     assert 10 == len(say.core._by_peer_id)
+
+
+def test_a_peer_that_asks_and_never_takes_is_sent_away() -> None:
+    """It acknowledges nothing, and each ICRQ beyond the limit queues a CDN: above 4,096 of them the tunnel is closed with result 2, error 4."""
+    say = up_called(max_sessions=1, hello_timeout=0.0)
+    incoming(say, 500)
+    core, body = say.core, say.peer.body(icrq(501))
+    for count in range(1, LONGEST_QUEUE + 3):
+        say.state_is(State.ESTABLISHED)
+        core.receive_datagram(build_control(OURS, 0, say.peer.ns, say.peer.nr, body), PEER, 0.0)
+        say.peer.ns = (say.peer.ns + 1) & 0xFFFF
+        assert count == core.channel.queued
+    core.receive_datagram(build_control(OURS, 0, say.peer.ns, say.peer.nr, body), PEER, 0.0)
+    say.state_is(State.CLOSING)
+    assert core.ending is not None
+    assert (2, 4, "us") == (core.ending.result, core.ending.error, core.ending.by)
+    say.peer.deaf = True
+    say.settle()
+    say.at(31.0)
+    say.skip()
+    say.state_is(State.CLOSED)
+    consistent(say)
+
+
+def test_a_peer_that_takes_may_ask_for_ever() -> None:
+    """The same flood from a peer that acknowledges is refused call by call, and the tunnel stays."""
+    say = up_called(max_sessions=1, hello_timeout=0.0)
+    incoming(say, 500)
+    for _ in range(2 * LONGEST_QUEUE):
+        say.peer >> icrq(501)
+        say.us << MessageType.CDN
+    say.state_is(State.ESTABLISHED)
+    assert 1 == say.core.channel.queued
 
 
 # --- takeover -----------------------------------------------------------------------------------------------------------------

@@ -461,11 +461,16 @@ def test_stopccn_speaks_for_every_call() -> None:
         say.told()
         say.plane()
         if by_peer:
-            say.peer >> stopccn(6)
+            say.peer >> stopccn(6, 0, "going down")
             say.us << ZLB
         else:
-            say.close(result=6)
+            say.close(result=6, text="bye")
             say.us << MessageType.STOPCCN
+        told = [event for event in say.events if isinstance(event, SessionEvent)]
+        by, text = ("peer", "going down") if by_peer else ("us", "bye")
+        assert [(None, None, f"the tunnel ended: {text}", by, True)] * 2 == [
+            (event.result, event.error, event.message, event.by, event.up) for event in told
+        ]
         assert ["session down", "session deleted", "tunnel down 6", "tunnel deleted 6"] == say.told()
         assert 1 == len(say.plane())  # the tunnel's delete takes its sessions with it
         consistent(say)
@@ -558,3 +563,49 @@ def test_forgetting_twice_is_forgetting_once() -> None:
     say.us << MessageType.CDN
     say.core.forget(call, 0.0)
     consistent(say)
+
+
+def test_events_tell_whether_the_call_had_been_up() -> None:
+    """A call that came up says so until its end, one that was refused never does; a reason that the tunnel lacks leaves no colon."""
+    lived, failed = up_called(), up()
+    incoming(lived)
+    lived.peer >> stopccn(6)
+    lived.us << ZLB
+    call = failed.open_session()
+    failed.us << MessageType.ICRQ
+    failed.peer.say(cdn(), session_id=call.local_id)
+    failed.us << ZLB
+    told = [[event for event in say.events if isinstance(event, SessionEvent)] for say in (lived, failed)]
+    assert [[False, True, True, True], [False, False]] == [[event.up for event in events] for events in told]
+    assert (False, "the tunnel ended") == (call.was_up, told[0][-1].message)
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [
+        ("8008 0000 0000 000e 8008 0000 000e 01f4", (0, None, "")),
+        ("8008 0000 0000 000e 8008 0000 0001 0003", (3, None, "")),
+        ("8008 0000 0000 000e 8008 0000 0001 0003 8008 0000 000e 01f4 8006 0000 03e7", (3, None, "")),
+        ("8008 0000 0000 000e 8007 0000 0001 03 8008 0000 000e 01f4", (0, None, "")),
+    ],
+    ids=["no Result Code", "no Assigned Session ID", "unknown mandatory AVP", "malformed Result Code"],
+)
+def test_a_faulty_cdn_is_obeyed(body: str, ending: tuple[int, int | None, str]) -> None:
+    """The peer is done with the call whatever is wrong with its CDN; answering it would only confuse both (7.1)."""
+    for say in (up(), up_called()):
+        call = reported(say)
+        say.peer.say(bytes.fromhex(body), session_id=call.local_id)
+        say.us << ZLB
+        say.state_is(State.IDLE, call)
+        assert call.ending is not None
+        assert (*ending, "peer") == attrs.astuple(call.ending)
+        assert {MessageType.CDN: 1} == say.site.counters.bad
+        consistent(say)
+
+
+def test_a_faulty_cdn_to_no_call_is_counted() -> None:
+    """It ends nothing, and is not answered."""
+    say = up()
+    say.peer.say(bytes.fromhex("8008 0000 0000 000e 8008 0000 000e 01f4"), session_id=4711)
+    say.us << ZLB
+    assert 1 == say.site.counters.no_session

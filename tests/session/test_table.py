@@ -145,7 +145,7 @@ def give(say: Dialogue, call: Call, told_: Input, cause: Message | None) -> None
         case Input.PLANE_UP:
             core.plane_up(call.local_id, "ppp7", say.now)
         case Input.TUNNEL_GONE:
-            call.ending = Ending(1, None, "", "us")
+            call.ending = Ending(None, None, "the tunnel ended", "us")
             core.feed_call(call, told_, None, say.now)
         case _:
             core.feed_call(call, told_, cause, say.now)
@@ -198,6 +198,7 @@ def test_even_impossible_cells_are_safe(kind: Kind, state: State, told_: Input) 
     """A state that a kind never has, and `idle`, in which a call is only before its first input, still answer without an exception."""
     for cause in CAUSES.get(told_, (None,)):
         say, call = unopened(kind)
+        say.site.moved(call.state, state)
         call.state = state
         give(say, call, told_, cause)
         assert call.state in TABLES[kind][state, told_].following

@@ -23,11 +23,12 @@ from dialogue import (
     stopccn,
     up,
 )
-from l2tpd.config.model import Authentication, SessionSettings
-from l2tpd.errors import LocalProtocolError
+from l2tpd.config.model import Authentication, SessionSettings, TunnelSettings
+from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.kernel.ops import CreateTunnel, DeleteTunnel
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel import table
+from l2tpd.tunnel.actions import check_request
 from l2tpd.tunnel.inputs import Input
 from l2tpd.tunnel.states import State
 from l2tpd.wire import digest
@@ -144,17 +145,17 @@ def test_a_repeated_sccrq_is_acknowledged_and_answered_by_the_same_sccrp() -> No
 
 
 def test_a_lost_sccrp_is_repeated_until_the_scccn_comes() -> None:
-    """The peer hears nothing for three seconds; the third SCCRP gets through and the tunnel comes up (5.8)."""
+    """The peer hears nothing for two seconds; the third SCCRP gets through and the tunnel comes up (5.8)."""
     say = stage(origin="network")
     say.peer.deaf = True
     first = say.peer >> sccrq()
-    for when in (0.0, 1.0, 3.0):
+    for when in (0.0, 1.0):
         say.at(when)
         say.us << MessageType.SCCRP
     say.peer.again(first)
     say.us << ZLB
     say.peer.deaf = False
-    say.at(7.0)
+    say.at(3.0)
     say.us << MessageType.SCCRP
     say.peer >> scccn()
     say.us << ZLB
@@ -574,3 +575,24 @@ def test_two_deadlines_at_the_same_moment() -> None:
     say.us << MessageType.STOPCCN
     assert ["tunnel created", "session created", "session deleted", "tunnel deleted 1"] == say.told()
     consistent(say)
+
+
+# --- what needs no tunnel -----------------------------------------------------------------------------------------------------
+
+
+def test_a_request_is_checked_before_anything_is_kept() -> None:
+    """Version, a challenge without a secret, a challenge of ours: each has its code, and no core is needed to find out (4.4.2)."""
+    site = a_site()
+    site.challenges.add(CHALLENGE_OF_PEER)
+    with_secret, without = TunnelSettings(secret=SECRET), TunnelSettings()
+    for said, settings, code in (
+        (sccrq(protocol_version=ProtocolVersion(2, 0)), without, (StopResult.BAD_VERSION, 0x0100)),
+        (sccrq(challenge=b"any"), without, (StopResult.NOT_AUTHORIZED, 0)),
+        (sccrq(challenge=CHALLENGE_OF_PEER), with_secret, (StopResult.NOT_AUTHORIZED, 0)),
+    ):
+        with pytest.raises(RemoteProtocolError) as refused:
+            check_request(said, settings, site)
+        assert code == (refused.value.result, refused.value.error)
+    assert 1 == site.counters.auth_failures
+    check_request(sccrq(challenge=b"another"), with_secret, site)
+    check_request(sccrq(), without, site)

@@ -314,7 +314,7 @@ def test_a_message_outside_the_window_is_not_answered() -> None:
 # Acknowledgement numbers
 
 
-@pytest.mark.parametrize("nr", [2, 3, 100, 32767])
+@pytest.mark.parametrize("nr", [2, 3, 100, 32767, 32768, 65535])
 def test_an_nr_beyond_what_was_sent_acknowledges_nothing_and_condemns_the_message(nr: int) -> None:
     """A forged Nr frees nothing, delivers nothing and provokes nothing; the true message is taken afterwards."""
     us = make(window=4)
@@ -329,7 +329,7 @@ def test_an_nr_beyond_what_was_sent_acknowledges_nothing_and_condemns_the_messag
     assert [(1, 1, "b")] == at(us, 0.2)
 
 
-@pytest.mark.parametrize("nr", [0, 1, 32771, 65535])
+@pytest.mark.parametrize("nr", [0, 1, 2])
 def test_an_old_nr_is_ignored_and_its_message_taken(nr: int) -> None:
     """Reordering brings old Nr values: counted, acknowledging nothing, and the message is delivered."""
     us = make(window=4)

@@ -192,7 +192,8 @@ def test_the_idle_timeout_ends_with_the_tunnel() -> None:
 def test_an_idle_timeout_that_was_taken_back() -> None:
     """`idle_timeout = 0` in a reload saves a tunnel whose clock was running."""
     say = up(idle_timeout=30.0)
-    say.core.reconfigure(TunnelSettings(idle_timeout=0.0))
+    say.core.reconfigure(TunnelSettings(idle_timeout=0.0), 0.0)
+    assert say.core._deadlines.next() is None
     say.at(31.0)
     say.silent()
     say.state_is(State.ESTABLISHED)
@@ -312,7 +313,7 @@ def test_a_data_plane_that_refuses_the_tunnel_stops_it() -> None:
 def test_reconfigure_changes_timers_retries_and_limits() -> None:
     """A live tunnel takes over the HELLO interval, the retries and the session limit."""
     say = up()
-    say.core.reconfigure(TunnelSettings(hello_timeout=10.0, retry_timeout=2.0, max_retries=1, max_sessions=1))
+    say.core.reconfigure(TunnelSettings(hello_timeout=10.0, retry_timeout=2.0, max_retries=1, max_sessions=1), 0.0)
     reported(say)
     with pytest.raises(LocalProtocolError, match="limit"):
         say.core.open_session(SessionSettings(), say.now)
@@ -322,6 +323,51 @@ def test_reconfigure_changes_timers_retries_and_limits() -> None:
         say.us << MessageType.HELLO
     say.at(16.0)
     say.state_is(State.CLOSED)
+
+
+def test_reconfigure_starts_the_idle_timeout_anew() -> None:
+    """A tunnel without calls is stopped the new time after the reload, one with a call not at all until it ends."""
+    idle, used = up(idle_timeout=300.0), up()
+    call = reported(used)
+    for say in (idle, used):
+        say.at(20.0)
+        say.do(say.core.reconfigure, TunnelSettings(idle_timeout=30.0, hello_timeout=0.0))
+        say.at(49.9)
+        say.silent()
+    idle.at(50.0)
+    idle.us << MessageType.STOPCCN
+    used.at(50.0)
+    used.silent()
+    used.do(used.core.close_session, call.local_id)
+    used.us << MessageType.CDN
+    used.peer >> ZLB
+    used.at(80.0)
+    used.us << MessageType.STOPCCN
+
+
+def test_reconfigure_leaves_a_tunnel_alone_that_is_no_longer_or_not_yet_established() -> None:
+    """The deadline of a set-up and of a StopCCN stay what they were."""
+    dialling, closing = dialled(establish_timeout=10.0), up()
+    closing.peer.deaf = True
+    closing.close()
+    closing.us << MessageType.STOPCCN
+    for say, end in ((dialling, 10.0), (closing, 31.0)):
+        say.do(say.core.reconfigure, TunnelSettings(idle_timeout=5.0))
+        assert end == say.core._deadlines.next()
+
+
+def test_reconfigure_changes_what_is_traced() -> None:
+    """The categories of the new settings count at once, and none are left of the old ones."""
+    say = up()
+    say.do(say.core.reconfigure, TunnelSettings(trace=("protocol",)))
+    say.peer >> hello()
+    say.us << ZLB
+    assert {Category.PROTOCOL} == {remark.category for remark in say.remarks}
+    say.do(say.core.reconfigure, TunnelSettings())
+    say.remarks.clear()
+    say.peer >> hello()
+    say.us << ZLB
+    assert [] == say.remarks
 
 
 # --- tracing --------------------------------------------------------------------------------------------------------------------
@@ -416,3 +462,24 @@ def test_nothing_is_heard_after_the_end() -> None:
     say.core.take_packet(ControlHeader(OURS, 0, 0, 0), b"xxxx", PEER, 0.0)
     say.settle()
     say.silent()
+
+
+# --- what is counted ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_came_is_counted_by_type_and_unknown_types_together() -> None:
+    """A peer that numbers its messages as it likes fills no table: they all count under 0; the bad ones count again."""
+    say = up()
+    for kind in (255, 256, 40_000):
+        say.peer >> bytes.fromhex("0008 0000 0000") + kind.to_bytes(2, "big")
+        say.us << ZLB
+    say.peer >> hello()
+    say.us << ZLB
+    say.peer >> bytes.fromhex("8008 0000 0000 000a 8008 0000 000e 01f4")
+    say.us << MessageType.CDN
+    counters = say.site.counters
+    assert {MessageType.SCCRP: 1, 0: 3, MessageType.HELLO: 1, MessageType.ICRQ: 1} == counters.received
+    assert {MessageType.ICRQ: 1} == counters.bad
+    say.peer >> bytes.fromhex("8008 0000 0000 00ff")
+    say.us << MessageType.STOPCCN
+    assert {MessageType.ICRQ: 1, 0: 1} == counters.bad

@@ -17,6 +17,7 @@ from dialogue import (
     incoming,
     occn,
     ocrp,
+    ocrq,
     sccrp,
     stage,
     unknown,
@@ -34,7 +35,7 @@ from l2tpd.wire.avp import (
     RESULT_CODE,
 )
 from l2tpd.wire.header import ControlHeader
-from l2tpd.wire.messages import message
+from l2tpd.wire.messages import decode, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import AccmValue, ResultCode
 
@@ -127,15 +128,36 @@ def test_an_icrq_without_an_id_cannot_be_answered() -> None:
 
 
 def test_a_session_id_that_the_peer_has_in_use() -> None:
-    """An ICRQ with the id of a live call is an ICRQ to that call: CDN, clean up (7.4.2); after that the id may be used again."""
-    say = up_called()
-    call = incoming(say)
-    say.peer >> icrq()
-    ended = say.us << MessageType.CDN
-    assert 500 == ended.session_id
-    say.state_is(State.IDLE, call)
-    consistent(say)
-    incoming(say)
+    """A new request under the id of a live call is refused alone, result 2 and error 5; the call goes on, and afterwards the id may be used again."""
+    for request in (icrq(), ocrq()):
+        say = up_called()
+        call = incoming(say)
+        say.told()
+        say.peer >> request
+        refused = say.us << MessageType.CDN
+        assert 500 == refused.session_id
+        assert refused.said is not None
+        assert (2, 5) == (refused.said[RESULT_CODE].result, refused.said[RESULT_CODE].error)
+        assert call.local_id != refused.said[ASSIGNED_SESSION_ID]
+        say.state_is(State.ESTABLISHED, call)
+        assert [] == say.told()
+        assert 1 == say.site.counters.sessions_refused
+        consistent(say)
+        say.peer.say(cdn(), session_id=call.local_id)
+        say.us << ZLB
+        incoming(say)
+
+
+def test_a_request_to_a_live_call_ends_it() -> None:
+    """An ICRQ or OCRQ whose header names our call is out of its place there: CDN, clean up (7.4.2, established)."""
+    for request in (icrq(), ocrq(), icrq(501)):
+        say = up_called()
+        call = incoming(say)
+        say.peer.say(request, session_id=call.local_id)
+        ended = say.us << MessageType.CDN
+        assert 500 == ended.session_id
+        say.state_is(State.IDLE, call)
+        consistent(say)
 
 
 def test_an_answer_to_a_call_that_we_never_made() -> None:
@@ -213,7 +235,7 @@ LONG = SessionSettings(establish_timeout=1e6)
 
 
 def test_all_65535_session_ids_can_be_used() -> None:
-    """With every id but 0 taken the operator is told so and a peer's call is not made; the one that becomes free is found."""
+    """With every id but 0 taken the operator is told so and a peer's call is refused; the one that becomes free is found."""
     say = up_called(hello_timeout=0.0)
     core = say.core
     for _ in range(65_535):
@@ -223,7 +245,10 @@ def test_all_65535_session_ids_can_be_used() -> None:
     with pytest.raises(Exhausted):
         core.open_session(SessionSettings(), 0.0)
     say.peer >> icrq()
-    assert MessageType.CDN not in {heard.said.type for heard in say.skip() if heard.said}  # even that would need an id
+    say.peer.deaf = True  # its refusal waits behind all the requests of ours that it has not taken
+    queued = [decode(body).type for _, body in core.channel._sender._items.values()]
+    assert 1 == queued.count(MessageType.CDN)
+    say.skip()
     assert 1 == say.site.counters.sessions_refused
     core.close_session(4711, 0.0)
     with pytest.raises(Exhausted):

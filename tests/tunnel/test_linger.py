@@ -21,7 +21,7 @@ def test_a_copy_of_what_was_seen_is_acknowledged_again() -> None:
     kept = Lingering()
     kept.add(LEFT, 0.0)
     for ns in (4, 0, 4):
-        datagram = kept.answer(header(ns), PEER, zlb=False)
+        datagram = kept.answer(header(ns), PEER, 1.0, zlb=False)
         assert datagram is not None
         assert ((9, 0, 3, 5), b"") == parse_control(datagram)
 
@@ -30,7 +30,7 @@ def test_one_more_message_in_order_is_acknowledged_too() -> None:
     """The peer's StopCCN may still have been on its way when ours was acknowledged; what comes later in order counts on."""
     kept = Lingering()
     kept.add(LEFT._replace(nr=0xFFFF), 0.0)
-    seen = [parse_control(kept.answer(header(ns), PEER, zlb=False) or b"")[0].nr for ns in (0xFFFF, 0, 7)]
+    seen = [parse_control(kept.answer(header(ns), PEER, 1.0, zlb=False) or b"")[0].nr for ns in (0xFFFF, 0, 7)]
     assert [0, 1, 1] == seen
 
 
@@ -43,7 +43,7 @@ def test_nobody_else_is_answered(tunnel_id: int, peer: Address, zlb: bool) -> No
     """Neither strangers nor acknowledgements."""
     kept = Lingering()
     kept.add(LEFT, 0.0)
-    assert kept.answer(header(4, tunnel_id), peer, zlb=zlb) is None
+    assert kept.answer(header(4, tunnel_id), peer, 1.0, zlb=zlb) is None
 
 
 def test_after_a_cycle_it_is_forgotten() -> None:
@@ -55,7 +55,7 @@ def test_after_a_cycle_it_is_forgotten() -> None:
     kept.expire(100.0 + CYCLE)
     assert 7 not in kept
     assert 0 == len(kept)
-    assert kept.answer(header(4), PEER, zlb=False) is None
+    assert kept.answer(header(4), PEER, 100.0 + CYCLE, zlb=False) is None
 
 
 def test_adding_forgets_what_is_due() -> None:
@@ -64,3 +64,34 @@ def test_adding_forgets_what_is_due() -> None:
     for second in range(200):
         kept.add(LEFT._replace(local_id=second + 1), float(second))
     assert CYCLE == len(kept)
+
+
+def test_a_late_message_is_answered_for_a_cycle_whoever_expires() -> None:
+    """A HELLO 30.9 s after the end gets its ZLB, one after 31 s gets nothing, though nobody has called `expire`."""
+    kept = Lingering()
+    kept.add(LEFT, 100.0)
+    assert kept.answer(header(5), PEER, 130.9, zlb=False) is not None
+    assert kept.answer(header(6), PEER, 131.0, zlb=False) is None
+    assert 0 == len(kept)
+
+
+def test_a_caller_is_found_by_its_own_id_for_a_cycle() -> None:
+    """Who never learnt our id is known by address and its own id, and forgotten with the tunnel."""
+    kept = Lingering()
+    kept.add(LEFT, 100.0)
+    assert 7 == kept.called_by(PEER, 9, 130.9)
+    assert kept.called_by(PEER, 10, 130.9) is None
+    assert kept.called_by(Address("192.0.2.9", 1702), 9, 130.9) is None
+    assert kept.called_by(PEER, 9, 131.0) is None
+    assert 0 == len(kept)
+
+
+def test_the_newest_tunnel_of_a_caller_is_the_one_that_is_found() -> None:
+    """Two finished tunnels of one caller with the same id: the end of the older does not forget the newer."""
+    kept = Lingering()
+    kept.add(LEFT, 100.0)
+    kept.add(LEFT._replace(local_id=8), 110.0)
+    assert 8 == kept.called_by(PEER, 9, 110.0)
+    assert 8 == kept.called_by(PEER, 9, 131.0)
+    assert 1 == len(kept)
+    assert kept.called_by(PEER, 9, 141.0) is None

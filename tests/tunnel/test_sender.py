@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from l2tpd.errors import LocalProtocolError
-from l2tpd.tunnel.sender import LARGEST_WINDOW, NEVER, Sender
+from l2tpd.tunnel.sender import LARGEST_WINDOW, NEVER, OLDEST_NR, Sender
 
 
 def make(*items: str, window: int = 8, cwnd: int = 8) -> Sender[str]:
@@ -162,3 +162,24 @@ def test_an_empty_queue_keeps_no_memory_of_its_largest_day() -> None:
     assert 5000 == len(sent(sender, 0.0))
     assert sender.acknowledge(5000, 0.1)
     assert empty._items.__sizeof__() == sender._items.__sizeof__()
+
+
+def acknowledged(count: int) -> Sender[str]:
+    """Make a sender of which the peer has acknowledged this many messages, one by one."""
+    sender = make(window=1, cwnd=1)
+    for number in range(1, count + 1):
+        sender.enqueue("m", note=False)
+        sender.transmit(0, 0.0)
+        assert sender.acknowledge(number & 0xFFFF, 0.0)
+    return sender
+
+
+@pytest.mark.parametrize("count", [0, 3, OLDEST_NR, 2_000, 66_000])
+def test_an_old_nr_is_one_that_the_peer_has_sent_lately(count: int) -> None:
+    """Behind by no more than was ever acknowledged, and by no more than 1,024; what is older is nobody's honest Nr (RFC 5961 5.2)."""
+    sender = acknowledged(count)
+    furthest = min(count, OLDEST_NR)
+    taken = [behind for behind in range(1, 0x10000) if sender.acknowledge((count - behind) & 0xFFFF, 0.0)]
+    assert list(range(1, furthest + 1)) == taken
+    assert (furthest, 0xFFFF - furthest) == (sender.old_nr, sender.bad_nr)
+    assert count == sender.acknowledged

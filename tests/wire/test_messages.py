@@ -334,13 +334,17 @@ def test_the_first_fault_counts_and_later_ids_are_found() -> None:
 
 @pytest.mark.parametrize("row", [row for row in MESSAGES.values() if row.need], ids=lambda row: row.name)
 def test_each_required_avp_is_required(row: Any) -> None:
-    """Leaving out any AVP that MUST be present is a fault on receipt and our error on sending."""
+    """Leaving out any AVP that MUST be present is a fault on receipt, where the message may not be ignored, and our error on sending."""
     samples = {avp: sample(avp) for avp in row.need}
     assert decode(encode(message(row.type, samples))).fault is None
     for missing in row.need:
         rest = {avp: value for avp, value in samples.items() if avp is not missing}
-        body = row.opening + b"".join(build(avp, value) for avp, value in rest.items())
-        assert Fault(ErrorCode.BAD_VALUE, f"{row.name} without {missing}") == decode(body).fault
+        body = b"".join(build(avp, value) for avp, value in rest.items())
+        defect = f"{row.name} without {missing}"
+        assert Fault(ErrorCode.BAD_VALUE, defect) == decode(b"\x80" + row.opening[1:] + body).fault
+        if not row.mandatory:
+            seen = decode(row.opening + body)
+            assert (None, (defect,)) == (seen.fault, seen.notes)
         with pytest.raises(LocalProtocolError, match="without"):
             encode(message(row.type, rest))
 
@@ -483,3 +487,39 @@ def test_a_repeating_avp_needs_a_tuple() -> None:
     """One value alone is our error."""
     with pytest.raises(LocalProtocolError, match="tuple"):
         encode(message(MessageType.CSUN, {CONNECT_SPEED_UPDATE: 5}))
+
+
+@pytest.mark.parametrize("kind", [MessageType.CSUN, MessageType.CSURQ], ids=lambda kind: kind.name)
+@pytest.mark.parametrize(
+    ("rest", "note"),
+    [
+        ("", "without Connect Speed Update (97)"),
+        ("8007 0000 0061 00", "Connect Speed Update (97) of 1 octets"),
+        ("8006 0000 03e7", "unknown AVP vendor 0 attribute 999"),
+        ("8042 0000 0061", "claims 66 of 6 octets"),
+        ("80", "1 octets after the last AVP"),
+    ],
+    ids=["missing", "malformed", "unknown mandatory", "torn", "trailing"],
+)
+def test_a_message_that_may_be_ignored_is_never_a_fault(kind: MessageType, rest: str, note: str) -> None:
+    """RFC 5515 sends CSUN and CSURQ with the Message Type's M bit clear, so whatever else is wrong ends no tunnel; with the bit it does."""
+    body = b"\0\0\0\0" + int(kind).to_bytes(2, "big") + bytes.fromhex(rest)
+    seen = decode(b"\x00\x08" + body)
+    assert seen.fault is None
+    assert any(note in text for text in seen.notes)
+    assert decode(b"\x80\x08" + body).fault is not None
+
+
+def test_the_m_bit_of_a_message_that_must_be_known_excuses_nothing() -> None:
+    """A HELLO or ICRQ whose sender cleared the M bit is judged as ever: only types that may be ignored can be."""
+    assert decode(b"\x00" + ICRQ[1:8]).fault is not None
+    assert decode(bytes.fromhex("0008 0000 0000 0006 8006 0000 03e7")).fault is not None
+
+
+def test_a_message_with_a_random_vector_says_so() -> None:
+    """The vector is consumed by the reading; that there was one is kept, and makes no message unequal."""
+    plain = message(MessageType.ICRQ, {ASSIGNED_SESSION_ID: 7, table.CALL_SERIAL_NUMBER: 1})
+    open_, hidden = encode(plain), encode(plain, secret=b"s", hide=True, random=bytes)
+    assert (False, True) == (decode(open_).hides, decode(hidden, secret=b"s").hides)
+    assert decode(open_) == decode(hidden, secret=b"s")
+    assert RANDOM_VECTOR not in decode(hidden, secret=b"s")

@@ -22,6 +22,7 @@ from dialogue import (
     iccn,
     icrp,
     icrq,
+    incoming,
     occn,
     ocrp,
     ocrq,
@@ -344,10 +345,24 @@ def test_7_1_a_malformed_avp_with_the_m_bit_terminates_the_session_or_tunnel() -
     ended = say.us << MessageType.CDN
     assert ended.said is not None
     assert (2, ErrorCode.BAD_LENGTH) == (ended.said[RESULT_CODE].result, ended.said[RESULT_CODE].error)
-    say.peer >> bytes.fromhex("8008 0000 0000 0004 8008 0000 0009 0009 8006 0000 0001")
-    stopped = say.us << MessageType.STOPCCN
+    dialling = dialled()
+    window = bytes.fromhex("8007 0000 000a 00")  # 1 octet
+    dialling.peer >> dialling.peer.body(sccrp(receive_window_size=None)) + window
+    stopped = dialling.us << MessageType.STOPCCN
     assert stopped.said is not None
     assert (2, ErrorCode.BAD_LENGTH) == (stopped.said[RESULT_CODE].result, stopped.said[RESULT_CODE].error)
+
+
+def test_7_1_a_malformed_message_that_ends_something_is_obeyed() -> None:
+    """The session or tunnel "should be terminated", and the peer has done that: there is nobody left to send a code to."""
+    say = up_called()
+    call = incoming(say)
+    say.peer.say(bytes.fromhex("8008 0000 0000 000e 8007 0000 0001 00 8008 0000 000e 01f4"), session_id=call.local_id)
+    say.us << ZLB
+    say.state_is(CallState.IDLE, call)
+    say.peer >> bytes.fromhex("8008 0000 0000 0004 8008 0000 0009 0009 8006 0000 0001")
+    say.us << ZLB
+    say.state_is(State.LINGERING)
 
 
 def test_7_1_a_malformed_avp_without_the_m_bit_is_ignored() -> None:
