@@ -225,6 +225,12 @@ class Ring:
         """Keep the lines: the ring outlives a change of sinks."""
 
 
+def _short(line: str) -> str:
+    """Cut a line to what a pipe takes in one piece where it takes anything (pipe(7): PIPE_BUF)."""
+    octets = line.encode(errors="backslashreplace")
+    return line if len(octets) < select.PIPE_BUF else octets[: select.PIPE_BUF - 1].decode(errors="ignore")
+
+
 def _takes(stream: TextIO) -> bool:
     """Tell whether a stream takes a line without waiting; one that is no file of the system always does."""
     try:
@@ -252,7 +258,7 @@ class Stream:
                 if not _takes(stream):
                     self.lost += 1
                     continue
-                stream.write(line + "\n")
+                stream.write(_short(line) + "\n")
                 stream.flush()
             except (OSError, ValueError):  # ValueError: the stream is closed
                 self.lost += 1

@@ -19,7 +19,7 @@ import attrs
 
 from l2tpd.config.model import Address, TunnelSettings
 from l2tpd.deadlines import Deadlines
-from l2tpd.errors import Exhausted, LocalProtocolError, Malformed, RemoteProtocolError
+from l2tpd.errors import LocalProtocolError, Malformed, RemoteProtocolError
 from l2tpd.events import Origin, What
 from l2tpd.ids import Allocator
 from l2tpd.kernel.ops import CreateSession
@@ -29,7 +29,7 @@ from l2tpd.session.inputs import BY_MESSAGE as CALL_INPUTS
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.table import feed as feed_call
 from l2tpd.trace import Category, mask
-from l2tpd.tunnel import table, tracing
+from l2tpd.tunnel import requests, table, tracing
 from l2tpd.tunnel.actions import tunnel_event
 from l2tpd.tunnel.channel import Channel
 from l2tpd.tunnel.facts import PeerFacts, facts_of
@@ -41,15 +41,12 @@ from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
     ASSIGNED_SESSION_ID,
     ASSIGNED_TUNNEL_ID,
-    CALL_SERIAL_NUMBER,
     RECEIVE_WINDOW_SIZE,
-    RESULT_CODE,
     RX_CONNECT_SPEED,
 )
 from l2tpd.wire.header import ControlHeader, build_control, parse_control
 from l2tpd.wire.messages import Fault, Message, decode, encode, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
-from l2tpd.wire.values import ResultCode
 
 if TYPE_CHECKING:
     from l2tpd.config.model import SessionSettings
@@ -267,7 +264,7 @@ class ControlConnection:
         """
         kind = Kind.LAC_INCOMING if settings.role.value == "lac" else Kind.LNS_OUTGOING
         self._check_session(kind, settings)
-        call = self._new_call(kind, settings, now, name=name, profile=profile)
+        call = self.new_call(kind, settings, now, name=name, profile=profile)
         self.feed_call(call, CallInput.OPEN, None, now)
         if self.state is State.ESTABLISHED:
             self.begin(call, now)
@@ -396,11 +393,40 @@ class ControlConnection:
         if call is not None:
             self.feed_call(call, told, said, now)
         elif said.type in _ASKING:
-            self._take_request(said, now)
+            requests.take(self, said, now)
         elif said.type in _ANSWERING or (told is CallInput.BAD and said.type != MessageType.CDN):
-            self._refuse_call(said, CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "no such session", now)
+            requests.refuse(self, said, CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "no such session", now)
         else:
             self.site.counters.no_session += 1
+
+    def new_call(
+        self,
+        kind: Kind,
+        settings: SessionSettings,
+        now: float,
+        *,
+        name: str = "",
+        profile: str = "",
+        serial: int | None = None,
+    ) -> Call:
+        """Make a call, count it and tell of it. Raises `Exhausted` when no id is free."""
+        session_id = self._allocator().allocate(now, self.calls)
+        if Effect.SEND_RX_CONNECT_SPEED in self.quirks and not settings.rx_connect_speed:
+            settings = attrs.evolve(settings, rx_connect_speed=settings.tx_connect_speed)
+        call = Call(
+            session_id, kind, settings, now, self.site.next_serial() if serial is None else serial, name, profile
+        )
+        call.trace = mask(settings.trace)
+        self.calls[session_id] = call
+        if self.state is State.ESTABLISHED:
+            self.clear_deadline()  # a tunnel with a call is not idle
+        self.site.calls.began(self)
+        self.tell(event(What.CREATED, call, self))
+        return call
+
+    def knows_session_of_peer(self, peer_session_id: int) -> bool:
+        """Tell whether a call has this id of the peer's."""
+        return peer_session_id in self._by_peer_id
 
     def feed_call(self, call: Call, told: CallInput, said: Message | None, now: float) -> None:
         """Give a call one input."""
@@ -542,85 +568,16 @@ class ControlConnection:
             return None
         return self._by_peer_id.get(said.get(ASSIGNED_SESSION_ID) or 0)
 
-    def _take_request(self, said: Message, now: float) -> None:
-        kind = Kind.LNS_INCOMING if said.type == MessageType.ICRQ else Kind.LAC_OUTGOING
-        if said.fault is not None:
-            self._refuse_call(said, CallResult.ERROR, said.fault.error, said.fault.text, now)
-            return
-        try:
-            self._check_peer_id(said[ASSIGNED_SESSION_ID])
-            self._check_limit()
-            profile, settings = self.site.calls.admit(self, kind)
-            call = self._new_call(kind, settings, now, profile=profile, serial=said[CALL_SERIAL_NUMBER])
-        except RemoteProtocolError as refusal:
-            self.site.counters.sessions_refused += 1
-            self._refuse_call(said, refusal.result, refusal.error, refusal.text, now)
-        except Exhausted as full:
-            self.site.counters.sessions_refused += 1
-            self._refuse_call(said, CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, str(full), now)
-        else:
-            self.feed_call(call, CALL_INPUTS[said.type], said, now)
-
-    def _refuse_call(self, said: Message, result: int, error: int, text: str, now: float) -> None:
-        """Send a CDN for a session that never was; it needs an id of ours all the same (RFC 2661 4.4.4).
-
-        Any number will do: nothing is kept under it, and a flood of refused calls must not use up the ids of others.
-        """
-        peer_session_id = said.get(ASSIGNED_SESSION_ID) or 0
-        if not peer_session_id:
-            self.site.counters.no_session += 1
-            return
-        session_id = int.from_bytes(self.site.random(2), "big") or 1
-        code = ResultCode(result, error, text)
-        self._send(message(MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: session_id}), peer_session_id, now)
-
-    def _check_peer_id(self, peer_session_id: int) -> None:
-        if peer_session_id in self._by_peer_id:
-            raise RemoteProtocolError(CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "that session id is in use")
-
-    def _check_limit(self) -> None:
-        limit = self.settings.max_sessions
-        if limit and len(self.calls) >= limit:
-            raise RemoteProtocolError(
-                CallResult.NO_FACILITIES_TEMPORARY,
-                ErrorCode.NO_RESOURCES,
-                f"{limit} sessions are the limit of this tunnel",
-            )
-
     def _check_session(self, kind: Kind, settings: SessionSettings) -> None:
         if self.state not in _OPEN:
             raise LocalProtocolError(f"the tunnel is {self.state.value}")
         try:
-            self._check_limit()
+            requests.check_limit(self)
         except RemoteProtocolError as refusal:
             raise LocalProtocolError(refusal.text) from None
         lack = self.facts.lack(kind, settings) if self.facts else ""
         if lack:
             raise LocalProtocolError(lack)
-
-    def _new_call(
-        self,
-        kind: Kind,
-        settings: SessionSettings,
-        now: float,
-        *,
-        name: str = "",
-        profile: str = "",
-        serial: int | None = None,
-    ) -> Call:
-        session_id = self._allocator().allocate(now, self.calls)
-        if Effect.SEND_RX_CONNECT_SPEED in self.quirks and not settings.rx_connect_speed:
-            settings = attrs.evolve(settings, rx_connect_speed=settings.tx_connect_speed)
-        call = Call(
-            session_id, kind, settings, now, self.site.next_serial() if serial is None else serial, name, profile
-        )
-        call.trace = mask(settings.trace)
-        self.calls[session_id] = call
-        if self.state is State.ESTABLISHED:
-            self.clear_deadline()  # a tunnel with a call is not idle
-        self.site.calls.began(self)
-        self.tell(event(What.CREATED, call, self))
-        return call
 
     def _allocator(self) -> Allocator:
         if self._ids is None:

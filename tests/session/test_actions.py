@@ -578,34 +578,3 @@ def test_events_tell_whether_the_call_had_been_up() -> None:
     told = [[event for event in say.events if isinstance(event, SessionEvent)] for say in (lived, failed)]
     assert [[False, True, True, True], [False, False]] == [[event.up for event in events] for events in told]
     assert (False, "the tunnel ended") == (call.was_up, told[0][-1].message)
-
-
-@pytest.mark.parametrize(
-    ("body", "ending"),
-    [
-        ("8008 0000 0000 000e 8008 0000 000e 01f4", (0, None, "")),
-        ("8008 0000 0000 000e 8008 0000 0001 0003", (3, None, "")),
-        ("8008 0000 0000 000e 8008 0000 0001 0003 8008 0000 000e 01f4 8006 0000 03e7", (3, None, "")),
-        ("8008 0000 0000 000e 8007 0000 0001 03 8008 0000 000e 01f4", (0, None, "")),
-    ],
-    ids=["no Result Code", "no Assigned Session ID", "unknown mandatory AVP", "malformed Result Code"],
-)
-def test_a_faulty_cdn_is_obeyed(body: str, ending: tuple[int, int | None, str]) -> None:
-    """The peer is done with the call whatever is wrong with its CDN; answering it would only confuse both (7.1)."""
-    for say in (up(), up_called()):
-        call = reported(say)
-        say.peer.say(bytes.fromhex(body), session_id=call.local_id)
-        say.us << ZLB
-        say.state_is(State.IDLE, call)
-        assert call.ending is not None
-        assert (*ending, "peer") == attrs.astuple(call.ending)
-        assert {MessageType.CDN: 1} == say.site.counters.bad
-        consistent(say)
-
-
-def test_a_faulty_cdn_to_no_call_is_counted() -> None:
-    """It ends nothing, and is not answered."""
-    say = up()
-    say.peer.say(bytes.fromhex("8008 0000 0000 000e 8008 0000 000e 01f4"), session_id=4711)
-    say.us << ZLB
-    assert 1 == say.site.counters.no_session

@@ -46,7 +46,7 @@ def newest(say: Dialogue) -> Call:
 def unopened(kind: Kind) -> Scene:
     """A call before its first input, as nothing but the tunnel itself ever sees it."""
     say = up(late=True)
-    return say, say.core._new_call(kind, SessionSettings(), 0.0)
+    return say, say.core.new_call(kind, SessionSettings(), 0.0)
 
 
 def waiting(settings: SessionSettings) -> Scene:

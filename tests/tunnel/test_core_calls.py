@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from books import bookkeeping, consistent
@@ -18,6 +19,7 @@ from dialogue import (
     occn,
     ocrp,
     ocrq,
+    reported,
     sccrp,
     stage,
     unknown,
@@ -172,6 +174,37 @@ def test_an_answer_to_a_call_that_we_never_made() -> None:
         say.peer.say(said, session_id=4711)
         say.us << ZLB
     assert {} == say.core.calls
+
+
+@pytest.mark.parametrize(
+    ("body", "ending"),
+    [
+        ("8008 0000 0000 000e 8008 0000 000e 01f4", (0, None, "")),
+        ("8008 0000 0000 000e 8008 0000 0001 0003", (3, None, "")),
+        ("8008 0000 0000 000e 8008 0000 0001 0003 8008 0000 000e 01f4 8006 0000 03e7", (3, None, "")),
+        ("8008 0000 0000 000e 8007 0000 0001 03 8008 0000 000e 01f4", (0, None, "")),
+    ],
+    ids=["no Result Code", "no Assigned Session ID", "unknown mandatory AVP", "malformed Result Code"],
+)
+def test_a_faulty_cdn_is_obeyed(body: str, ending: tuple[int, int | None, str]) -> None:
+    """The peer is done with the call whatever is wrong with its CDN; answering it would only confuse both (7.1)."""
+    for say in (up(), up_called()):
+        call = reported(say)
+        say.peer.say(bytes.fromhex(body), session_id=call.local_id)
+        say.us << ZLB
+        say.state_is(State.IDLE, call)
+        assert call.ending is not None
+        assert (*ending, "peer") == attrs.astuple(call.ending)
+        assert {MessageType.CDN: 1} == say.site.counters.bad
+        consistent(say)
+
+
+def test_a_faulty_cdn_to_no_call_is_counted() -> None:
+    """It ends nothing, and is not answered."""
+    say = up()
+    say.peer.say(bytes.fromhex("8008 0000 0000 000e 8008 0000 000e 01f4"), session_id=4711)
+    say.us << ZLB
+    assert 1 == say.site.counters.no_session
 
 
 # --- capabilities -------------------------------------------------------------------------------------------------------------

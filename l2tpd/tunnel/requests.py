@@ -1,0 +1,64 @@
+"""Calls that a peer asks for: which are taken, and how the others are refused (RFC 2661 5.2, 7.4.2, 7.5.1: idle, not acceptable)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from l2tpd.errors import Exhausted, RemoteProtocolError
+from l2tpd.session.call import Kind
+from l2tpd.session.inputs import BY_MESSAGE
+from l2tpd.wire.avp import ASSIGNED_SESSION_ID, CALL_SERIAL_NUMBER, RESULT_CODE
+from l2tpd.wire.messages import Message, message
+from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
+from l2tpd.wire.values import ResultCode
+
+if TYPE_CHECKING:
+    from l2tpd.tunnel.core import ControlConnection
+
+
+def take(core: ControlConnection, said: Message, now: float) -> None:
+    """Open a call for an ICRQ or OCRQ, or refuse it."""
+    kind = Kind.LNS_INCOMING if said.type == MessageType.ICRQ else Kind.LAC_OUTGOING
+    if said.fault is not None:
+        refuse(core, said, CallResult.ERROR, said.fault.error, said.fault.text, now)
+        return
+    try:
+        _check_id(core, said[ASSIGNED_SESSION_ID])
+        check_limit(core)
+        profile, settings = core.site.calls.admit(core, kind)
+        call = core.new_call(kind, settings, now, profile=profile, serial=said[CALL_SERIAL_NUMBER])
+    except RemoteProtocolError as refusal:
+        core.site.counters.sessions_refused += 1
+        refuse(core, said, refusal.result, refusal.error, refusal.text, now)
+    except Exhausted as full:
+        core.site.counters.sessions_refused += 1
+        refuse(core, said, CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, str(full), now)
+    else:
+        core.feed_call(call, BY_MESSAGE[said.type], said, now)
+
+
+def refuse(core: ControlConnection, said: Message, result: int, error: int, text: str, now: float) -> None:
+    """Send a CDN for a session that never was; it needs an id of ours all the same (RFC 2661 4.4.4).
+
+    Any number will do: nothing is kept under it, and a flood of refused calls must not use up the ids of others.
+    """
+    peer_session_id = said.get(ASSIGNED_SESSION_ID) or 0
+    if not peer_session_id:
+        core.site.counters.no_session += 1
+        return
+    session_id = int.from_bytes(core.site.random(2), "big") or 1
+    code = ResultCode(result, error, text)
+    core.send(message(MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: session_id}), peer_session_id, now)
+
+
+def _check_id(core: ControlConnection, peer_session_id: int) -> None:
+    if core.knows_session_of_peer(peer_session_id):
+        raise RemoteProtocolError(CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "that session id is in use")
+
+
+def check_limit(core: ControlConnection) -> None:
+    """Raise `RemoteProtocolError` when the tunnel has as many sessions as it may."""
+    limit = core.settings.max_sessions
+    if limit and len(core.calls) >= limit:
+        text = f"{limit} sessions are the limit of this tunnel"
+        raise RemoteProtocolError(CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, text)
