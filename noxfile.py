@@ -5,6 +5,7 @@ On a bare Debian python3, python3-venv and git suffice: a session that needs mor
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -20,8 +21,11 @@ nox.options.sessions = ["lint", "types", "tests", "interop", "properties", "buil
 
 # Debian package -> a program that shows that it is there.
 PROGRAMS = {
+    "iperf3": "iperf3",
     "iproute2": "ip",
+    "iputils-ping": "ping",
     "l2tpns": "l2tpns",
+    "ppp": "pppd",
     "tcpdump": "tcpdump",
     "tshark": "tshark",
     "xl2tpd": "xl2tpd",
@@ -40,8 +44,18 @@ ASYNC_RULES_OFF = (
     "ASYNC4",  # ... or trio before it had strict exception groups
     "ASYNC9",  # wants a checkpoint in each function on each path; ours answer at once where they can
 )
+# Debian builds its Python for speed, which under emulation is worth a third of a guest's time. None: the Python of nox.
+# A Python without ensurepip, which is in a package of its own, cannot make an environment.
+GUEST_PYTHONS = [
+    f"/usr/bin/python3.{minor}" for minor in range(11, 20) if Path(f"/usr/lib/python3.{minor}/ensurepip").exists()
+]
+GUEST_PYTHON = GUEST_PYTHONS[0] if GUEST_PYTHONS else None
+GUEST_KERNELS = {"uml": ("6.1", "6.12"), "qemu": ("6.1",)}
+# Of the extra `test` without Hypothesis, which pytest-trio imports where it is: five seconds under emulation.
+GUEST_TOOLS = ("coverage>=7.10", "pytest>=8.2", "pytest-trio>=0.8")
+GUEST_LIMIT = 1200  # seconds
 SOURCES = ("l2tpd", "cli", "tests", "examples", "noxfile.py")
-SLOW = ("interop", "bench", "fuzz")  # directories of tests that have a session of their own
+SLOW = ("interop", "bench", "fuzz", "vm")  # directories of tests that have a session of their own
 
 
 def debian(session: nox.Session, *packages: str) -> None:
@@ -140,6 +154,43 @@ def interop(session: nox.Session) -> None:
     debian(session, "iproute2", "tcpdump", "tshark", "xl2tpd", "l2tpns")
     install(session, "test")
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs)
+
+
+@nox.session(python=GUEST_PYTHON)
+def kernel(session: nox.Session) -> None:
+    """Run what needs L2TP in the kernel in User Mode Linux, built once; needs root; `-- --version 6.1` takes one of 6.1 and 6.12, the rest goes to pytest."""
+    in_guests(session, "uml")
+
+
+@nox.session(python=GUEST_PYTHON)
+def vm(session: nox.Session) -> None:
+    """Run the tests of `kernel` in the stock kernel of Debian under QEMU; needs root; arguments after `--` go to pytest."""
+    in_guests(session, "qemu")
+
+
+def in_guests(session: nox.Session, rig: str) -> None:
+    """Try the rig itself on the host, then run the tests inside a guest of each kernel; what comes back is in the session's folder."""
+    debian(session, "iperf3", "iproute2", "iputils-ping", "ppp", "xl2tpd")
+    install(session)
+    session.install("-q", *GUEST_TOOLS)
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--version", choices=GUEST_KERNELS[rig], action="append")
+    chosen, arguments = parser.parse_known_args(session.posargs)
+    python = str(Path(session.bin) / "python")
+    # A guest cannot keep what it compiles, and would do so anew for each process.
+    session.run("python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/interop", "tests/vm", silent=True)
+    for version in chosen.version or GUEST_KERNELS[rig]:
+        back = (Path(session.virtualenv.location) / "guest" / version).resolve()
+        shutil.rmtree(back, ignore_errors=True)
+        ask = (f"tests/vm/rig/{rig}.py", "run", "--version", version, "--limit", str(GUEST_LIMIT), str(back), "--")
+        pytest = ("-m", "pytest", "-p", "no:cacheprovider", "--confcutdir=tests/vm")
+        session.run("python", *pytest, "tests/vm/outside", f"--rig={rig}", f"--kernel={version}")
+        data = f"--data-file={back}/.coverage"
+        inside = (*pytest, f"--junitxml={back}/junit.xml", *(arguments or ["tests/vm/inside"]))
+        session.run("python", *ask, python, "-m", "coverage", "run", data, *inside)
+        session.run("coverage", "combine", "-q", data, str(back), silent=True)
+        total = str(session.run("coverage", "report", data, "--format=total", silent=True)).split()
+        session.log(f"kernel {version}: {total[-1]} % of l2tpd covered; junit.xml and .coverage are in {back}")
 
 
 @nox.session

@@ -131,17 +131,21 @@ class Daemon:
             )
             await services.start(self.reloader.run)
             async with trio.open_nursery() as tunnels:
-                self._tunnels = tunnels
+                self.adopt(tunnels)
                 await tunnels.start(self.dialer.run, tunnels)
                 self.dial(self.config)
                 self.options.ready()
                 await self._stop.wait()
                 await self._say_goodbye()
-                self._tunnels = None
+                self.adopt(None)
                 tunnels.cancel_scope.cancel()
             self.bus.close()
             await trio.lowlevel.checkpoint()
             services.cancel_scope.cancel()
+
+    def adopt(self, tunnels: trio.Nursery | None) -> None:
+        """Run tunnels in this nursery from now on; none are begun without one."""
+        self._tunnels = tunnels
 
     def stop(self, at_once: bool) -> None:
         """Begin a polite stop; with `at_once` do not wait for the peers any longer."""

@@ -118,12 +118,16 @@ WHEN: Mapping[tuple[type, str], When] = {
     (SessionSettings, "physical_channel_id"): _SESSION,
     (SessionSettings, "private_group_id"): _SESSION,
     (SessionSettings, "sequencing_required"): _SESSION,
+    (SessionSettings, "reorder_timeout"): _SESSION,
+    (SessionSettings, "user"): _SESSION,
+    (SessionSettings, "password"): _SESSION,
+    (SessionSettings, "password_file"): _IN_PLACE,  # only shown; its content counts as `password`
     (SessionSettings, "user_data"): _IN_PLACE,
     (SessionSettings, "trace"): _IN_PLACE,
 }
 """For the keys of the system, of listeners and of instances. Keys of peers, profiles and pools are `NEW_ONLY` throughout."""
 
-_SECRETS = frozenset({"secret"})
+_SECRETS = frozenset({"secret", "password"})
 
 _EFFECTS: Mapping[tuple[Verb, When], str] = {
     (Verb.ADDED, When.IN_PLACE): "new, started now",

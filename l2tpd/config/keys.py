@@ -208,6 +208,36 @@ def packet_size(value: int) -> int:
     return value if value == 0 else typing.cast("int", between(68, _U16)(value))
 
 
+def ranges(text: str) -> str:
+    """Accept address ranges and prefixes, separated by commas."""
+    return ", ".join(scalars.address_range(part.strip()) for part in text.split(","))
+
+
+def ipv4(text: str) -> str:
+    """Accept a numeric IPv4 address, the only kind that IPCP can tell (RFC 1877)."""
+    host = scalars.numeric_host(text)
+    if ":" in host:
+        raise ValueError(f"{quoted(text)} is not an IPv4 address")
+    return host
+
+
+def servers(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept at most two name servers: IPCP has options for no more (RFC 1877)."""
+    if len(values) > 2:
+        raise ValueError("names more than two servers (RFC 1877)")
+    return _each(ipv4, values)
+
+
+def command_words(value: object) -> tuple[str, ...]:
+    """Accept words for a command line; unlike those of other arrays they may well repeat."""
+    if not isinstance(value, list):
+        raise mismatch("an array", value)
+    words_said = tuple(scalars.exact_str(word) for word in value)
+    if not all(word and word.isprintable() for word in words_said):
+        raise ValueError("must hold printable words")
+    return words_said
+
+
 _COUNT = at_least(0)
 _SECONDS = at_least(0)
 _PAUSE = at_least(0.01)  # a pause of zero would be a busy loop
@@ -256,8 +286,14 @@ RULES: Mapping[tuple[type, str], Check] = {
     (SessionSettings, "private_group_id"): avp_text,
     (SessionSettings, "trace"): _WORDS_TRACE,
     (PseudowireSettings, "mtu"): packet_size,
-    (PppSettings, "local_address"): optional(scalars.numeric_host),
-    (Pool, "range"): scalars.address_range,
+    (SessionSettings, "reorder_timeout"): between(0, 60),
+    (PppSettings, "local_address"): optional(ipv4),
+    (PppSettings, "mtu"): packet_size,
+    (PppSettings, "mru"): packet_size,
+    (PppSettings, "dns"): servers,
+    (PppSettings, "lcp_echo_interval"): between(0, 86400),
+    (PppSettings, "lcp_echo_failure"): between(0, 1000),
+    (Pool, "range"): ranges,
     (Peer, "match"): each(scalars.prefix),
     (Peer, "host_name"): avp_text,
     (Peer, "roles"): at_least_one,
@@ -270,8 +306,9 @@ RULES: Mapping[tuple[type, str], Check] = {
 
 WHOLE: Mapping[tuple[type, str], Check] = {
     (System, "control_mode"): scalars.file_mode,  # "0660" as well as 0o660
+    (PppSettings, "pppd_options"): command_words,
 }
-"""Keys that more than one type can say: the check does all of the work."""
+"""Keys of which the type says too much or too little: the check does all of the work."""
 
 _NOT_KEYS = frozenset(
     {(TunnelInstance, name) for name in ("name", "said", "sessions")}

@@ -49,6 +49,7 @@ class DataPlane(enum.Enum):
     """Who moves the packets of established sessions."""
 
     AUTO = "auto"
+    KERNEL = "kernel"
     NULL = "null"
 
 
@@ -57,6 +58,15 @@ class Authentication(enum.Enum):
 
     CHALLENGE = "challenge"
     NONE = "none"
+
+
+class PppAuthentication(enum.Enum):
+    """How a caller must prove who it is, inside PPP."""
+
+    NONE = "none"
+    PAP = "pap"
+    CHAP = "chap"
+    MSCHAPV2 = "mschapv2"
 
 
 class Address(NamedTuple):
@@ -156,6 +166,10 @@ class SessionSettings:
     physical_channel_id: int | None = None
     private_group_id: str = ""
     sequencing_required: bool = False
+    reorder_timeout: float = 0.0  # how long a numbered data packet may wait for an earlier one; 0: not at all
+    user: str = ""  # who we are towards the PPP peer; empty: as the PPP profile says
+    password: str = attrs.field(default="", repr=False)
+    password_file: Path | None = None  # its first line is the password
     user_data: str = ""  # handed to the hook scripts
     trace: tuple[str, ...] = ()
 
@@ -172,8 +186,20 @@ class PseudowireSettings:
 class PppSettings:
     """`[profile.ppp.NAME]`: PPP inside a session."""
 
-    local_address: str = ""
-    pool: str = ""
+    local_address: str = ""  # ours, as LNS
+    pool: str = ""  # the peers', as LNS
+    mtu: int = 0  # octets; 0: the pseudowire's, else 1400
+    mru: int = 0  # octets; 0: as mtu
+    auth: PppAuthentication = PppAuthentication.NONE  # what we ask of callers, as LNS
+    user: str = ""  # who we are, where the peer asks
+    password: str = attrs.field(default="", repr=False)
+    password_file: Path | None = None  # its first line is the password
+    dns: tuple[str, ...] = ()  # told to callers, at most two
+    proxy_arp: bool = False
+    default_route: bool = False
+    lcp_echo_interval: int = 30  # seconds; 0: never
+    lcp_echo_failure: int = 3  # echo requests without an answer that end the session; 0: any number
+    pppd_options: tuple[str, ...] = ()  # appended to pppd's command line
 
 
 @attrs.frozen(kw_only=True)

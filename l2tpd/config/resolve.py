@@ -14,6 +14,9 @@ from typing import Any
 from l2tpd.config.model import Config, Peer, PppSettings, PseudowireSettings, Said, SessionSettings, TunnelSettings
 from l2tpd.errors import LocalProtocolError
 
+SECRETS = frozenset({"secret", "password"})
+"""Keys that hold a secret; `KEY_file` names a file that does."""
+
 _NOTHING: Said = {}
 _SHARED = 4096  # distinct settings of a kind kept for sharing
 
@@ -30,8 +33,8 @@ def merged(profiles: Mapping[str, Said], name: str, said: Said = _NOTHING) -> di
 
 
 def _override(keys: dict[str, Any], said: Said) -> None:
-    if "secret" in said:
-        keys.pop("secret_file", None)  # a secret's file belongs to that secret
+    for secret in SECRETS & said.keys():
+        keys.pop(f"{secret}_file", None)  # a secret's file belongs to that secret
     keys.update(said)
 
 

@@ -88,8 +88,9 @@ class Structurer:
                 values[key] = check(value)
             except ValueError as error:
                 self._refused((*path, key), error)
-        if "secret_file" in values:
-            self._secret_from_file(values, path)
+        for secret in ("secret", "password"):
+            if f"{secret}_file" in values:
+                self._secret_from_file(secret, values, path)
         return values
 
     def _refused(self, path: KeyPath, error: ValueError) -> None:
@@ -99,18 +100,19 @@ class Structurer:
         else:
             self._document.wrong(path, str(error))
 
-    def _secret_from_file(self, values: dict[str, Any], path: KeyPath) -> None:
-        here = (*path, "secret_file")
-        if "secret" in values:
-            self._document.wrong(here, "`secret` is said as well: which of them holds?")
+    def _secret_from_file(self, secret: str, values: dict[str, Any], path: KeyPath) -> None:
+        key = f"{secret}_file"
+        here = (*path, key)
+        if secret in values:
+            self._document.wrong(here, f"`{secret}` is said as well: which of them holds?")
             return
         # Relative to the file that says it: a configuration can be moved and checked anywhere.
-        file = Path(self._document.file_of(here)).parent / values["secret_file"]
+        file = Path(self._document.file_of(here)).parent / values[key]
         try:
-            values["secret"] = self._read_secret(file)
+            values[secret] = self._read_secret(file)
         except ValueError as error:
             self._document.wrong(here, f"{file}: {error}")
-        values["secret_file"] = file
+        values[key] = file
 
     def _named(self, said: object, path: KeyPath) -> list[tuple[str, Any]]:
         if not isinstance(said, dict):

@@ -37,6 +37,6 @@ LATER: Mapping[type[enum.Enum], tuple[str, ...]] = {
     Version: ("l2tpv3", "auto"),
     Encapsulation: ("ip",),
     Pseudowire: ("eth", "eth-vlan", "pppac"),
-    DataPlane: ("kernel", "user"),
+    DataPlane: ("user",),
 }
 """Words of the interface that this version refuses by saying so, rather than as a spelling mistake."""

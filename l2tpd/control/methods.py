@@ -248,7 +248,7 @@ def _tunnel_list(operator: Operator, wanted: p.TunnelFilter) -> views.TunnelList
     return views.TunnelList(tunnels=rows, cursor=cursor)
 
 
-def _tunnel_show(operator: Operator, ref: p.TunnelRef) -> views.TunnelView:
+def _tunnel_show(operator: Operator, ref: p.TunnelRef) -> views.TunnelView | Awaitable[views.TunnelView]:
     return operator.tunnel(tunnel_id(operator, ref.tunnel))
 
 
@@ -296,7 +296,7 @@ def _session_ids(operator: Operator, ref: p.SessionRef) -> tuple[int, int]:
     return owner, session_id(operator, owner, ref.session)
 
 
-def _session_show(operator: Operator, ref: p.SessionRef) -> views.SessionView:
+def _session_show(operator: Operator, ref: p.SessionRef) -> views.SessionView | Awaitable[views.SessionView]:
     return operator.session(*_session_ids(operator, ref))
 
 

@@ -8,7 +8,7 @@ as refused).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol, Self
 
 from l2tpd.control.jsonrpc import Json
@@ -77,7 +77,7 @@ class Operator(Protocol):
         """Return the list row of a tunnel."""
         ...
 
-    def tunnel(self, tunnel_id: int) -> TunnelView:
+    def tunnel(self, tunnel_id: int) -> TunnelView | Awaitable[TunnelView]:
         """Describe a tunnel."""
         ...
 
@@ -105,7 +105,7 @@ class Operator(Protocol):
         """Return the list row of a session."""
         ...
 
-    def session(self, tunnel_id: int, session_id: int) -> SessionView:
+    def session(self, tunnel_id: int, session_id: int) -> SessionView | Awaitable[SessionView]:
         """Describe a session."""
         ...
 

@@ -12,7 +12,7 @@ import attrs
 from l2tpd.config.model import Address, HostPort
 from l2tpd.control.jsonrpc import Json
 
-SECRETS = frozenset({"secret"})
+SECRETS = frozenset({"secret", "password"})
 """Keys whose value is replaced by `KEY_set`: whether there is one."""
 
 

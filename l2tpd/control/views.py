@@ -107,6 +107,7 @@ class TunnelView(TunnelRow):
     settings: Mapping[str, Json] = attrs.field(factory=dict)
     remote: RemoteView = attrs.field(factory=RemoteView)
     transport: TransportView = attrs.field(factory=TransportView)
+    counters: Mapping[str, int] = attrs.field(factory=dict)  # of the data plane; empty where it counts nothing
     ended: EndView | None = None
     last_error: str = ""
     attempts: int = 0  # how often it was tried since it was last up
@@ -146,6 +147,14 @@ class CallErrorsView:
 
 
 @attrs.frozen(kw_only=True)
+class PppView:
+    """The addresses that PPP has settled on in a session that ends here."""
+
+    local_address: str = ""
+    remote_address: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class SessionView(SessionRow):
     """One session in detail."""
 
@@ -161,7 +170,8 @@ class SessionView(SessionRow):
     send_accm: int | None = None  # RFC 2661 4.4.6, Set-Link-Info
     receive_accm: int | None = None
     ended: EndView | None = None
-    counters: Mapping[str, int] = attrs.field(factory=dict)
+    ppp: PppView | None = None  # None until PPP is up, and where it does not end here
+    counters: Mapping[str, int] = attrs.field(factory=dict)  # of the data plane; empty where it counts nothing
     trace: tuple[str, ...] = ()
 
 

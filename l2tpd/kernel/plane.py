@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from l2tpd.kernel.ops import Operation, Outcome
 
@@ -22,3 +23,18 @@ class DataPlane(Protocol):
 
     async def perform(self, operation: Operation) -> Outcome:
         """Carry out an operation. Raises `PlaneError` when the plane refuses."""
+
+
+@runtime_checkable
+class MovingPlane(Protocol):
+    """What a data plane that moves packets can do beyond accepting operations."""
+
+    @property
+    def exclusive_paths(self) -> bool:
+        """Tell whether a second tunnel between the same addresses and ports would take the first one's packets."""
+
+    async def statistics(self, tunnel_id: int, session_id: int = 0) -> Mapping[str, int]:
+        """Return the counters of a session, or of the tunnel itself, by name. Raises `PlaneError` when there is no such thing."""
+
+    def close(self) -> None:
+        """Let go of what the plane holds open."""

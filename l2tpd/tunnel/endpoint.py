@@ -207,6 +207,9 @@ class Endpoint:
         if known is not None and self._is_copy(known, body):
             known.receive_contained(arrived.data, arrived.peer)
             return known
+        if header.nr != 0:  # we have said nothing yet that could be acknowledged
+            self._ward.site.counters.malformed += 1
+            return None
         if known is not None:
             known.probe()  # its caller has begun anew under the same id, so very likely nobody is there any more
         return self._take_request(arrived, header, body, said)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
-import trio
 from trio.testing import MockClock
 
 from dialogue import hello, icrq, sccrq, stopccn, unknown
 from house import Peer, established, house, settle, until
 from l2tpd.config.model import Address
 from l2tpd.tunnel import endpoint, port
-from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.linger import CYCLE
 from l2tpd.tunnel.port import Listener
 from l2tpd.tunnel.states import State
@@ -37,7 +37,12 @@ async def test_a_request_is_answered() -> None:
             await lac.say(sccrq(assigned_tunnel_id=77))
             heard = await lac.hear()
             assert heard.said is not None
-            assert (MessageType.SCCRP, 77, 0, 1) == (heard.type, heard.header.tunnel_id, heard.header.ns, heard.header.nr)
+            assert (MessageType.SCCRP, 77, 0, 1) == (
+                heard.type,
+                heard.header.tunnel_id,
+                heard.header.ns,
+                heard.header.nr,
+            )
             assert lns.the_tunnel().core.local_id == heard.said[ASSIGNED_TUNNEL_ID]
             assert lns.address == heard.source
 
@@ -53,7 +58,7 @@ async def test_a_request_is_answered() -> None:
     ids=["unknown", "not accepted", "a challenge without a secret", "another version"],
 )
 async def test_a_stranger_leaves_nothing_behind(
-    config: str, said: dict[str, object], refusal: tuple[int, int | None]
+    config: str, said: dict[str, Any], refusal: tuple[int, int | None]
 ) -> None:
     """One StopCCN for each request, also for a copy of it, and no tunnel, no lingering remains."""
     async with house(config) as lns:
@@ -297,3 +302,252 @@ async def test_without_the_quirk_tunnel_0_is_nobody() -> None:
             assert [] == await lac.rest()
             call.ns -= 1
             await call.alive()
+
+
+# --- many tunnels -------------------------------------------------------------------------------------------------------------
+
+
+async def test_tunnels_that_share_an_address_and_port() -> None:
+    """Whatever socket the kernel picks, a packet reaches the tunnel that it names, to the last acknowledgement."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            calls = [await lac.connect(tunnel_id) for tunnel_id in range(1, 9)]
+            for call in calls + calls[::-1]:
+                await call.alive()
+            for call in calls:
+                await call.say(stopccn(tunnel_id=call.tunnel_id))
+            for call in calls:
+                heard = await call.hear(None)
+                assert call.ns == heard.header.nr
+            assert [] == await lac.rest()
+            assert [] == lns.tunnels
+            assert 0 == lns.counter("no_tunnel")
+
+
+async def test_we_end_tunnels_that_share_an_address_and_port(mock_clock: MockClock) -> None:
+    """Every acknowledgement of our StopCCN arrives, though the sockets that could take it close one by one: nothing is repeated."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            calls = [await lac.connect(tunnel_id) for tunnel_id in range(1, 9)]
+            for tunnel in lns.tunnels:
+                tunnel.close(1, "enough")
+            for call in calls:
+                await call.hear(MessageType.STOPCCN)
+                await call.acknowledge()
+            await until(lambda: not lns.tunnels)
+            mock_clock.jump(CYCLE)
+            assert [] == await lac.rest()
+            assert 0 == lns.daemon.crashes
+
+
+async def test_a_burst_from_many_callers() -> None:
+    """200 LACs after a power cut are all answered, each on its first request."""
+    async with house() as lns:
+        with ExitStack() as stack:
+            lacs = [stack.enter_context(Peer(lns.address, f"127.1.{n // 20}.{n % 20 + 1}")) for n in range(200)]
+            for lac in lacs:
+                await lac.say(sccrq())
+            ids = set()
+            for lac in lacs:
+                heard = await lac.hear()
+                assert heard.said is not None
+                assert MessageType.SCCRP == heard.type
+                ids.add(heard.said[ASSIGNED_TUNNEL_ID])
+            assert ids == set(lns.daemon.registry.by_id)
+            assert 200 == len(ids)
+
+
+async def test_what_a_new_socket_stole_is_returned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests that reach a tunnel's socket before it is connected are served like all others."""
+    async with house() as lns:
+        with ExitStack() as stack:
+            lacs = [stack.enter_context(Peer(lns.address)) for _ in range(17)]
+            request = build_control(0, 0, 0, 0, encode(sccrq()))
+            stolen: list[bytes] = []
+
+            def slow(_: Listener, peer: Address, local: Address) -> socket.socket:
+                sock = port.bound(local, share=True)
+                if not stolen:
+                    for lac in lacs[1:]:
+                        with socket.fromfd(lac.socket.fileno(), socket.AF_INET, socket.SOCK_DGRAM) as plain:
+                            plain.sendto(request, lns.address)
+                    stolen.append(sock.recv(100, socket.MSG_PEEK))  # raises when the kernel gave it nothing
+                sock.connect(peer)
+                return sock
+
+            monkeypatch.setattr(Listener, "open_tunnel", slow)
+            await lacs[0].throw(request)
+            assert [MessageType.SCCRP] * 17 == [(await lac.hear()).type for lac in lacs]
+            assert 17 == len(lns.tunnels)
+
+
+# --- addresses ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listen", "called", "caller"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.2", "127.0.0.1"),  # noqa: S104 - the wildcard is what is tested
+        ("::1", "::1", "::1"),
+        ("::", "::1", "::1"),
+    ],
+)
+async def test_answers_leave_from_the_address_that_was_called(listen: str, called: str, caller: str) -> None:
+    """SCCRP, refusal and late acknowledgement: a caller behind a firewall takes nothing from another address."""
+    async with house("[peer.default]\nmax_tunnels = 1\n", listen=(listen,)) as lns:
+        address = Address(called, lns.address.port)
+        with Peer(address, caller) as lac:
+            call = await lac.connect(1)
+            assert address == call.source
+            assert address == lns.the_tunnel().local
+            await lac.say(sccrq(assigned_tunnel_id=2))
+            assert address == (await lac.hear(2)).source
+            await call.hear(MessageType.HELLO)
+            await call.stop()
+            await until(lambda: not lns.tunnels)
+            await call.repeat(stopccn(tunnel_id=1))
+            assert address == (await call.hear(None)).source
+
+
+async def test_two_listeners() -> None:
+    """Each answers from its own address."""
+    async with house(listen=("127.0.0.1", "127.0.0.2")) as lns:
+        for listener in lns.daemon.endpoint.listeners:
+            with Peer(listener.address) as lac:
+                assert listener.address == (await lac.connect()).source
+        assert 2 == established(lns)
+
+
+# --- attacks ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_forged_packets_change_nothing() -> None:
+    """Ids and numbers may be guessed: what comes from another address or port is dropped without an answer."""
+    async with house() as lns:
+        with Peer(lns.address) as lac, Peer(lns.address, "127.0.0.9") as host, Peer(lns.address) as other_port:
+            call = await lac.connect()
+            for forger in (host, other_port):
+                for said in (stopccn(tunnel_id=call.tunnel_id), hello(), icrq()):
+                    await forger.say(said, call.theirs, call.ns, call.nr)
+                await forger.throw(build_control(call.theirs, 0, call.ns, call.nr, b""))
+                assert [] == await forger.rest()
+            assert 8 == lns.counter("foreign")
+            assert State.ESTABLISHED is lns.the_tunnel().core.state
+            await call.alive()
+
+
+async def test_junk_leaves_nothing_behind() -> None:
+    """Ten thousand random datagrams, half of them with the first octets of a control packet: each is counted once, none is answered."""
+    source = random.Random(1701)
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            sent = 0
+            for count in range(10_000):
+                head = b"\xc8\x02" if count % 2 else b""
+                await lac.throw(head + source.randbytes(source.randrange(64)))
+                if count % 100 == 99:
+                    sent += 100
+                    await until(lambda: sent == _dropped(lns.counter))
+            assert [] == await lac.rest()
+            assert [] == lns.tunnels
+            assert 0 == len(lns.daemon.lingering) + lns.daemon.registry.half_open + lns.daemon.crashes
+            await lac.connect()
+
+
+def _dropped(counter: Callable[[str], int]) -> int:
+    return sum(counter(name) for name in ("malformed", "wrong_version", "no_tunnel", "data_dropped"))
+
+
+async def test_a_request_of_unreasonable_size_is_dropped() -> None:
+    """Reading it all would be work that anybody can order. One just below is served."""
+    filler = RawAvp(mandatory=False, hidden=False, vendor=9, number=1, value=bytes(500))
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            await lac.say(sccrq(*[filler] * 9))
+            assert [] == await lac.rest()
+            assert [] == lns.tunnels
+            assert 1 == lns.counter("malformed")
+            await lac.say(sccrq(*[filler] * 7))
+            assert MessageType.SCCRP == (await lac.hear()).type
+
+
+async def test_a_defect_is_refused_with_its_code() -> None:
+    """An unknown mandatory AVP of a known peer: general error 8, and nothing is kept (RFC 2661 4.4.2)."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            await lac.say(sccrq(unknown(mandatory=True)))
+            assert (REFUSED, 2, 8) == (await lac.hear()).refusal
+            assert [] == lns.tunnels
+
+
+async def test_a_bug_while_dispatching_costs_a_datagram(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The listener goes on reading."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            with monkeypatch.context() as patch:
+                patch.setattr(lns.daemon.policy, "known", _bug)
+                await lac.say(sccrq())
+                await until(lambda: lns.daemon.crashes)
+            assert [] == await lac.rest()
+            await lac.connect()
+            assert 1 == lns.daemon.crashes
+
+
+def _bug(*_: object) -> None:
+    raise ZeroDivisionError
+
+
+async def test_when_sockets_run_out_the_newcomer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is established notices nothing."""
+
+    def out_of_descriptors(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect(1)
+            monkeypatch.setattr(Listener, "open_tunnel", out_of_descriptors)
+            assert (REFUSED, 2, 4) == await lac.refused(tunnel_id=2)
+            await call.alive()
+            assert 1 == len(lns.tunnels)
+            assert 0 == lns.daemon.registry.half_open
+
+
+# --- after the end, and data --------------------------------------------------------------------------------------------------
+
+
+async def test_copies_of_the_last_message_are_acknowledged_for_a_cycle(mock_clock: MockClock) -> None:
+    """The peer whose acknowledgement was lost gets it again; after the cycle nobody remembers, and strangers never learn anything."""
+    async with house() as lns:
+        with Peer(lns.address) as lac, Peer(lns.address, "127.0.0.2") as stranger:
+            call = await lac.connect()
+            await call.stop()
+            await until(lambda: not lns.tunnels)
+            for _ in range(3):
+                await call.repeat(stopccn())
+                assert call.ns == (await call.hear(None)).header.nr
+            await call.acknowledge()
+            await stranger.say(stopccn(), call.theirs, call.ns - 1, call.nr)
+            assert [] == await lac.rest() + await stranger.rest()
+            mock_clock.jump(CYCLE)
+            await call.repeat(stopccn())
+            assert [] == await lac.rest()
+            assert call.theirs not in lns.daemon.lingering
+
+
+async def test_data_is_a_sign_of_life(mock_clock: MockClock) -> None:
+    """HELLO is sent after a minute of silence, and a data packet of the peer is none (RFC 2661 5.5)."""
+    async with house() as lns:
+        with Peer(lns.address) as lac, Peer(lns.address, "127.0.0.2") as stranger:
+            call = await lac.connect()
+            mock_clock.jump(59)
+            await lac.throw(build_data(DataHeader(call.theirs, 1), b"payload"))
+            await settle()
+            mock_clock.jump(59)
+            assert [] == await lac.rest()
+            await stranger.throw(build_data(DataHeader(call.theirs, 1), b"payload"))
+            await settle()
+            mock_clock.jump(2)
+            assert [MessageType.HELLO] == [heard.type for heard in await lac.rest()]
+            assert 2 == lns.counter("data_dropped")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import trio
+from collections.abc import Callable
+from typing import Any
 
-from house import Peer, established, house, until
+import pytest
+from trio.testing import MockClock
+
+from dialogue import hello, sccrq, stopccn
+from house import Caller, House, Peer, established, free_port, house, settle, until
+from l2tpd.config.model import Address
+from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
-from l2tpd.wire.header import build_control
 from l2tpd.wire.numbers import MessageType, StopResult
 
 
@@ -24,3 +30,214 @@ async def test_a_tunnel_lives_and_ends() -> None:
             assert [] == lns.tunnels
             assert call.theirs in lns.daemon.lingering
             assert 0 == lns.daemon.crashes
+
+
+async def test_the_timer_repeats_what_is_not_acknowledged(mock_clock: MockClock) -> None:
+    """SCCRP is repeated after 1 and 2 seconds, but to a stranger, perhaps forged, no oftener; in the end nothing is left of it."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            await lac.call()
+            heard = []
+            for pause in (1, 2, 4, 8, 8):
+                mock_clock.jump(pause)
+                heard += await lac.rest()
+            assert [(MessageType.SCCRP, 0)] * 2 == [(repeated.type, repeated.header.ns) for repeated in heard]
+            mock_clock.jump(120)
+            await until(lambda: not lns.tunnels)
+            assert 0 == lns.daemon.registry.half_open
+
+
+async def test_a_silent_peer_is_found_out(mock_clock: MockClock) -> None:
+    """HELLO after a minute; no answer to any of its copies, and the tunnel is over."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            await lac.connect()
+            for pause in (60, 1, 2, 4, 8, 8, 8):
+                mock_clock.jump(pause)
+                await settle()
+            await until(lambda: not established(lns))
+            hellos = [heard for heard in await lac.rest() if heard.type == MessageType.HELLO]
+            assert 6 == len(hellos)
+
+
+async def test_each_tunnel_of_a_caller_has_a_socket_of_its_own() -> None:
+    """On the listener's address and port, connected: the kernel's data plane belongs to a socket."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            for tunnel_id in (1, 2):
+                await lac.connect(tunnel_id)
+            sockets = [tunnel.sock for tunnel in lns.tunnels if tunnel.sock is not None]
+            assert 2 == len({sock.fileno() for sock in sockets})
+            assert {tuple(lns.address)} == {sock.getsockname() for sock in sockets}
+            assert {tuple(lac.address)} == {sock.getpeername() for sock in sockets}
+
+
+async def test_an_icmp_error_ends_nothing() -> None:
+    """A port that is closed for a moment is a lost packet, which retransmission repairs."""
+    async with house("[profile.tunnel.default]\nretry_timeout = 0.1\n[peer.default]\n") as lns:
+        port = free_port()
+        with Peer(lns.address, port=port) as lac:
+            call = await lac.connect()
+        tunnel = lns.the_tunnel()
+        tunnel.probe()  # comes back as "port unreachable"
+        await settle()
+        with Peer(lns.address, port=port) as again:
+            call.peer = again
+            await call.hear(MessageType.HELLO)
+            await call.acknowledge()
+            await call.alive()
+            assert State.ESTABLISHED is tunnel.core.state
+            assert 0 == lns.daemon.crashes
+
+
+# --- goodbye ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_polite_stop_waits_for_the_peer() -> None:
+    """StopCCN "shutting down", and the end comes with its acknowledgement."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            lns.daemon.stop(at_once=False)
+            await _farewell(call)
+            await lns.done.wait()
+            assert [] == lns.tunnels
+
+
+async def test_a_cancelled_daemon_says_goodbye() -> None:
+    """Every tunnel sends its StopCCN even where nobody asked politely, and takes the acknowledgement."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            calls = [await lac.connect(tunnel_id) for tunnel_id in (1, 2, 3)]
+            lns.scope.cancel()
+            for call in calls:
+                await _farewell(call)
+            await lns.done.wait()
+            assert [] == lns.tunnels
+            assert 0 == lns.daemon.crashes
+
+
+async def test_a_goodbye_does_not_wait_for_ever() -> None:
+    """A peer that acknowledges nothing holds a cancelled daemon up for `stop_timeout`."""
+    async with house(system="stop_timeout = 0.05") as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            lns.scope.cancel()
+            await call.hear(MessageType.STOPCCN)
+            await until(lns.done.is_set)
+            assert [] == lns.tunnels
+
+
+async def test_a_stranger_is_not_waited_for() -> None:
+    """Who began a tunnel and never proved to be there hears the StopCCN, and the stop goes on."""
+    async with house(system="stop_timeout = 3600") as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.call()
+            await call.acknowledge()
+            await settle()
+            lns.daemon.stop(at_once=False)
+            await call.hear(MessageType.STOPCCN)
+            await until(lns.done.is_set)
+            assert [] == lns.tunnels
+
+
+async def _farewell(call: Caller) -> None:
+    heard = await call.hear(MessageType.STOPCCN)
+    assert StopResult.SHUTTING_DOWN == heard.result.result
+    await call.acknowledge()
+
+
+# --- bugs ---------------------------------------------------------------------------------------------------------------------
+
+
+def plant_bug(patch: pytest.MonkeyPatch, method: str, local_id: int | None) -> None:
+    """Make a method raise, on one control connection or on all."""
+    sound: Callable[..., Any] = getattr(ControlConnection, method)
+
+    def broken(core: ControlConnection, *arguments: Any, **more: Any) -> Any:
+        if local_id in {None, core.local_id}:
+            raise ZeroDivisionError(method)
+        return sound(core, *arguments, **more)
+
+    patch.setattr(ControlConnection, method, broken)
+
+
+async def _crashed(lns: House, theirs: int) -> None:
+    await until(lambda: theirs not in lns.daemon.registry.by_id)
+    await until(lambda: lns.daemon.crashes)
+    assert 1 == lns.daemon.crashes
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["by another's socket", "by its own"])
+async def test_a_bug_of_one_tunnel_ends_that_tunnel(monkeypatch: pytest.MonkeyPatch, first: bool) -> None:
+    """Its peer gets one StopCCN; one crash is counted; the others and the listener live. Whose socket got the packet does not matter."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            calls = [await lac.connect(tunnel_id) for tunnel_id in (1, 2)]
+            ill, well = calls if first else calls[::-1]
+            plant_bug(monkeypatch, "receive_datagram", ill.theirs)
+            await ill.say(hello())
+            heard = await ill.hear(MessageType.STOPCCN)
+            assert (StopResult.GENERAL, "internal error") == (heard.result.result, heard.result.message)
+            await _crashed(lns, ill.theirs)
+            await well.alive()
+            await lac.connect(3)
+            assert 2 == established(lns)
+
+
+async def test_a_bug_that_its_timer_meets(monkeypatch: pytest.MonkeyPatch, mock_clock: MockClock) -> None:
+    """The tunnel's own task fails, and nobody else's."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            ill, well = [await lac.connect(tunnel_id) for tunnel_id in (1, 2)]
+            plant_bug(monkeypatch, "handle_timer", ill.theirs)
+            mock_clock.jump(60)
+            await _crashed(lns, ill.theirs)
+            await ill.hear(MessageType.STOPCCN)
+            await well.hear(MessageType.HELLO)
+            await well.acknowledge()
+            await well.alive()
+
+
+async def test_a_bug_while_a_request_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left of the tunnel, not even half open, and the next caller is served."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            with monkeypatch.context() as patch:
+                plant_bug(patch, "take_packet", None)
+                await lac.say(sccrq())
+                await until(lambda: lns.daemon.crashes and not lns.tunnels)
+            assert 1 == lns.daemon.crashes
+            assert 0 == lns.daemon.registry.half_open
+            await lac.rest()
+            await lac.connect(2)
+
+
+async def test_a_bug_that_prevents_even_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the core cannot be closed either, its socket and its place are free all the same."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            tunnel = lns.the_tunnel()
+            plant_bug(monkeypatch, "receive_datagram", None)
+            with monkeypatch.context() as patch:
+                plant_bug(patch, "close", None)
+                await call.say(hello())
+                await until(lambda: tunnel.sock is None)
+            assert [] == lns.tunnels
+            assert [] == await lac.rest()
+
+
+async def test_a_crashed_tunnels_peer_may_call_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the same port, with the same id."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            with monkeypatch.context() as patch:
+                plant_bug(patch, "receive_datagram", call.theirs)
+                await call.say(stopccn())
+                await call.hear(MessageType.STOPCCN)
+                await _crashed(lns, call.theirs)
+            again = await lac.connect()
+            await again.alive()
+            assert Address(*lns.address) == again.source

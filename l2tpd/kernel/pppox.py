@@ -1,0 +1,51 @@
+"""PPPoX sockets of L2TP sessions, and the device that PPP needs. Everything here blocks: call it in a worker thread.
+
+Python cannot name the addresses of these sockets, so `connect` goes through the C library. The kernel tells the forms of `sockaddr_pppol2tp`
+apart by their length alone. A socket connected to a session takes its frames from then on and keeps those that come before PPP is ready, so
+a peer that talks at once loses nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import struct
+
+from l2tpd.errors import PlaneError
+
+DEVICE = "/dev/ppp"
+
+_AF_PPPOX = 24  # linux/socket.h
+_PX_PROTO_OL2TP = 1  # linux/if_pppox.h
+_NO_ADDRESS = bytes(16)  # struct sockaddr_in; only a socket that makes the tunnel as well says one
+# struct sockaddr_pppol2tp: family, protocol, pid, fd, addr, s_tunnel, s_session, d_tunnel, d_session
+_SESSION_V2 = struct.Struct("=HIii16sHHHH")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def new_socket() -> socket.socket:
+    """Return a PPPoX socket for L2TP, connected to nothing. Raises `OSError` when the kernel has no PPP over L2TP."""
+    return socket.socket(_AF_PPPOX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _PX_PROTO_OL2TP)
+
+
+def open_session(tunnel_id: int, session_id: int, peer_tunnel_id: int, peer_session_id: int) -> socket.socket:
+    """Return a socket that carries the frames of a session that the kernel knows. Raises `PlaneError`."""
+    try:
+        sock = new_socket()
+    except OSError as error:
+        raise PlaneError(error.errno or 0, f"no socket for PPP over L2TP: {error.strerror}") from error
+    address = _SESSION_V2.pack(
+        _AF_PPPOX, _PX_PROTO_OL2TP, 0, -1, _NO_ADDRESS, tunnel_id, session_id, peer_tunnel_id, peer_session_id
+    )
+    if _libc.connect(sock.fileno(), address, len(address)):
+        number = ctypes.get_errno()
+        sock.close()
+        raise PlaneError(number, f"cannot connect to session {tunnel_id}/{session_id}: {os.strerror(number)}")
+    return sock
+
+
+def open_device() -> None:
+    """Open the PPP device and close it again. Raises `OSError` when it is not there or not ours to open."""
+    os.close(os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))

@@ -1,0 +1,1 @@
+"""PPP inside sessions: address pools, and the programs that run it."""

@@ -1,0 +1,376 @@
+"""PPP by the system's pppd: one process for each session, with the plugin pppol2tp.so on the session's PPPoX socket.
+
+Theory of operation. `Pppd.run` is called in the session's own task. It spawns pppd on a descriptor that the data plane made, reads what pppd says
+until it ends, and returns what its exit status means. Cancelled, it asks pppd to end, insists after `GRACE` seconds, and reaps it: a process
+of ours never outlives its session, and its death concerns no other.
+
+The interface and the addresses are read from pppd's own log, which comes over a pipe: it says each once, in words that have not changed in
+twenty years, and there is nothing to poll and no script to install. The password never stands on the command line, where everybody could read
+it, nor in a file: pppd reads it from a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+import attrs
+import trio
+
+from l2tpd import log
+from l2tpd.config.model import Config, PppAuthentication, Role
+from l2tpd.config.resolve import ppp_settings, pseudowire_settings
+from l2tpd.errors import Exhausted, LocalProtocolError
+from l2tpd.ppp.pool import AddressPool
+from l2tpd.supervise import goodbye
+from l2tpd.wire.numbers import CallResult
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import PppSettings, SessionSettings
+    from l2tpd.session.call import Call
+
+PROGRAM = "/usr/sbin/pppd"
+
+GRACE = 5.0
+"""Seconds that pppd has to end by itself: more than the 3 that it waits for the answer to one Terminate-Request (RFC 1661 4.6)."""
+
+DEFAULT_MTU = 1400
+"""Octets: what an Ethernet path carries after IP, UDP, L2TP and PPP headers, with room for one more encapsulation such as PPPoE or IPsec."""
+
+_LINE_LIMIT = 4096
+_LAST_WORDS = 0.5  # seconds; a script that pppd has started may hold the pipe open
+_REQUIRE: Mapping[PppAuthentication, Sequence[str]] = {
+    PppAuthentication.NONE: ("noauth",),
+    PppAuthentication.PAP: ("auth", "require-pap"),
+    PppAuthentication.CHAP: ("auth", "require-chap"),
+    PppAuthentication.MSCHAPV2: ("auth", "require-mschap-v2"),
+}
+
+
+_AS_CLIENT = ("noauth", "noipdefault", "ipcp-accept-local", "ipcp-accept-remote")
+
+
+class Exit(NamedTuple):
+    """What an exit status of pppd means: the result of the CDN (RFC 2661 4.4.2) and the words of it."""
+
+    result: int
+    text: str
+
+
+EXITS: Mapping[int, Exit] = {  # pppd(8), EXIT STATUS
+    0: Exit(CallResult.ADMIN, "PPP was ended"),
+    1: Exit(CallResult.LOST_CARRIER, "pppd met a fatal error"),
+    2: Exit(CallResult.NO_FACILITIES_PERMANENT, "pppd does not accept its options"),
+    3: Exit(CallResult.NO_FACILITIES_PERMANENT, "pppd needs root"),
+    4: Exit(CallResult.NO_FACILITIES_PERMANENT, "the kernel has no PPP"),
+    5: Exit(CallResult.ADMIN, "PPP was ended by a signal"),
+    6: Exit(CallResult.NO_FACILITIES_TEMPORARY, "the PPP device is locked"),
+    7: Exit(CallResult.NO_FACILITIES_TEMPORARY, "the PPP device cannot be opened"),
+    8: Exit(CallResult.LOST_CARRIER, "the connect script failed"),
+    9: Exit(CallResult.LOST_CARRIER, "the pty command failed"),
+    10: Exit(CallResult.LOST_CARRIER, "PPP negotiation failed"),
+    11: Exit(CallResult.ADMIN, "the peer failed to authenticate itself"),
+    12: Exit(CallResult.ADMIN, "PPP was idle"),
+    13: Exit(CallResult.ADMIN, "the time for this connection is used up"),
+    14: Exit(CallResult.LOST_CARRIER, "callback was negotiated"),
+    15: Exit(CallResult.LOST_CARRIER, "the PPP peer does not answer echo requests"),
+    16: Exit(CallResult.LOST_CARRIER, "the PPP peer hung up"),
+    17: Exit(CallResult.LOST_CARRIER, "PPP is looped back"),
+    18: Exit(CallResult.LOST_CARRIER, "the init script failed"),
+    19: Exit(CallResult.ADMIN, "authentication to the PPP peer failed"),
+    20: Exit(CallResult.ADMIN, "the peer used up its time"),
+    21: Exit(CallResult.ADMIN, "a connection of the peer was ended"),
+}
+
+_DETAILED = frozenset({1, 2, 4, 7, 10})
+"""Exits whose reason only the last line of the log tells."""
+
+_SAID = (
+    # "Renamed" comes after "Using" where a name was asked for.
+    ("interface", re.compile(r"Using interface (\S+)")),
+    ("interface", re.compile(r"Renamed interface \S+ to (\S+)")),
+    ("ppp_local", re.compile(r"local +IP address (\S+)")),
+    ("ppp_remote", re.compile(r"remote +IP address (\S+)")),
+)
+"""Which field of the call a line of pppd's log sets."""
+
+
+_FAILURE = re.compile(r"fail|refuse|error|authori[sz]ed", re.IGNORECASE)
+"""A line of pppd's log that an operator wants to see in normal service."""
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """All that the command line of one pppd says."""
+
+    tunnel_id: int
+    session_id: int
+    channel: int
+    lns: bool
+    sequencing: bool = False
+    interface: str = ""
+    mtu: int = DEFAULT_MTU
+    local: str = ""
+    remote: str = ""
+    user: str = ""
+    password: str = attrs.field(default="", repr=False)
+
+
+def arguments(order: Order, ppp: PppSettings, secrets: int = -1) -> list[str]:
+    """Return the command line of pppd; `secrets` is the descriptor from which it reads further options, -1 if there are none.
+
+    The options of the operator come last, so that they win.
+    """
+    said = [
+        *(PROGRAM, "plugin", "pppol2tp.so", "pppol2tp", str(order.channel)),
+        *("pppol2tp_tunnel_id", str(order.tunnel_id), "pppol2tp_session_id", str(order.session_id)),
+        *(["pppol2tp_lns_mode"] if order.lns else []),
+        # Said again: a caller may ask for sequence numbers in its ICCN, when the kernel has the session already (RFC 2661 4.4.6).
+        *(["pppol2tp_send_seq", "pppol2tp_recv_seq"] if order.sequencing else []),
+        *("nodetach", "logfd", "2", "lcp-max-terminate", "1", "novj", "nobsdcomp", "nodeflate", "hide-password"),
+        *("mtu", str(order.mtu), "mru", str(ppp.mru or order.mtu)),
+        *("lcp-echo-interval", str(ppp.lcp_echo_interval), "lcp-echo-failure", str(ppp.lcp_echo_failure)),
+        *(["ifname", order.interface] if order.interface else []),
+        *("defaultroute" if ppp.default_route else "nodefaultroute", "proxyarp" if ppp.proxy_arp else "noproxyarp"),
+    ]
+    said += _as_lns(order, ppp) if order.lns else list(_AS_CLIENT)
+    if order.user:
+        said += ["user", order.user]
+    if secrets >= 0:
+        said += ["file", f"/proc/self/fd/{secrets}"]
+    return [*said, *ppp.pppd_options]
+
+
+def _as_lns(order: Order, ppp: PppSettings) -> list[str]:
+    return [
+        *_REQUIRE[ppp.auth],
+        *(["ipcp-accept-remote"] if not order.remote else []),
+        *([f"{order.local}:{order.remote}"] if order.local or order.remote else []),
+        *(word for server in ppp.dns for word in ("ms-dns", server)),
+    ]
+
+
+def secret_options(order: Order) -> bytes:
+    """Return the options that only pppd may read, as a file of options."""
+    if not order.password:
+        return b""
+    quoted = order.password.replace("\\", "\\\\").replace('"', '\\"')
+    return f'password "{quoted}"\n'.encode()
+
+
+def meaning(status: int, last_line: str) -> Exit:
+    """Return what the end of a pppd means; `last_line` is the last that it said, `status` negative for a signal."""
+    if status < 0:
+        return Exit(CallResult.LOST_CARRIER, f"pppd was killed by {signal.Signals(-status).name}")
+    known = EXITS.get(status, Exit(CallResult.LOST_CARRIER, f"pppd ended with status {status}"))
+    return known._replace(text=f"{known.text}: {last_line}") if status in _DETAILED and last_line else known
+
+
+def take_line(call: Call, line: str) -> bool:
+    """Take interface and addresses out of a line of pppd's log; tell whether the call now has all of them."""
+    for field, pattern in _SAID:
+        if found := pattern.match(line):
+            setattr(call, field, found[1])
+            return field == "ppp_remote"
+    return False
+
+
+class Pppd:
+    """Runs PPP for every session of a daemon, each by a process."""
+
+    def __init__(self, config: Callable[[], Config], remark: Callable[[int, int, str], None]) -> None:
+        """Take settings from the configuration in force; `remark` is told each line of a pppd, with tunnel and session."""
+        self._config = config
+        self._remark = remark
+        self._pools: dict[str, AddressPool] = {}
+        self._names: set[str] = set()
+        self._log = log.get("ppp")
+
+    def used(self, pool: str) -> int:
+        """Return how many addresses of a pool are handed out."""
+        return self._pools[pool].used if pool in self._pools else 0
+
+    async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
+        """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
+        try:
+            with ExitStack() as held:
+                held.callback(os.close, channel)
+                with self._prepared(tunnel_id, call, channel) as (order, ppp):
+                    process = await _spawn(order, ppp)
+                    held.close()  # pppd has it now; the last to close it would wait for the kernel, which must not be this thread
+                    return await self._serve(process, call, order)
+        except LocalProtocolError as error:
+            return CallResult.NO_FACILITIES_TEMPORARY, str(error)
+        except OSError as error:
+            return CallResult.NO_FACILITIES_PERMANENT, f"{PROGRAM} cannot be run: {error.strerror}"
+
+    # --- what a session gets --------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _prepared(self, tunnel_id: int, call: Call, channel: int) -> Iterator[tuple[Order, PppSettings]]:
+        """Reserve what one PPP session needs and give it back afterwards. Raises `LocalProtocolError`."""
+        config, asked = self._config(), call.settings
+        pseudowire = pseudowire_settings(config, asked.pseudowire_profile)
+        ppp = ppp_settings(config, pseudowire.ppp_profile)
+        lns = call.kind.role is Role.LNS
+        pool = self._pool(config, ppp.pool) if lns and ppp.pool else None
+        if pool and not ppp.local_address:
+            raise LocalProtocolError(f"the PPP profile `{pseudowire.ppp_profile}` has a pool but no local_address")
+        remote = pool.take() if pool else ""
+        interface = self._name(asked.interface_name)
+        self._names.add(interface)
+        try:
+            order = Order(
+                tunnel_id=tunnel_id,
+                session_id=call.local_id,
+                channel=channel,
+                lns=lns,
+                sequencing=call.sequencing,
+                interface=interface,
+                mtu=ppp.mtu or pseudowire.mtu or DEFAULT_MTU,
+                local=ppp.local_address if lns else "",
+                remote=remote,
+                **_credentials(asked, ppp),
+            )
+            yield order, ppp
+        finally:
+            self._names.discard(interface)
+            if pool:
+                self._pools[ppp.pool].give_back(remote)
+            call.ppp_local = call.ppp_remote = ""
+
+    def _pool(self, config: Config, name: str) -> AddressPool:
+        """Return the pool of this name, with the ranges that the configuration in force gives it. Raises `LocalProtocolError`."""
+        settings = config.pools.get(name)
+        if settings is None:
+            raise LocalProtocolError(f"there is no pool `{name}`")
+        if ":" in settings.range:
+            raise LocalProtocolError(f"the pool `{name}` holds IPv6 addresses, which IPCP cannot give (RFC 1332)")
+        pool = self._pools.get(name)
+        if pool is None or pool.ranges != settings.range:
+            ours = {ppp_settings(config, profile).local_address for profile in ("default", *config.ppp_profiles)}
+            renewed = AddressPool(settings.range, ours)
+            if pool is not None:
+                renewed.inherit(pool)
+            pool = self._pools[name] = renewed
+        return pool
+
+    def _name(self, pattern: str) -> str:
+        """Return the interface name to ask for: `%d` becomes the lowest number that is free. Raises `Exhausted`."""
+        if "%d" not in pattern:
+            return pattern
+        for number in range(1 << 16):
+            name = pattern.replace("%d", str(number))
+            if name not in self._names and not _exists(name):
+                return name
+        raise Exhausted(f"no interface name `{pattern}` is free")
+
+    # --- the process ----------------------------------------------------------------------------------------------------------
+
+    async def _serve(self, process: trio.Process, call: Call, order: Order) -> tuple[int, str]:
+        said: list[str] = [""]
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read, process, call, order, said)
+                await process.wait()
+                nursery.cancel_scope.deadline = trio.current_time() + _LAST_WORDS
+        finally:
+            await _end(process)
+            ended = meaning(process.returncode or 0, said[0])
+            self._log.notice("PPP ended", tid=order.tunnel_id, sid=order.session_id, reason=ended.text)
+        return ended.result, ended.text
+
+    async def _read(self, process: trio.Process, call: Call, order: Order, last: list[str]) -> None:
+        """Read the log of a pppd until it is closed; keep the last line."""
+        rest = b""
+        async for chunk in _output(process):
+            *whole, rest = (rest + chunk).split(b"\n")
+            rest = rest[-_LINE_LIMIT:]
+            for line in whole:
+                if text := line.decode(errors="replace").strip():
+                    last[0] = text
+                    self._take(call, order, text)
+
+    def _take(self, call: Call, order: Order, line: str) -> None:
+        self._remark(order.tunnel_id, order.session_id, line)
+        if _FAILURE.search(line):
+            self._log.warning(line, tid=order.tunnel_id, sid=order.session_id)
+        if take_line(call, line):
+            self._log.notice(
+                "PPP up",
+                tid=order.tunnel_id,
+                sid=order.session_id,
+                interface=call.interface,
+                local=call.ppp_local,
+                remote=call.ppp_remote,
+            )
+
+
+async def _spawn(order: Order, ppp: PppSettings) -> trio.Process:
+    """Start pppd. Raises `OSError`."""
+    with ExitStack() as stack:
+        secrets = _secret_pipe(order, stack)
+        descriptors = [order.channel] if secrets < 0 else [order.channel, secrets]
+        return await trio.lowlevel.open_process(
+            arguments(order, ppp, secrets),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=descriptors,
+            start_new_session=True,  # an operator's Ctrl-C is for the daemon, which says goodbye first
+        )
+
+
+def _secret_pipe(order: Order, stack: ExitStack) -> int:
+    """Return a descriptor from which the secret options can be read once, or -1 when there are none."""
+    options = secret_options(order)
+    if not options:
+        return -1
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    stack.callback(os.close, reading)
+    try:
+        os.write(writing, options)  # far below what a pipe holds
+    finally:
+        os.close(writing)
+    return reading
+
+
+def _output(process: trio.Process) -> trio.abc.ReceiveStream:
+    if process.stdout is None:
+        raise LocalProtocolError("pppd was started without a pipe")
+    return process.stdout
+
+
+async def _end(process: trio.Process) -> None:
+    """See to it that a process is over: ask, insist, reap."""
+    if process.returncode is None:
+        process.send_signal(signal.SIGTERM)
+        with goodbye(GRACE):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+    with trio.CancelScope(shield=True):
+        await trio.lowlevel.checkpoint()
+        await _output(process).aclose()
+
+
+def _credentials(asked: SessionSettings, ppp: PppSettings) -> dict[str, str]:
+    """Return user and password of a session: its own, else those of its PPP profile."""
+    whose = asked if asked.user else ppp
+    return {"user": whose.user, "password": whose.password}
+
+
+def _exists(interface: str) -> bool:
+    try:
+        socket.if_nametoindex(interface)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,195 @@
+"""Bytes to and from the kernel, written out by hand from linux/genetlink.h, linux/netlink.h and linux/l2tp.h (little endian, as all of ours are)."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l2tpd.errors import PlaneError
+from l2tpd.kernel import genl
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
+
+FAMILY = 0x19
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Return one attribute."""
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) & 3)
+
+
+def message(kind: int, flags: int, body: bytes, sequence: int = 7) -> bytes:
+    """Return one netlink message from the kernel."""
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
+
+
+def generic(command: int, *attributes: bytes) -> bytes:
+    """Return what follows the netlink header in a generic netlink message."""
+    return struct.pack("=BBH", command, 1, 0) + b"".join(attributes)
+
+
+def u8(kind: int, value: int) -> bytes:
+    """Return an attribute of one octet."""
+    return attribute(kind, bytes([value]))
+
+
+def u16(kind: int, value: int) -> bytes:
+    """Return an attribute of two octets."""
+    return attribute(kind, struct.pack("=H", value))
+
+
+def u32(kind: int, value: int) -> bytes:
+    """Return an attribute of four octets."""
+    return attribute(kind, struct.pack("=I", value))
+
+
+def u64(kind: int, value: int) -> bytes:
+    """Return an attribute of eight octets."""
+    return attribute(kind, struct.pack("=Q", value))
+
+
+NUMBERED = CreateSession(
+    tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="ppp", lns_mode=True, sequencing=True, reorder_timeout=250
+)
+
+
+@pytest.mark.parametrize(
+    ("operation", "command", "attributes"),
+    [
+        (CreateTunnel(tunnel_id=1, peer_tunnel_id=2), 1, [u32(9, 1), u32(10, 2), u8(7, 2), u16(2, 0), u32(23, 5)]),
+        (DeleteTunnel(tunnel_id=1), 2, [u32(9, 1)]),
+        (
+            CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="ppp"),
+            5,
+            [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(20, 0), u8(19, 0), u8(18, 0)],
+        ),
+        (
+            NUMBERED,
+            5,
+            [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(20, 1), u8(19, 1), u8(18, 1), u64(22, 250)],
+        ),
+        (DeleteSession(tunnel_id=1, session_id=2), 6, [u32(9, 1), u32(11, 2)]),
+    ],
+)
+def test_each_operation_as_the_kernel_reads_it(operation: Operation, command: int, attributes: list[bytes]) -> None:
+    """A request with acknowledgement; every attribute has the width of its policy in the kernel."""
+    assert message(FAMILY, 0x5, generic(command, *attributes)) == genl.request(operation, FAMILY, 7, 5)
+
+
+def test_questions() -> None:
+    """A tunnel, a session, all of either, and the number of the family."""
+    assert message(FAMILY, 0x5, generic(4, u32(9, 1))) == genl.query(FAMILY, 7, 1)
+    assert message(FAMILY, 0x5, generic(8, u32(9, 1), u32(11, 2))) == genl.query(FAMILY, 7, 1, 2)
+    assert message(FAMILY, 0x301, generic(4)) == genl.dump_tunnels(FAMILY, 7)
+    assert message(FAMILY, 0x301, generic(8)) == genl.dump_sessions(FAMILY, 7)
+    assert message(16, 0x5, generic(3, attribute(2, b"l2tp\0"))) == genl.resolve_family(7)
+
+
+def test_a_pseudowire_that_the_kernel_does_not_have() -> None:
+    """L2TPv2 carries PPP and nothing else."""
+    with pytest.raises(PlaneError, match="no pseudowire `eth` for L2TPv2"):
+        genl.request(CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="eth"), FAMILY, 7)
+
+
+def test_answers_come_apart() -> None:
+    """One reading may hold a part of an answer, an acknowledgement and the end of a dump."""
+    part = message(FAMILY, 2, generic(4, u32(9, 1)))
+    ack = message(2, 0x100, struct.pack("=i", 0) + bytes(16), 8)
+    done = message(3, 2, struct.pack("=i", 0), 9)
+    assert [
+        genl.Answer(7, final=False, body=part),
+        genl.Answer(8, final=True),
+        genl.Answer(9, final=True),
+    ] == list(genl.answers(part + ack + done))
+
+
+@pytest.mark.parametrize("capped", [True, False])
+def test_a_refusal_brings_the_words_of_the_kernel(capped: bool) -> None:
+    """The extended acknowledgement follows the header of the request, or all of it."""
+    request = genl.request(DeleteTunnel(tunnel_id=1), FAMILY, 7)
+    repeated = request[:16] if capped else request
+    flags = 0x200 | (0x100 if capped else 0)
+    words = u32(2, 20) + attribute(1, b"not so\0")
+    refusal = message(2, flags, struct.pack("=i", -17) + repeated + words)
+    assert [genl.Answer(7, final=True, errno=17, text="not so")] == list(genl.answers(refusal))
+
+
+def test_a_refusal_without_words() -> None:
+    """Flags that promise words and nothing behind them give no words."""
+    refusal = message(2, 0x300, struct.pack("=i", -19) + bytes(16))
+    assert [genl.Answer(7, final=True, errno=19)] == list(genl.answers(refusal))
+
+
+@given(st.binary(max_size=80))
+def test_junk_ends(data: bytes) -> None:
+    """Whatever comes, taking it apart ends, and yields no more than there is."""
+    assert len(data) >= 16 * len(list(genl.answers(data)))
+
+
+def test_the_number_of_the_family() -> None:
+    """Read from CTRL_ATTR_FAMILY_ID."""
+    assert 0x1C == genl.family_of(message(16, 0, generic(1, attribute(2, b"l2tp\0"), u16(1, 0x1C))))
+
+
+def test_a_tunnel() -> None:
+    """Its ids, version and counters; a counter that an old kernel lacks is missing, not 0."""
+    stats = attribute(
+        30 | 0x8000, u64(1, 11) + u64(2, 12) + u64(3, 0) + u64(4, 14) + u64(5, 15) + u64(6, 0) + u64(7, 0) + u64(8, 0)
+    )
+    facts = genl.tunnel_of(message(FAMILY, 0, generic(4, u32(9, 1), u32(10, 2), u8(7, 2), stats)))
+    assert (1, 2, 2) == facts[:3]
+    assert {
+        "tx_packets": 11,
+        "tx_bytes": 12,
+        "tx_errors": 0,
+        "rx_packets": 14,
+        "rx_bytes": 15,
+        "rx_seq_discards": 0,
+        "rx_oos_packets": 0,
+        "rx_errors": 0,
+    } == facts.counters
+
+
+def test_a_session() -> None:
+    """Its ids, kind and sequencing, with the two newest counters where the kernel has them, and none where it says none."""
+    said = [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(18, 1), u8(19, 0), u8(20, 1), u64(22, 250)]
+    counted = attribute(30 | 0x8000, u64(10, 5) + u64(11, 6))
+    facts = genl.session_of(message(FAMILY, 0, generic(8, *said, counted)))
+    expected = genl.SessionFacts(
+        tunnel_id=1,
+        session_id=2,
+        peer_session_id=3,
+        pseudowire=7,
+        lns_mode=True,
+        send_sequence=False,
+        receive_sequence=True,
+        reorder_timeout=250,
+        counters={"rx_cookie_discards": 5, "rx_invalid": 6},
+    )
+    assert expected == facts
+    assert {} == genl.session_of(message(FAMILY, 0, generic(8, *said))).counters
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        message(2, 0x300, struct.pack("=i", -1)),  # no request repeated
+        message(
+            2, 0x300, struct.pack("=i", -1) + bytes(16) + struct.pack("=HH", 3, 1)
+        ),  # an attribute shorter than its header
+        message(
+            2, 0x200, struct.pack("=i", -1) + struct.pack("=IHHII", 4000, 0, 0, 0, 0)
+        ),  # a request longer than the answer
+    ],
+)
+def test_a_refusal_that_is_cut_short(refusal: bytes) -> None:
+    """The number counts even where the words cannot be found."""
+    assert [genl.Answer(7, final=True, errno=1)] == list(genl.answers(refusal))
+
+
+def test_a_length_that_cannot_be() -> None:
+    """A message shorter than its own header ends the reading; what came before it counts."""
+    done = message(3, 2, struct.pack("=i", 0))
+    assert [genl.Answer(7, final=True)] == list(genl.answers(done + struct.pack("=IHHII", 3, 3, 0, 7, 0)))

@@ -1,0 +1,297 @@
+"""The decisions of the Linux plane; the kernel itself answers in the virtual machine (`tests/vm/inside/test_ppp_plane.py`)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from l2tpd.errors import PlaneError
+from l2tpd.kernel import genl, netlink, pppox
+from l2tpd.kernel.netlink import LinuxPlane, Netlink
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
+
+CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="ppp")
+DELETE = DeleteSession(tunnel_id=1, session_id=2)
+
+
+class Far:
+    """A kernel that records what it is asked and refuses what `refusals` says."""
+
+    def __init__(self) -> None:
+        """Refuse nothing."""
+        self.log: list[Operation] = []
+        self.refusals: dict[type, PlaneError] = {}
+        self.closed = False
+
+    def carry_out(self, operation: Operation, descriptor: int = -1) -> None:
+        """Take note of a request."""
+        assert (descriptor >= 0) is isinstance(operation, CreateTunnel)
+        self.log.append(operation)
+        if type(operation) in self.refusals:
+            raise self.refusals[type(operation)]
+
+    def close(self) -> None:
+        """Take note of the end."""
+        self.closed = True
+
+
+@pytest.fixture
+def far() -> Far:
+    """A kernel."""
+    return Far()
+
+
+@pytest.fixture
+def sock() -> Iterator[socket.socket]:
+    """A tunnel's socket."""
+    with connected() as made:
+        yield made
+
+
+def connected(local: int = 0) -> socket.socket:
+    """Return a socket connected to a port of this machine; several may share the path."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind(("127.0.0.1", local))
+    made.connect(("127.0.0.1", 9))
+    return made
+
+
+def plane_on(far: Any, release: str = "6.1.0-13-amd64") -> LinuxPlane:
+    """Return a plane over a kernel."""
+    return LinuxPlane(far, release)
+
+
+@pytest.fixture
+def channels(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """The PPPoX sockets that were made; ordinary ones stand in for them."""
+    made: list[socket.socket] = []
+
+    def open_session(*ids: int) -> socket.socket:
+        assert 4 == len(ids)
+        made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        return made[-1]
+
+    monkeypatch.setattr(pppox, "open_session", open_session)
+    return made
+
+
+def create_tunnel(sock: socket.socket, tunnel_id: int = 1) -> CreateTunnel:
+    """Return the operation that makes a tunnel on a socket."""
+    return CreateTunnel(tunnel_id=tunnel_id, peer_tunnel_id=9, socket=sock)
+
+
+async def test_a_life(far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
+    """Repeating what was done asks the kernel nothing; the session's socket is closed with it."""
+    plane = plane_on(far)
+    assert plane.perform_nowait(CREATE) is None
+    for operation in (create_tunnel(sock), create_tunnel(sock), CREATE, CREATE):
+        await plane.perform(operation)
+    assert channels[0].fileno() == (await plane.perform(CREATE)).channel
+    for delete in (DELETE, DELETE, DeleteTunnel(tunnel_id=1), DeleteTunnel(tunnel_id=1)):
+        await plane.perform(delete)
+    assert [create_tunnel(sock), CREATE, DELETE, DeleteTunnel(tunnel_id=1)] == far.log
+    plane.close()
+    assert far.closed
+    assert [-1] == [channel.fileno() for channel in channels]
+
+
+async def test_a_tunnel_takes_its_sessions_along(far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
+    """However many sessions there are, the kernel is asked once."""
+    plane = plane_on(far)
+    await plane.perform(create_tunnel(sock))
+    for number in range(3):
+        await plane.perform(CreateSession(tunnel_id=1, session_id=number + 1, peer_session_id=3, pseudowire="ppp"))
+    del far.log[:]
+    await plane.perform(DeleteTunnel(tunnel_id=1))
+    assert [DeleteTunnel(tunnel_id=1)] == far.log
+    plane.close()
+    assert [-1, -1, -1] == [channel.fileno() for channel in channels]
+
+
+async def test_closing_the_plane_closes_its_sockets(
+    far: Far, sock: socket.socket, channels: list[socket.socket]
+) -> None:
+    """Sessions that nobody deleted end with the plane."""
+    plane = plane_on(far)
+    for operation in (create_tunnel(sock), CREATE):
+        await plane.perform(operation)
+    plane.close()
+    assert [-1] == [channel.fileno() for channel in channels]
+
+
+@pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV])
+async def test_what_is_gone_is_deleted(
+    far: Far, sock: socket.socket, channels: list[socket.socket], number: int
+) -> None:
+    """A session that went with its socket counts as deleted."""
+    plane = plane_on(far)
+    for operation in (create_tunnel(sock), CREATE):
+        await plane.perform(operation)
+    far.refusals = {DeleteSession: PlaneError(number, "gone"), DeleteTunnel: PlaneError(number, "gone")}
+    await plane.perform(DELETE)
+    await plane.perform(DeleteTunnel(tunnel_id=1))
+    plane.close()
+    assert -1 == channels[0].fileno()
+
+
+async def test_refusals_say_what_was_refused(far: Far, sock: socket.socket) -> None:
+    """The kernel's words stand behind ours."""
+    plane = plane_on(far)
+    far.refusals[CreateTunnel] = PlaneError(errno.EEXIST, "File exists")
+    with pytest.raises(PlaneError, match=r"^the kernel refused tunnel 1: File exists$"):
+        await plane.perform(create_tunnel(sock))
+    with pytest.raises(PlaneError, match=r"^the kernel has no tunnel for session 1/2$"):
+        await plane.perform(CREATE)
+    del far.refusals[CreateTunnel]
+    await plane.perform(create_tunnel(sock))
+    far.refusals = {CreateSession: PlaneError(errno.EBUSY, "busy"), DeleteTunnel: PlaneError(errno.EPERM, "not yours")}
+    with pytest.raises(PlaneError, match=r"^the kernel refused session 1/2: busy$"):
+        await plane.perform(CREATE)
+    with pytest.raises(PlaneError, match=r"^the kernel does not let go of tunnel 1: not yours$"):
+        await plane.perform(DeleteTunnel(tunnel_id=1))
+
+
+async def test_a_session_without_a_socket_is_undone(
+    far: Far, sock: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the PPPoX socket cannot be had, the session does not stay behind in the kernel."""
+
+    def refusing(*_ids: int) -> None:
+        raise PlaneError(errno.EMFILE, "too many")
+
+    monkeypatch.setattr(pppox, "open_session", refusing)
+    plane = plane_on(far)
+    await plane.perform(create_tunnel(sock))
+    with pytest.raises(PlaneError, match="too many"):
+        await plane.perform(CREATE)
+    assert [CREATE, DELETE] == far.log[1:]
+
+
+async def test_one_path_one_tunnel_on_old_kernels(far: Far, sock: socket.socket) -> None:
+    """Before Linux 6.11 a second tunnel between the same addresses and ports is refused with what to do, until the first has gone."""
+    plane = plane_on(far)
+    assert plane.exclusive_paths
+    await plane.perform(create_tunnel(sock))
+    with connected(sock.getsockname()[1]) as same:
+        with pytest.raises(
+            PlaneError,
+            match=r"Linux 6\.1\.0-13-amd64 cannot carry two tunnels between 127\.0\.0\.1:\d+ and 127\.0\.0\.1:9, and tunnel 1 is there: give one",
+        ):
+            await plane.perform(create_tunnel(same, 5))
+        await plane.perform(DeleteTunnel(tunnel_id=1))
+        await plane.perform(create_tunnel(same, 5))
+    assert [1, 1, 5] == [operation.tunnel_id for operation in far.log]
+
+
+@pytest.mark.parametrize(
+    ("release", "exclusive"),
+    [("6.10.9", True), ("6.11.0-rc1", False), ("6.12.95+deb13", False), ("7.0", False), ("unheard of", True)],
+)
+async def test_new_kernels_share_paths(far: Far, sock: socket.socket, release: str, exclusive: bool) -> None:
+    """From Linux 6.11 on two tunnels may share addresses and ports."""
+    plane = plane_on(far, release)
+    assert exclusive is plane.exclusive_paths
+    if not exclusive:
+        with connected(sock.getsockname()[1]) as same:
+            await plane.perform(create_tunnel(sock))
+            await plane.perform(create_tunnel(same, 5))
+        assert 2 == len(far.log)
+
+
+async def test_a_socket_that_is_closed(far: Far, sock: socket.socket) -> None:
+    """A tunnel that ended before its turn came is refused, whatever has its descriptor's number now."""
+    plane = plane_on(far)
+    sock.close()
+    with pytest.raises(PlaneError, match="tunnel 1 has no socket any more"):
+        await plane.perform(create_tunnel(sock))
+    with pytest.raises(PlaneError, match="tunnel 1 has no socket any more"):
+        await plane.perform(CreateTunnel(tunnel_id=1, peer_tunnel_id=2))
+    assert [] == far.log
+
+
+async def test_a_socket_that_is_not_connected(far: Far) -> None:
+    """The kernel would send to nobody."""
+    with (
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as loose,
+        pytest.raises(PlaneError, match="the tunnel's socket: "),
+    ):
+        await plane_on(far).perform(create_tunnel(loose))
+
+
+def test_paths_in_words() -> None:
+    """IPv6 addresses stand in brackets."""
+    assert ["192.0.2.1:1701", "[2001:db8::1]:1701"] == [
+        netlink._shown((host, 1701)) for host in ("192.0.2.1", "2001:db8::1")
+    ]
+
+
+class Socket:
+    """A netlink socket that gives these readings."""
+
+    def __init__(self, *readings: bytes) -> None:
+        """Give one reading after the other."""
+        self._readings = list(readings)
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        """Take a request."""
+        self.sent.append(data)
+
+    def recv(self, _size: int) -> bytes:
+        """Give the next reading."""
+        if not self._readings:
+            raise TimeoutError("timed out")
+        return self._readings.pop(0)
+
+    def close(self) -> None:
+        """Take no more."""
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *readings: bytes) -> Netlink:
+    """Return a netlink that reads these answers, the first of them to the question for the family."""
+    monkeypatch.setattr(netlink, "_generic_netlink", lambda: Socket(*readings))
+    return Netlink()
+
+
+def answer(kind: int, sequence: int, body: bytes, flags: int = 0) -> bytes:
+    """Return one message from the kernel."""
+    import struct  # noqa: PLC0415
+
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, sequence, 0) + body
+
+
+FAMILY = answer(16, 1, bytes.fromhex("01010000") + bytes.fromhex("060001001c000000"))
+ACK, NO = bytes(20), (-errno.EEXIST).to_bytes(4, "little", signed=True) + bytes(16)
+
+
+def test_answers_to_others_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What belongs to a request that was given up does not answer the next one."""
+    late = answer(2, 1, NO)
+    made = answering(monkeypatch, FAMILY + answer(2, 1, ACK), late, answer(2, 2, ACK))
+    made.carry_out(DeleteTunnel(tunnel_id=1))
+
+
+def test_the_kernel_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without words of its own the kernel is quoted by its error number."""
+    made = answering(monkeypatch, FAMILY + answer(2, 1, ACK), answer(2, 2, NO))
+    with pytest.raises(PlaneError, match="File exists") as refused:
+        made.carry_out(DeleteTunnel(tunnel_id=1))
+    assert errno.EEXIST == refused.value.errno
+
+
+def test_a_dump_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All parts belong to the answer until the kernel says that it is done."""
+    parts = [answer(28, 2, genl.query(28, 2, number)[16:], 2) for number in (5, 6)]
+    made = answering(monkeypatch, FAMILY + answer(2, 1, ACK), *parts, answer(3, 2, bytes(4), 2))
+    assert [5, 6] == [facts.tunnel_id for facts in made.tunnels()]
+
+
+def test_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting ends, in words."""
+    with pytest.raises(PlaneError, match="netlink: timed out"):
+        answering(monkeypatch)

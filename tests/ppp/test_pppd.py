@@ -1,0 +1,290 @@
+"""PPP by a program. What the real pppd does with a kernel that has PPP is proven in the virtual machine; here a script stands in for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from l2tpd.config.load import parse
+from l2tpd.config.model import Config, PppAuthentication, PppSettings, SessionSettings
+from l2tpd.ppp import pppd as module
+from l2tpd.ppp.pppd import EXITS, Order, Pppd, arguments, meaning, secret_options, take_line
+from l2tpd.session.call import Call, Kind
+
+CONFIG = """
+[profile.ppp.default]
+local_address = "10.0.0.1"
+pool = "subscribers"
+[pool.subscribers]
+range = "10.0.0.1-10.0.0.3"
+"""
+
+ORDER = Order(tunnel_id=1, session_id=2, channel=7, lns=True)
+
+
+def call(kind: Kind = Kind.LNS_INCOMING, settings: SessionSettings | None = None) -> Call:
+    """Return an established call."""
+    return Call(2, kind, settings or SessionSettings(), 0.0, 1)
+
+
+def after(said: list[str], word: str) -> str:
+    """Return the word that follows another on a command line."""
+    return said[said.index(word) + 1]
+
+
+# --- the command line -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_lns() -> None:
+    """The plugin first, on the session's socket; our address and the caller's; nobody has to prove anything unless it is said."""
+    said = arguments(attrs.evolve(ORDER, local="10.0.0.1", remote="10.0.0.2"), PppSettings(dns=("9.9.9.9", "1.1.1.1")))
+    assert ["/usr/sbin/pppd", "plugin", "pppol2tp.so", "pppol2tp", "7"] == said[:5]
+    assert ("1", "2") == (after(said, "pppol2tp_tunnel_id"), after(said, "pppol2tp_session_id"))
+    assert {"pppol2tp_lns_mode", "nodetach", "noauth", "10.0.0.1:10.0.0.2", "nodefaultroute", "noproxyarp"} <= set(said)
+    assert "9.9.9.9 ms-dns 1.1.1.1" in " ".join(said)
+    assert ("1400", "1400", "30", "3") == tuple(
+        after(said, word) for word in ("mtu", "mru", "lcp-echo-interval", "lcp-echo-failure")
+    )
+    assert not {"pppol2tp_send_seq", "ifname", "user", "file", "noipdefault", "ipcp-accept-remote"} & set(said)
+
+
+@pytest.mark.parametrize("auth", PppAuthentication)
+def test_what_callers_must_prove(auth: PppAuthentication) -> None:
+    """Each word of the configuration is a requirement of pppd's; `none` says so, since pppd may think otherwise."""
+    said = arguments(ORDER, PppSettings(auth=auth))
+    required = {word for word in said if word.startswith("require-")}
+    words = {"none": set(), "pap": {"require-pap"}, "chap": {"require-chap"}, "mschapv2": {"require-mschap-v2"}}
+    assert words[auth.value] == required
+    assert ("noauth" if auth is PppAuthentication.NONE else "auth") in said
+
+
+def test_a_client() -> None:
+    """It takes what it is given, asks the LNS to prove nothing, and gives no addresses, whatever the profile says for callers."""
+    order = attrs.evolve(ORDER, lns=False, user="alice", password="x", interface="ppp-hq", sequencing=True)
+    said = arguments(
+        order, PppSettings(auth=PppAuthentication.CHAP, dns=("9.9.9.9",), default_route=True, proxy_arp=True), 5
+    )
+    assert {"noauth", "noipdefault", "ipcp-accept-local", "ipcp-accept-remote", "defaultroute", "proxyarp"} <= set(said)
+    assert {"pppol2tp_send_seq", "pppol2tp_recv_seq"} <= set(said)
+    assert ("alice", "ppp-hq", "/proc/self/fd/5") == (after(said, "user"), after(said, "ifname"), after(said, "file"))
+    assert not {"require-chap", "ms-dns", "pppol2tp_lns_mode"} & set(said)
+
+
+def test_the_operator_has_the_last_word() -> None:
+    """Options of the profile stand at the end."""
+    said = arguments(ORDER, PppSettings(mru=1300, pppd_options=("mtu", "1200")))
+    assert ["mtu", "1200"] == said[-2:]
+    assert "1300" == after(said, "mru")
+
+
+def test_the_password_travels_as_a_file_of_options() -> None:
+    """Quoted for pppd's parser; without one there is no file, and no representation shows it."""
+    assert b"" == secret_options(ORDER)
+    order = attrs.evolve(ORDER, password='a"b\\c d')
+    assert b'password "a\\"b\\\\c d"\n' == secret_options(order)
+    assert "password" not in repr(order)
+
+
+# --- what it says ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_log_tells_interface_and_addresses() -> None:
+    """In the words of pppd 2.4 and 2.5; a rename comes after the first name."""
+    one = call()
+    lines = [
+        "Plugin pppol2tp.so loaded.",
+        "Using interface ppp0",
+        "Renamed interface ppp0 to ppp-hq",
+        "local  LL address fe80::1",
+        "local  IP address 10.0.0.1",
+        "remote IP address 10.0.0.2",
+    ]
+    assert [False, False, False, False, False, True] == [take_line(one, line) for line in lines]
+    assert ("ppp-hq", "10.0.0.1", "10.0.0.2") == (one.interface, one.ppp_local, one.ppp_remote)
+
+
+def test_every_exit_has_a_meaning() -> None:
+    """All of pppd(8), a status that no version has had yet, and signals; where only the log knows why, its last line stands behind."""
+    assert set(range(22)) == set(EXITS)
+    assert all(1 <= known.result <= 5 for known in EXITS.values())
+    assert (3, "authentication to the PPP peer failed") == meaning(19, "whatever")
+    assert (1, "PPP negotiation failed: LCP: timeout") == meaning(10, "LCP: timeout")
+    assert (1, "pppd ended with status 77") == meaning(77, "")
+    assert (1, "pppd was killed by SIGKILL") == meaning(-9, "")
+
+
+# --- running --------------------------------------------------------------------------------------------------------------------
+
+
+class Scene:
+    """A Pppd with a script in place of the program, and what came of it."""
+
+    def __init__(self, folder: Path, config: str = CONFIG) -> None:
+        """Take a configuration."""
+        self.config: Config = parse([("l2tpd.toml", config)])
+        self.lines: list[str] = []
+        self.folder = folder
+        self.pppd = Pppd(lambda: self.config, lambda _tunnel, _session, line: self.lines.append(line))
+
+    def script(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+        """Put a shell script in place of pppd."""
+        program = self.folder / "pppd"
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(module, "PROGRAM", str(program))
+
+    async def run(self, one: Call) -> tuple[int, str]:
+        """Run it on a call, with a descriptor that it must close."""
+        channel = os.open("/dev/null", os.O_RDWR)
+        ended = await self.pppd.run(1, one, channel)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(channel)
+        return ended
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """An LNS with two addresses to give."""
+    return Scene(tmp_path)
+
+
+async def test_a_life(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines become facts of the call while it runs; its exit becomes the reason; the address goes back and the facts go."""
+    scene.script(
+        monkeypatch,
+        'echo "Using interface ppp3"; echo "local  IP address $1"; echo "remote IP address 10.0.0.2"; echo "$@"; exit 16',
+    )
+    one = call()
+    assert (1, "the PPP peer hung up") == await scene.run(one)
+    assert ["Using interface ppp3", "remote IP address 10.0.0.2"] == [scene.lines[0], scene.lines[2]]
+    assert "10.0.0.1:10.0.0.2" in scene.lines[3].split()
+    assert ("ppp3", "", "") == (one.interface, one.ppp_local, one.ppp_remote)
+    assert 0 == scene.pppd.used("subscribers")
+
+
+async def test_a_talkative_program(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand lines at once are ten thousand lines; empty ones say nothing, and one without an end is cut."""
+    scene.script(monkeypatch, 'seq 10000; echo; head -c 100000 /dev/zero | tr "\\0" x; echo; exit 1')
+    _, text = await scene.run(call())
+    assert [str(number) for number in range(1, 10_001)] == scene.lines[:10_000]
+    assert 10_001 == len(scene.lines)
+    assert text.startswith("pppd met a fatal error: xxx")
+
+
+async def test_the_password_comes_through_a_pipe(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program can read it once; it is neither in its arguments nor in its environment."""
+    scene.script(monkeypatch, 'for last; do :; done; echo "args $*"; echo "env $(env)"; echo "file $(cat "$last")"')
+    settings = SessionSettings(user="alice", password="open sesame")
+    await scene.run(call(Kind.LAC_INCOMING, settings))
+    (told,) = [line for line in scene.lines if "open sesame" in line]
+    assert 'file password "open sesame"' == told
+
+
+async def test_cancelled_it_is_asked_to_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM first: a pppd that listens has time to say goodbye, and is reaped."""
+    scene.script(monkeypatch, 'trap "echo goodbye; exit 5" TERM; echo ready; while :; do sleep 0.05; done')
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run, call())
+        while "ready" not in scene.lines:
+            await trio.sleep(0.01)
+        assert 1 == scene.pppd.used("subscribers")
+        nursery.cancel_scope.cancel()
+    assert 0 == scene.pppd.used("subscribers")
+
+
+async def test_deaf_it_is_killed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that does not listen is killed when its time is up; no child is left, dead or alive."""
+    monkeypatch.setattr(module, "GRACE", 0.1)
+    scene.script(monkeypatch, 'trap "" TERM; echo "$$"; while :; do sleep 0.05; done')
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run, call())
+        while not scene.lines:
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(scene.lines[0]), 0)
+
+
+async def test_killed_by_somebody(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its violent death is an end like others, and has a name."""
+    scene.script(monkeypatch, "kill -9 $$")
+    assert (1, "pppd was killed by SIGKILL") == await scene.run(call())
+    assert signal.SIGKILL.name in meaning(-signal.SIGKILL, "").text
+
+
+async def test_not_installed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end says which program is missing, and keeps no address."""
+    monkeypatch.setattr(module, "PROGRAM", "/nowhere/pppd")
+    assert (5, "/nowhere/pppd cannot be run: No such file or directory") == await scene.run(call())
+    assert 0 == scene.pppd.used("subscribers")
+
+
+async def test_a_pool_runs_dry(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own address is not for callers; who comes when all are out is refused until one is back."""
+    scene.script(monkeypatch, "echo up; exec sleep 60")
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(scene.run, call())
+        while 2 > len(scene.lines):
+            await trio.sleep(0.01)
+        result, text = await scene.run(call())
+        assert (4, "every address of 10.0.0.1-10.0.0.3 is in use") == (result, text)
+        nursery.cancel_scope.cancel()
+    assert 0 == scene.pppd.used("subscribers")
+
+
+@pytest.mark.parametrize(
+    ("config", "complaint"),
+    [
+        ("", "there is no pool `subscribers`"),
+        (CONFIG.replace('"10.0.0.1-10.0.0.3"', '"2001:db8::/64"'), "the pool `subscribers` holds IPv6 addresses"),
+        (CONFIG.replace('local_address = "10.0.0.1"', ""), "has a pool but no local_address"),
+    ],
+)
+async def test_what_a_configuration_may_lack(scene: Scene, config: str, complaint: str) -> None:
+    """A call that cannot get what its profile promises is refused in words."""
+    said = {"default": {"pool": "subscribers", "local_address": "10.0.0.1"}}
+    scene.config = parse([("l2tpd.toml", config)]) if config else Config(ppp_profiles=said)
+    result, text = await scene.run(call())
+    assert 4 == result
+    assert complaint in text
+
+
+async def test_a_pool_grows(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ranges serve what comes from now on; what is out stays out."""
+    scene.script(monkeypatch, 'echo "$@"; exec sleep 60')
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run, call())
+        while not scene.lines:
+            await trio.sleep(0.01)
+        scene.config = parse([("l2tpd.toml", CONFIG.replace("10.0.0.3", "10.0.0.200"))])
+        nursery.start_soon(scene.run, call())
+        while 2 > len(scene.lines):
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert ["10.0.0.1:10.0.0.2", "10.0.0.1:10.0.0.3"] == [
+        word for line in scene.lines for word in line.split() if ":" in word
+    ]
+
+
+async def test_interface_names_from_a_pattern(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`%d` becomes the lowest number that neither we nor the machine use."""
+    monkeypatch.setattr(module, "_exists", lambda name: name == "hq0")
+    scene.script(monkeypatch, 'echo "$@"; exec sleep 60')
+    async with trio.open_nursery() as nursery:
+        for _ in range(2):
+            nursery.start_soon(scene.run, call(settings=SessionSettings(interface_name="hq%d")))
+        while 2 > len(scene.lines):
+            await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert ["hq1", "hq2"] == sorted(after(line.split(), "ifname") for line in scene.lines)
+
+
+def test_interfaces_of_this_machine() -> None:
+    """The loopback is there, and nothing is called so."""
+    assert [True, False] == [module._exists(name) for name in ("lo", "nosuch0")]
