@@ -17,7 +17,7 @@ nox.needs_version = ">=2024.4"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_external_run = True
-nox.options.sessions = ["lint", "types", "tests", "interop", "properties", "build"]
+nox.options.sessions = ["lint", "types", "tests", "interop", "kernel", "fuzz", "properties", "build"]
 
 # Debian package -> a program that shows that it is there.
 PROGRAMS = {
@@ -195,8 +195,9 @@ def in_guests(session: nox.Session, rig: str) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Throw mutated datagrams at every decoder and at a daemon; pass a budget after `--`."""
+    """Throw mutated datagrams at decoders, cores and a daemon, for a minute or the budget after `--`."""
     install(session, "test")
+    session.run("python", "-m", "pytest", "tests/fuzz")
     session.run("python", "tests/fuzz/run.py", *session.posargs)
 
 

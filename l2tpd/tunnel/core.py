@@ -535,7 +535,7 @@ class ControlConnection:
             self._outputs += tracing.message("received", said, session_id, mask)
 
     def _send(self, said: Message, session_id: int, now: float, *, note: bool = False) -> None:
-        hide = self.settings.hide_avps and said.type not in _NEVER_HIDDEN
+        hide = self.settings.hide_avps and bool(self.secret) and said.type not in _NEVER_HIDDEN
         body = encode(said, secret=self.secret, hide=hide, random=self.site.random)
         self.channel.send((session_id, body), now, note=note)
         sent = self.site.counters.sent

@@ -7,7 +7,6 @@ Secrets (challenge responses, proxied passwords) and octets of unknown meaning a
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 _MAX_TEXT: Final = 128
 """Characters of one value in a summary; the dump shows all of it."""
 
-_UNPRINTABLE: Final = re.compile("[^ -~\u00a1-\u00ac\u00ae-\u024f\u0370-\u03ff\u0400-\u04ff]")
 _SURROGATE: Final = range(0xDC80, 0xDD00)
 _FLAGS: Final[dict[AnyAvp, type[enum.IntFlag]]] = {
     FRAMING_CAPABILITIES: Framing,
@@ -63,17 +61,22 @@ def printable(text: str) -> str:
     Octets that were no UTF-8 appear as backslash, x and two digits. A backslash doubles, so that the result is
     unambiguous.
     """
-    return _UNPRINTABLE.sub(_escape, text.replace("\\", "\\\\"))
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_shown, text))
 
 
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
+def _shown(character: str) -> str:
     code = ord(character)
+    if character == "\\":
+        return "\\\\"
+    if character.isprintable():
+        return character
     if code in _SURROGATE:
         return f"\\x{code - 0xDC00:02x}"
     if code < 0x80:
         return f"\\x{code:02x}"
-    return character if character.isprintable() else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def summary(message: Message, *, reveal: bool = False) -> str:

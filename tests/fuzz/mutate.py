@@ -100,7 +100,9 @@ def _avp_bits(data: bytearray, dice: Random) -> None:
 def _avp_number(data: bytearray, dice: Random) -> None:
     if found := spans(data):
         begin, _ = dice.choice(found)
-        data[begin + 4 : begin + 6] = dice.choice((dice.randrange(40), dice.randrange(100), dice.randrange(0x10000))).to_bytes(2, "big")
+        data[begin + 4 : begin + 6] = dice.choice(
+            (dice.randrange(40), dice.randrange(100), dice.randrange(0x10000))
+        ).to_bytes(2, "big")
 
 
 def _avp_vendor(data: bytearray, dice: Random) -> None:

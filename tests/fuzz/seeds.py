@@ -38,7 +38,9 @@ def u32(number: int, value: int, flags: int = _M) -> bytes:
     return avp(number, value.to_bytes(4, "big"), flags=flags)
 
 
-def hidden(number: int, value: bytes, *, inner: int | None = None, vector: bytes = VECTOR, secret: bytes = SECRET) -> bytes:
+def hidden(
+    number: int, value: bytes, *, inner: int | None = None, vector: bytes = VECTOR, secret: bytes = SECRET
+) -> bytes:
     """Assemble an AVP hidden as RFC 2661 4.3 says; `inner` lies about the size of the value."""
     clear = (len(value) if inner is None else inner).to_bytes(2, "big") + value
     cipher, link = b"", number.to_bytes(2, "big") + secret + vector
@@ -71,7 +73,9 @@ _INTRODUCTION_LESS = _INTRODUCTION[:4]
 BODIES: Final[dict[str, bytes]] = {
     "sccrq": body(1, *_INTRODUCTION),
     "sccrq-challenge": body(1, *_INTRODUCTION, avp(11, VECTOR)),
-    "sccrq-tie-breaker": body(1, *_INTRODUCTION, avp(5, bytes(8), flags=0), avp(8, b"vendor", flags=0), u16(6, 0x0104, 0)),
+    "sccrq-tie-breaker": body(
+        1, *_INTRODUCTION, avp(5, bytes(8), flags=0), avp(8, b"vendor", flags=0), u16(6, 0x0104, 0)
+    ),
     "sccrp": body(2, *_INTRODUCTION),
     "sccrp-challenge": body(2, *_INTRODUCTION, avp(11, VECTOR), avp(13, bytes(16))),
     "scccn": body(3),
@@ -79,10 +83,22 @@ BODIES: Final[dict[str, bytes]] = {
     "stopccn": body(4, u16(9, THEIRS), avp(1, struct.pack("!HH", 2, 3) + b"over")),
     "stopccn-short": body(4, u16(9, THEIRS), u16(1, 1)),
     "hello": body(6),
-    "ocrq": body(7, u16(14, CALL), u32(15, 1), u32(16, 300), u32(17, 64_000), u32(18, 1), u32(19, 1), avp(21, b"555"), avp(23, b"4")),
+    "ocrq": body(
+        7,
+        u16(14, CALL),
+        u32(15, 1),
+        u32(16, 300),
+        u32(17, 64_000),
+        u32(18, 1),
+        u32(19, 1),
+        avp(21, b"555"),
+        avp(23, b"4"),
+    ),
     "ocrp": body(8, u16(14, CALL), u32(25, 1, 0)),
     "occn": body(9, u32(24, 64_000), u32(19, 1), u32(38, 64_000, 0), avp(39, b"")),
-    "icrq": body(10, u16(14, CALL), u32(15, 1), u32(18, 1), u32(25, 1, 0), avp(21, b"555"), avp(22, b"556"), avp(23, b"4")),
+    "icrq": body(
+        10, u16(14, CALL), u32(15, 1), u32(18, 1), u32(25, 1, 0), avp(21, b"555"), avp(22, b"556"), avp(23, b"4")
+    ),
     "icrq-minimal": body(10, u16(14, CALL + 1), u32(15, 2)),
     "icrp": body(11, u16(14, CALL)),
     "iccn": body(12, u32(24, 64_000), u32(19, 1)),
@@ -108,16 +124,25 @@ BODIES: Final[dict[str, bytes]] = {
     "csun": body(28, avp(97, struct.pack("!HHII", 0, CALL, 1, 2), flags=0)),
     "unknown-type": body(99),
     "unknown-type-optional": u16(0, 99, 0),
-    "hidden-sccrp": body(2, u16(2, 0x0100), u32(3, 3), avp(7, b"peer"), avp(36, VECTOR), hidden(9, b"\0\x09"), hidden(4, b"\0\0\0\3")),
-    "hidden-icrq": body(10, avp(36, VECTOR), hidden(14, struct.pack("!H", CALL)), hidden(15, b"\0\0\0\1"), hidden(22, b"5" * 40)),
-    "hidden-iccn": body(12, avp(36, VECTOR), hidden(24, b"\0\0\xfa\0"), hidden(19, b"\0\0\0\1"), hidden(33, b"password")),
+    "hidden-sccrp": body(
+        2, u16(2, 0x0100), u32(3, 3), avp(7, b"peer"), avp(36, VECTOR), hidden(9, b"\0\x09"), hidden(4, b"\0\0\0\3")
+    ),
+    "hidden-icrq": body(
+        10, avp(36, VECTOR), hidden(14, struct.pack("!H", CALL)), hidden(15, b"\0\0\0\1"), hidden(22, b"5" * 40)
+    ),
+    "hidden-iccn": body(
+        12, avp(36, VECTOR), hidden(24, b"\0\0\xfa\0"), hidden(19, b"\0\0\0\1"), hidden(33, b"password")
+    ),
     "hidden-cdn": body(14, u16(1, 3), avp(36, VECTOR), hidden(14, struct.pack("!H", CALL))),
 }
 """A valid body of every kind of message."""
 
 HOSTILE: Final[dict[str, bytes]] = {
     **{f"avp-length-{length}": body(1, *_INTRODUCTION, avp(8, b"vendor", length=length)) for length in range(6)},
-    **{f"icrq-avp-length-{length}": body(10, u16(14, CALL), u32(15, 1), avp(22, b"556", length=length)) for length in range(6)},
+    **{
+        f"icrq-avp-length-{length}": body(10, u16(14, CALL), u32(15, 1), avp(22, b"556", length=length))
+        for length in range(6)
+    },
     "avp-length-past-the-end": body(1, *_INTRODUCTION, avp(8, b"v", length=1023)),
     "message-type-length-0": avp(0, b"\0\1", length=0),
     "message-type-length-1023": avp(0, b"\0\1", length=1023),
@@ -125,8 +150,13 @@ HOSTILE: Final[dict[str, bytes]] = {
     "message-type-hidden": hidden(0, b"\0\1") + b"".join(_INTRODUCTION),
     "message-type-twice": body(1, u16(0, 4), *_INTRODUCTION),
     "five-octets-behind-the-last": body(6) + bytes(5),
-    **{f"hidden-inner-length-{inner}": body(10, avp(36, VECTOR), hidden(14, b"\1\xf4", inner=inner), u32(15, 1)) for inner in (0, 1, 3, 14, 15, 0xFFFF)},
-    "hidden-two-blocks-inner-length-ffff": body(10, u16(14, CALL), u32(15, 1), avp(36, VECTOR), hidden(22, b"5" * 40, inner=0xFFFF)),
+    **{
+        f"hidden-inner-length-{inner}": body(10, avp(36, VECTOR), hidden(14, b"\1\xf4", inner=inner), u32(15, 1))
+        for inner in (0, 1, 3, 14, 15, 0xFFFF)
+    },
+    "hidden-two-blocks-inner-length-ffff": body(
+        10, u16(14, CALL), u32(15, 1), avp(36, VECTOR), hidden(22, b"5" * 40, inner=0xFFFF)
+    ),
     "hidden-wrong-secret": body(10, avp(36, VECTOR), hidden(14, b"\1\xf4", secret=b"other"), u32(15, 1)),
     "hidden-without-vector": body(10, hidden(14, b"\1\xf4"), u32(15, 1)),
     "hidden-vector-late": body(10, hidden(14, b"\1\xf4"), avp(36, VECTOR), u32(15, 1)),
@@ -135,12 +165,18 @@ HOSTILE: Final[dict[str, bytes]] = {
     "hidden-vector-repeated": body(10, *[avp(36, VECTOR)] * 50, hidden(14, b"\1\xf4"), u32(15, 1)),
     "hidden-nothing": body(10, avp(36, VECTOR), avp(14, b"", flags=_M | _H), u32(15, 1)),
     "hidden-one-octet": body(10, avp(36, VECTOR), avp(14, b"\0", flags=_M | _H), u32(15, 1)),
-    "strings-of-1017": body(10, u16(14, CALL), u32(15, 1), avp(21, b"5" * 1017), avp(22, b"6" * 1017), avp(23, b"7" * 1017)),
+    "strings-of-1017": body(
+        10, u16(14, CALL), u32(15, 1), avp(21, b"5" * 1017), avp(22, b"6" * 1017), avp(23, b"7" * 1017)
+    ),
     "host-name-of-1017": body(1, *_INTRODUCTION_LESS[:3], avp(7, b"h" * 1017), u16(9, THEIRS)),
     "host-name-empty": body(1, *_INTRODUCTION_LESS[:3], avp(7, b""), u16(9, THEIRS)),
     "host-name-no-utf8": body(1, *_INTRODUCTION_LESS[:3], avp(7, b"\xff\xfe\x80"), u16(9, THEIRS)),
     "host-name-controls": body(1, *_INTRODUCTION_LESS[:3], avp(7, b"\x1b[2J\r\nroot: \0 \xe2\x80\xae"), u16(9, THEIRS)),
-    **{f"fixed-layout-{number}-of-{size}": body(14, u16(1, 3), u16(14, CALL), avp(number, bytes(size))) for number in (1, 12, 34, 35, 46) for size in (0, 1, 3)},
+    **{
+        f"fixed-layout-{number}-of-{size}": body(14, u16(1, 3), u16(14, CALL), avp(number, bytes(size)))
+        for number in (1, 12, 34, 35, 46)
+        for size in (0, 1, 3)
+    },
     "wen-short": body(15, avp(34, bytes(25))),
     "sli-long": body(16, avp(35, bytes(11))),
     "result-code-empty": body(4, u16(9, THEIRS), avp(1, b"")),

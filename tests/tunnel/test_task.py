@@ -110,6 +110,8 @@ async def test_a_cancelled_daemon_says_goodbye() -> None:
         with Peer(lns.address) as lac:
             calls = [await lac.connect(tunnel_id) for tunnel_id in (1, 2, 3)]
             lns.scope.cancel()
+            await settle()
+            assert calls[0].theirs in lns.daemon.registry.by_id  # it waits for the acknowledgement
             for call in calls:
                 await _farewell(call)
             await lns.done.wait()
