@@ -99,6 +99,8 @@ class Daemon:
         try:
             await self._serve(self._bind())
         finally:
+            # Cancelled from outside, the tunnels and the adapter's task end side by side, and a tunnel's goodbye may take longer.
+            await self.adapter.finish()  # noqa: ASYNC102 - shielded, with a deadline
             if isinstance(plane, MovingPlane):
                 plane.close()
 
@@ -195,7 +197,7 @@ class Daemon:
         for count, tunnel in enumerate(self.registry):
             tunnel.close(StopResult.SHUTTING_DOWN, "shutting down")
             if not tunnel.core.was_up:
-                tunnel.abandon()  # a stranger, perhaps forged: told, but not waited for
+                tunnel.abandon()  # a stranger, perhaps forged, is not waited for
             if count % STOP_PACE == STOP_PACE - 1:
                 await trio.lowlevel.checkpoint()
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 import dialogue
+
+# Whoever runs us in the background of a shell has SIGINT ignored, which the programs that we start and interrupt would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: how long an example takes says more about the machine than about the code.
 settings.register_profile("quick", deadline=None)

@@ -72,9 +72,9 @@ class Policy:
         everybody out until they expire.
         """
         system, registry = self.config.system, self._registry
-        if registry.half_open_from(host) >= system.max_half_open_per_source > 0:
+        if registry.half_open_from(host) >= system.max_half_open_per_source:
             return registry.oldest_half_open(host)
-        return registry.oldest_half_open() if registry.half_open >= system.max_half_open > 0 else None
+        return registry.oldest_half_open() if registry.half_open >= system.max_half_open else None
 
     def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
         """Return profile and settings for a call that the peer of a tunnel asks for. Raises `RemoteProtocolError` to refuse it."""
