@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+
 from fuzz import cores, decoders, endpoint, seeds
 from fuzz.crash import Crashes
 
