@@ -126,6 +126,13 @@ class Dialer:
             tunnel.contained(lambda: tunnel.core.reconfigure(settings, trio.current_time()))
             tunnel.flush_contained()
 
+    def outdated(self, line: Line) -> bool:
+        """Tell whether a line waits with settings that a changed profile no longer gives it."""
+        core, instance = line.tunnel.core, line.instance
+        return (
+            core.state is State.IDLE and tunnel_settings(line.config, instance.profile, instance.said) != core.settings
+        )
+
     def close_session(self, name: str, session: str, reason: str) -> None:
         """Close a session, which its line has no more or has with other settings."""
         line = self.lines.get(name)

@@ -180,7 +180,7 @@ def session_census(counted: Mapping[CallState, int]) -> Mapping[str, int]:
 def statistics(counters: Counters, since: float, more: Mapping[str, int]) -> views.StatisticsView:
     """Describe the daemon's counters."""
     single = {key: value for key, value in attrs.asdict(counters).items() if isinstance(value, int)}
-    kinds = sorted(counters.sent.keys() | counters.received.keys())
+    kinds = sorted(counters.sent.keys() | counters.received.keys() | counters.bad.keys())
     messages = tuple(
         views.MessageCount(
             message=name_of(MessageType, kind),

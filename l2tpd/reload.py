@@ -128,9 +128,11 @@ class Reloader:
             if count % PACE == PACE - 1:
                 await trio.lowlevel.checkpoint()
             line = lines.get(name)
+            outdated = False
             if line is not None and line.configured:
                 line.config = config
-            if name in touched:
+                outdated = self._daemon.dialer.outdated(line)
+            if outdated or name in touched:
                 self._apply_tunnel(instance, config, restart=name in restarted)
 
     def _apply_tunnel(self, instance: TunnelInstance, config: Config, *, restart: bool) -> None:

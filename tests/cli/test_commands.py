@@ -335,9 +335,7 @@ def test_who_may_not_connect_is_told(daemon: Daemon) -> None:
 
 def test_help_does_not_wait_for_the_event_loop() -> None:
     """trio and cattrs are imported only by commands that use them."""
-    check = (
-        "import sys; import l2tpctl.commands, l2tpctl.watch; print(sorted({'trio','cattrs'} & set(sys.modules)))"
-    )
+    check = "import sys; import l2tpctl.commands, l2tpctl.watch; print(sorted({'trio','cattrs'} & set(sys.modules)))"
     assert "[]\n" == program("-c", check).stdout
 
 

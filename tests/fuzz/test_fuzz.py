@@ -23,9 +23,7 @@ def test_known_inputs_pass_every_decoder_and_every_state(name: str) -> None:
     cores.play(KNOWN[name])
 
 
-@pytest.mark.parametrize(
-    ("stage", "datagrams"), [(decoders.run, 5_000), (cores.run, 5_000)], ids=["decoders", "cores"]
-)
+@pytest.mark.parametrize(("stage", "datagrams"), [(decoders.run, 5_000), (cores.run, 5_000)], ids=["decoders", "cores"])
 def test_a_short_run_finds_nothing(stage: Callable[..., int], datagrams: int) -> None:
     """Mutants with a fixed seed; the long runs are another session's."""
     crashes = Crashes()

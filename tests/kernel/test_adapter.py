@@ -1,0 +1,233 @@
+"""The task that feeds the data plane: order, withdrawal, cancellation, and a plane with bugs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from l2tpd.errors import PlaneError
+from l2tpd.kernel.adapter import QUEUE, Adapter
+from l2tpd.kernel.null import NullPlane
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation, Outcome
+from l2tpd.kernel.plane import DataPlane
+from l2tpd.kernel.recording import RecordingPlane
+
+
+def tunnel(number: int = 1) -> CreateTunnel:
+    return CreateTunnel(tunnel_id=number, peer_tunnel_id=number)
+
+
+def session(number: int, of: int = 1) -> CreateSession:
+    return CreateSession(tunnel_id=of, session_id=number, peer_session_id=number, pseudowire="ppp")
+
+
+def no_session(number: int, of: int = 1) -> DeleteSession:
+    return DeleteSession(tunnel_id=of, session_id=number)
+
+
+@attrs.define(eq=False)
+class Gate:
+    """Holds a plane's operations up until it opens; `reached` says that one waits there."""
+
+    opens: trio.Event = attrs.field(factory=trio.Event)
+    reached: trio.Event = attrs.field(factory=trio.Event)
+
+    async def __call__(self) -> None:
+        self.reached.set()
+        await self.opens.wait()
+
+
+@attrs.define(eq=False)
+class Bench:
+    """An adapter at work."""
+
+    adapter: Adapter
+    nursery: trio.Nursery
+    refused: list[tuple[Operation, str]]
+
+    def soon(self, operation: CreateTunnel | CreateSession) -> list[Outcome | str]:
+        """Ask for a create in a task; the list gets its outcome, or why it failed."""
+        replies: list[Outcome | str] = []
+
+        async def ask() -> None:
+            try:
+                replies.append(await self.adapter.create(operation))
+            except PlaneError as error:
+                replies.append(error.text)
+
+        self.nursery.start_soon(ask)
+        return replies
+
+
+@asynccontextmanager
+async def bench(plane: DataPlane) -> AsyncIterator[Bench]:
+    refused: list[tuple[Operation, str]] = []
+    adapter = Adapter(plane, lambda operation, error: refused.append((operation, error.text)))
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(adapter.run)
+            yield Bench(adapter, nursery, refused)
+            nursery.cancel_scope.cancel()
+
+
+async def settled() -> None:
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_create_returns_what_came_of_it() -> None:
+    """The outcome is the plane's; every operation is counted."""
+    plane = RecordingPlane()
+    async with bench(plane) as on:
+        await on.adapter.create(tunnel())
+        assert Outcome("rec5") == await on.adapter.create(session(5))
+    assert [tunnel(), session(5)] == plane.log
+    assert 2 == on.adapter.performed
+
+
+async def test_a_refusal_is_the_submitters() -> None:
+    """Who asked for a create learns why it failed; nobody else is told."""
+    async with bench(RecordingPlane()) as on:
+        with pytest.raises(PlaneError, match="no tunnel 1"):
+            await on.adapter.create(session(5))
+        assert [] == on.refused
+
+
+async def test_a_refused_delete_is_told() -> None:
+    """Nobody waits for a delete, so its failure goes to the one who is there for that, and the task lives on."""
+    plane = RecordingPlane(failing=frozenset({0}))
+    async with bench(plane) as on:
+        on.adapter.delete(no_session(5))
+        await settled()
+        assert [(no_session(5), "operation 0 fails by script")] == on.refused
+        await on.adapter.create(tunnel())
+    assert {1} == plane.tunnels
+
+
+async def test_deletes_go_first() -> None:
+    """A delete that comes after two creates is carried out before those that have not begun."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate)
+    async with bench(plane) as on:
+        on.soon(tunnel(1))
+        await gate.reached.wait()
+        on.soon(tunnel(2))
+        await settled()
+        on.adapter.delete(DeleteTunnel(tunnel_id=9))
+        assert 2 == on.adapter.waiting
+        gate.opens.set()
+        await settled()
+    assert [tunnel(1), DeleteTunnel(tunnel_id=9), tunnel(2)] == plane.log
+
+
+@pytest.mark.parametrize("delete", [no_session(5), DeleteTunnel(tunnel_id=1)], ids=["session", "tunnel"])
+async def test_a_delete_withdraws_what_has_not_begun(delete: DeleteSession | DeleteTunnel) -> None:
+    """The create of the session, or of anything in the tunnel, never reaches the plane; one of another tunnel does."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate, tunnels={2})
+    async with bench(plane) as on:
+        on.soon(tunnel(3))
+        await gate.reached.wait()
+        gone, stays = on.soon(session(5)), on.soon(session(5, of=2))
+        await settled()
+        on.adapter.delete(delete)
+        await settled()
+        assert ["withdrawn"] == gone
+        gate.opens.set()
+        await settled()
+        assert [Outcome("rec5")] == stays
+    assert [tunnel(3), delete, session(5, of=2)] == plane.log
+
+
+async def test_a_create_cancelled_in_flight_is_undone() -> None:
+    """The operation that has begun ends; then its inverse follows, since nobody wants what it made."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate, tunnels={1})
+    async with bench(plane) as on:
+        with trio.CancelScope() as scope:
+
+            async def cancel() -> None:
+                await gate.reached.wait()
+                scope.cancel()
+
+            on.nursery.start_soon(cancel)
+            await on.adapter.create(session(5))
+        assert scope.cancelled_caught
+        gate.opens.set()
+        await settled()
+    assert [session(5), no_session(5)] == plane.log
+    assert set() == plane.sessions
+
+
+async def test_a_create_cancelled_in_the_queue_never_begins() -> None:
+    """The plane hears nothing of it."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate)
+    async with bench(plane) as on:
+        on.soon(tunnel(1))
+        await gate.reached.wait()
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await on.adapter.create(tunnel(2))
+        gate.opens.set()
+        await settled()
+    assert [tunnel(1)] == plane.log
+
+
+async def test_the_submitter_waits_for_room() -> None:
+    """No more than the queue holds are taken; all of them are carried out in the end, in order."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate)
+    async with bench(plane) as on:
+        for number in range(QUEUE + 10):
+            on.soon(tunnel(number))
+        await gate.reached.wait()
+        await settled()
+        assert QUEUE - 1 == on.adapter.waiting  # one of them is being carried out
+        gate.opens.set()
+        await settled()
+    assert set(range(QUEUE + 10)) == plane.tunnels
+
+
+class Buggy(NullPlane):
+    """A plane that crashes on everything to do with tunnel 13."""
+
+    async def perform(self, operation: Operation) -> Outcome:
+        if operation.tunnel_id == 13:
+            raise KeyError("a bug")
+        return await super().perform(operation)
+
+
+async def test_a_bug_of_the_plane_ends_one_operation() -> None:
+    """It is a refusal that says so, for creates and deletes, and the next operation works."""
+    async with bench(Buggy()) as on:
+        with pytest.raises(PlaneError, match=r"internal error: KeyError\('a bug'\)"):
+            await on.adapter.create(tunnel(13))
+        on.adapter.delete(DeleteTunnel(tunnel_id=13))
+        await settled()
+        assert [(DeleteTunnel(tunnel_id=13), "internal error: KeyError('a bug')")] == on.refused
+        assert Outcome() == await on.adapter.create(tunnel(1))
+
+
+async def test_deletes_are_carried_out_after_the_end() -> None:
+    """Who is cancelled with deletes in its queue carries them out first; creates nobody waits for are dropped."""
+    plane = RecordingPlane(tunnels={1, 2})
+    async with bench(plane) as on:
+        on.nursery.cancel_scope.cancel()
+        on.adapter.delete(DeleteTunnel(tunnel_id=1))
+        on.adapter.delete(DeleteTunnel(tunnel_id=2))
+    assert [DeleteTunnel(tunnel_id=1), DeleteTunnel(tunnel_id=2)] == plane.log
+
+
+def test_a_plane_that_needs_no_waiting() -> None:
+    """The null plane answers at once and is counted; the recording one asks to be awaited."""
+    adapter = Adapter(NullPlane(), lambda _operation, _error: None)
+    assert Outcome() == adapter.perform_nowait(tunnel())
+    assert 1 == adapter.performed
+    adapter.plane = RecordingPlane()
+    assert adapter.perform_nowait(tunnel()) is None
+    assert 1 == adapter.performed
