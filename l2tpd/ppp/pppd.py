@@ -281,7 +281,7 @@ class Pppd:
                 await process.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + _LAST_WORDS
         finally:
-            await _end(process)
+            await _end(process)  # noqa: ASYNC102 - shielded, with a deadline
             ended = meaning(process.returncode or 0, said[0])
             self._log.notice("PPP ended", tid=order.tunnel_id, sid=order.session_id, reason=ended.text)
         return ended.result, ended.text
