@@ -387,13 +387,15 @@ class Tunnel:
             self.ended = True
             self.house.over(self)
         if self.sock is not None:
-            self._return_strays(self.sock)
+            # What it still holds may be for another tunnel between the same two addresses and ports. It is closed before that is seen
+            # to, for as long as it is open it goes on taking what would be lost with it.
+            strays = take_strays(self.sock, self.local)
             self.sock.close()
             self.sock = None
+            self._return(strays)
 
-    def _return_strays(self, sock: socket.socket) -> None:
-        """Dispatch what the socket still holds: it may be for another tunnel between the same two addresses and ports."""
-        for stray in take_strays(sock, self.local):
+    def _return(self, strays: list[Arrived]) -> None:
+        for stray in strays:
             other = self.house.dispatch(stray)
             if other is not None and other is not self:
                 other.flush_contained()
