@@ -24,11 +24,11 @@ import books
 from l2tpd.config.model import Address, SessionSettings, TunnelSettings
 from l2tpd.errors import RemoteProtocolError
 from l2tpd.events import SessionEvent, TunnelEvent, What
-from l2tpd.kernel.ops import CreateSession
+from l2tpd.kernel.ops import CreateSession, Operation
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import ControlConnection
-from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
+from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.site import Site
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
@@ -286,13 +286,13 @@ class Dialogue:
     now: float = 0.0
     late: bool = False  # the data plane answers when the test says so
     events: list[TunnelEvent | SessionEvent] = attrs.field(factory=list)
-    asked: list[PlaneRequest] = attrs.field(factory=list)
+    asked: list[Operation] = attrs.field(factory=list)
     remarks: list[Remark] = attrs.field(factory=list)
     wire: list[Heard] = attrs.field(factory=list)
     script: list[str] = attrs.field(factory=list)
     failed: bool = False
     history: list[TunnelEvent | SessionEvent] = attrs.field(factory=list)
-    requests: list[PlaneRequest] = attrs.field(factory=list)
+    requests: list[Operation] = attrs.field(factory=list)
     us: Side = attrs.field(init=False)
     peer: Player = attrs.field(init=False)
 
@@ -410,7 +410,7 @@ class Dialogue:
         self.events.clear()
         return words
 
-    def plane(self) -> list[PlaneRequest]:
+    def plane(self) -> list[Operation]:
         """Take what the data plane was asked for so far."""
         asked, self.asked = self.asked, []
         return asked

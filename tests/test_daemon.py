@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from l2tpd.config.load import load
+from l2tpd.config.model import Pseudowire
 from l2tpd.daemon import Daemon
 from l2tpd.errors import StartupError
 from l2tpd.events import DaemonStopping, What
@@ -292,7 +293,7 @@ async def test_a_session_is_up_when_the_plane_carries_it(tmp_path: Path) -> None
         assert [
             CreateTunnel(tunnel_id=mine.local_id, peer_tunnel_id=mine.peer_id),
             CreateSession(
-                tunnel_id=mine.local_id, session_id=its.local_id, peer_session_id=its.peer_id, pseudowire="ppp"
+                tunnel_id=mine.local_id, session_id=its.local_id, peer_session_id=its.peer_id, pseudowire=Pseudowire.PPP
             ),
         ] == plane.log
         lac.stop(at_once=False)

@@ -31,18 +31,37 @@ class Version(enum.Enum):
     """Which protocol a tunnel speaks."""
 
     L2TPV2 = "l2tpv2"
+    L2TPV3 = "l2tpv3"
 
 
 class Encapsulation(enum.Enum):
     """What carries the tunnel's packets."""
 
     UDP = "udp"
+    IP = "ip"  # protocol 115, version 3 only
 
 
 class Pseudowire(enum.Enum):
     """What a session carries."""
 
     PPP = "ppp"
+    ETH = "eth"
+    ETH_VLAN = "eth-vlan"
+
+
+class Mode(enum.Enum):
+    """How a tunnel comes about."""
+
+    DYNAMIC = "dynamic"  # by the control protocol
+    STATIC = "static"  # both ends are configured alike, and no control message is sent
+    QUIESCENT = "quiescent"  # as static, but HELLO messages tell whether the peer is there
+
+
+class Sublayer(enum.Enum):
+    """The L2-specific sublayer of version 3 data packets (RFC 3931 4.6)."""
+
+    NONE = "none"
+    DEFAULT = "default"
 
 
 class DataPlane(enum.Enum):
@@ -50,6 +69,7 @@ class DataPlane(enum.Enum):
 
     AUTO = "auto"
     KERNEL = "kernel"
+    USER = "user"
     NULL = "null"
 
 
@@ -137,6 +157,7 @@ class TunnelSettings:
     establish_timeout: float = 120.0
     idle_timeout: float = 0.0  # close this long after the last session ended; 0: never
     max_sessions: int = 0  # 0: no limit
+    udp_checksum: bool = True  # false: data and control go without, and over IPv6 such are taken
     framing_caps: tuple[str, ...] = ("sync", "async")
     bearer_caps: tuple[str, ...] = ("digital", "analog")
     firmware_revision: int = 1
@@ -167,6 +188,16 @@ class SessionSettings:
     private_group_id: str = ""
     sequencing_required: bool = False
     reorder_timeout: float = 0.0  # how long a numbered data packet may wait for an earlier one; 0: not at all
+    session_id: int = 0  # of a static tunnel: ours
+    peer_session_id: int = 0  # of a static tunnel: the peer's
+    cookie: bytes = b""  # of a static tunnel: what the peer's packets carry, 0, 4 or 8 octets
+    peer_cookie: bytes = b""  # of a static tunnel: what ours carry
+    sublayer: Sublayer = Sublayer.DEFAULT
+    mtu: int = 0  # of the interface; 0: what the path to the peer leaves
+    vlan_id: int = 0  # of a VLAN pseudowire
+    address: str = ""  # of the interface
+    peer_address: str = ""
+    bridge: str = ""  # that the interface joins
     user: str = ""  # who we are towards the PPP peer; empty: as the PPP profile says
     password: str = attrs.field(default="", repr=False)
     password_file: Path | None = None  # its first line is the password
@@ -246,6 +277,9 @@ class TunnelInstance:
     local_port: int = 0  # 0: any free one
     version: Version = Version.L2TPV2
     encap: Encapsulation = Encapsulation.UDP
+    mode: Mode = Mode.DYNAMIC
+    tunnel_id: int = 0  # of a static tunnel: ours
+    peer_tunnel_id: int = 0  # of a static tunnel: the peer's
     profile: str = "default"
     session_profile: str = "default"
     persist: bool = True

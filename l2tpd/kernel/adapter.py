@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from l2tpd.errors import PlaneError
-from l2tpd.kernel.ops import Create, Delete, DeleteTunnel, Operation, Outcome, inverse
+from l2tpd.kernel.ops import Create, CreateTunnel, Delete, DeleteTunnel, ModifySession, Operation, Outcome, inverse
 from l2tpd.kernel.plane import DataPlane
 
 QUEUE = 256
@@ -26,9 +26,9 @@ QUEUE = 256
 
 @attrs.define(eq=False)
 class _Slot:
-    """A create on its way: its reply arrives here, once."""
+    """A create or a change on its way: its reply arrives here, once."""
 
-    operation: Create
+    operation: Create | ModifySession
     done: trio.Event = attrs.field(factory=trio.Event)
     outcome: Outcome | PlaneError | None = None
     abandoned: bool = False
@@ -60,8 +60,8 @@ class Adapter:
             self.performed += 1
         return outcome
 
-    async def create(self, operation: Create) -> Outcome:
-        """Carry out a create and return its outcome. Raises `PlaneError`. Cancelled, it leaves nothing behind."""
+    async def submit(self, operation: Create | ModifySession) -> Outcome:
+        """Carry out a create or a change and return its outcome. Raises `PlaneError`. A create that is cancelled leaves nothing behind."""
         await self._room.acquire()
         slot = _Slot(operation)
         try:
@@ -127,7 +127,7 @@ class Adapter:
         except PlaneError as error:
             slot.reply(error)
             return
-        if not slot.reply(outcome):
+        if not slot.reply(outcome) and not isinstance(slot.operation, ModifySession):
             self._deletes.append(inverse(slot.operation))
 
     async def _perform(self, operation: Operation) -> Outcome:
@@ -141,7 +141,10 @@ class Adapter:
             raise PlaneError(0, f"internal error: {bug!r}") from bug
 
 
-def _covers(delete: Delete, create: Create) -> bool:
+def _covers(delete: Delete, other: Create | ModifySession) -> bool:
     if isinstance(delete, DeleteTunnel):
-        return create.tunnel_id == delete.tunnel_id
-    return inverse(create) == delete
+        return other.tunnel_id == delete.tunnel_id
+    return not isinstance(other, CreateTunnel) and (other.tunnel_id, other.session_id) == (
+        delete.tunnel_id,
+        delete.session_id,
+    )

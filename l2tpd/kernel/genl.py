@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pyroute2.netlink import ctrlmsg
 from pyroute2.netlink.generic.l2tp import l2tpmsg
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
 
@@ -35,7 +36,7 @@ _SESSION_CREATE, _SESSION_DELETE, _SESSION_GET = 5, 6, 8
 _VERSION = 1
 _L2TPV2 = 2
 _ENCAP_UDP = 0
-PSEUDOWIRES: Mapping[str, int] = {"ppp": 7}  # L2TP_PWTYPE_PPP is the only one of L2TPv2
+PSEUDOWIRES: Mapping[Pseudowire, int] = {Pseudowire.PPP: 7}  # L2TP_PWTYPE_PPP is the only one of L2TPv2
 
 COUNTERS = (
     "tx_packets",
@@ -213,7 +214,7 @@ def _delete_tunnel(operation: DeleteTunnel) -> _Attributes:
 
 def _create_session(operation: CreateSession) -> _Attributes:
     if operation.pseudowire not in PSEUDOWIRES:
-        raise PlaneError(0, f"the kernel has no pseudowire `{operation.pseudowire}` for L2TPv2")
+        raise PlaneError(0, f"the kernel has no pseudowire `{operation.pseudowire.value}` for L2TPv2")
     said: _Attributes = [
         ("L2TP_ATTR_CONN_ID", operation.tunnel_id),
         ("L2TP_ATTR_SESSION_ID", operation.session_id),

@@ -6,9 +6,12 @@ delete of what is gone, counts as done: that is what makes an operation safe to 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import attrs
+
+from l2tpd.config.model import Encapsulation, Pseudowire, Sublayer
 
 
 class Descriptor(Protocol):
@@ -24,6 +27,8 @@ class CreateTunnel:
 
     tunnel_id: int
     peer_tunnel_id: int
+    version: int = 2  # of the header: 2 (RFC 2661 3.1) or 3 (RFC 3931 4.1)
+    encap: Encapsulation = Encapsulation.UDP
     socket: Descriptor | None = attrs.field(default=None, eq=False, repr=False)  # the core has none: the shell adds it
 
 
@@ -35,17 +40,43 @@ class DeleteTunnel:
 
 
 @attrs.frozen(kw_only=True)
+class Link:
+    """How the network interface of a session is to look; where PPP ends here, PPP sees to addresses and MTU itself."""
+
+    name: str = ""  # final from the beginning; empty: the plane's choice
+    mtu: int = 0  # octets; 0: what the path to the peer leaves
+    vlan_id: int = 0  # of a VLAN pseudowire (RFC 4719 3.2): frames travel with this tag
+    address: str = ""  # ours: 192.0.2.1/24, 2001:db8::1/64; without a length, a host
+    peer_address: str = ""  # of the far end of a point-to-point address; empty: none
+    bridge: str = ""  # that the interface joins; empty: none
+
+
+@attrs.frozen(kw_only=True)
 class CreateSession:
     """Make a session carry data, under its final interface name when one is given."""
 
     tunnel_id: int
     session_id: int
     peer_session_id: int
-    pseudowire: str
-    interface_name: str = ""
+    pseudowire: Pseudowire
+    link: Link = Link()
     lns_mode: bool = False  # we control data sequencing (RFC 2661 5.4)
     sequencing: bool = False
     reorder_timeout: int = 0  # milliseconds that a packet may wait for an earlier one; 0: none does
+    cookie: bytes = attrs.field(
+        default=b"", repr=False
+    )  # that the peer's packets must carry (RFC 3931 4.1): 0, 4 or 8 octets
+    peer_cookie: bytes = attrs.field(default=b"", repr=False)  # that the peer wants to see in ours
+    sublayer: Sublayer = Sublayer.DEFAULT  # RFC 3931 4.6; only version 3 has one
+
+
+@attrs.frozen(kw_only=True)
+class ModifySession:
+    """Change whether data packets are numbered, which a peer may ask for once the session is there (RFC 2661 4.4.4)."""
+
+    tunnel_id: int
+    session_id: int
+    sequencing: bool
 
 
 @attrs.frozen(kw_only=True)
@@ -58,20 +89,26 @@ class DeleteSession:
 
 Create = CreateTunnel | CreateSession
 Delete = DeleteTunnel | DeleteSession
-Operation = Create | Delete
+Operation = Create | ModifySession | Delete
 
 NO_CHANNEL = -1
 
 
+Pump = Callable[[], Awaitable[tuple[int, str]]]
+"""Moves the packets of a session until it cannot any more; returns the result code for the CDN, and the reason in words."""
+
+
 @attrs.frozen
 class Outcome:
-    """What came of a create: the network interface, empty when there is none, and where PPP frames are to be had.
+    """What came of a create: the network interface, empty when there is none, and what its session has to run.
 
-    `channel` is the descriptor of a PPPoX socket, which stays the plane's own; `NO_CHANNEL` where no PPP is run.
+    `channel` is the descriptor of a PPPoX socket, which stays the plane's own; `NO_CHANNEL` where no PPP is run. `pump` is a task that the session
+    has to run for its packets to move; None where something else moves them.
     """
 
     interface: str = ""
     channel: int = NO_CHANNEL
+    pump: Pump | None = attrs.field(default=None, eq=False)
 
 
 def inverse(operation: Create) -> Delete:

@@ -33,8 +33,23 @@ class MovingPlane(Protocol):
     def exclusive_paths(self) -> bool:
         """Tell whether a second tunnel between the same addresses and ports would take the first one's packets."""
 
+    async def totals(self) -> Mapping[str, int]:
+        """Return the counters of everything that this plane carries for us, added up by name."""
+
     async def statistics(self, tunnel_id: int, session_id: int = 0) -> Mapping[str, int]:
         """Return the counters of a session, or of the tunnel itself, by name. Raises `PlaneError` when there is no such thing."""
 
     def close(self) -> None:
         """Let go of what the plane holds open."""
+
+
+@runtime_checkable
+class PacketPlane(MovingPlane, Protocol):
+    """A data plane in this process: the data packets of its tunnels come by their sockets, and whoever reads those hands them over."""
+
+    def receive(self, tunnel_id: int, packet: memoryview) -> bool:
+        """Take a data packet; tell whether anybody can use it. Never waits.
+
+        Version 2: the whole packet (RFC 2661 3.1). Version 3: from the session id on (RFC 3931 4.1.1.1, 4.1.2.1), so that what carries the tunnel makes
+        no difference. The memory is the caller's again afterwards.
+        """

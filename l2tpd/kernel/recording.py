@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from l2tpd.errors import PlaneError
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation, Outcome
+from l2tpd.kernel.ops import (
+    CreateSession,
+    CreateTunnel,
+    DeleteSession,
+    DeleteTunnel,
+    ModifySession,
+    Operation,
+    Outcome,
+)
 
 
 async def _at_once() -> None:
@@ -53,7 +61,10 @@ class RecordingPlane:
                 if operation.tunnel_id not in self.tunnels:
                     raise PlaneError(19, f"no tunnel {operation.tunnel_id}")
                 self.sessions.add((operation.tunnel_id, operation.session_id))
-                return Outcome(operation.interface_name or f"rec{operation.session_id}")
+                return Outcome(operation.link.name or f"rec{operation.session_id}")
+            case ModifySession():
+                if (operation.tunnel_id, operation.session_id) not in self.sessions:
+                    raise PlaneError(19, f"no session {operation.session_id}")
             case DeleteSession():
                 self.sessions.discard((operation.tunnel_id, operation.session_id))
         return Outcome()

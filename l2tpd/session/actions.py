@@ -11,7 +11,7 @@ from typing import Any
 
 from l2tpd.errors import LocalProtocolError
 from l2tpd.events import SessionEvent, What
-from l2tpd.kernel.ops import CreateSession, DeleteSession
+from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.session.call import Call, Carrier, Ending, Kind, State
 from l2tpd.wire.avp import (
     ACCM,
@@ -225,7 +225,7 @@ def refuse(call: Call, cause: Message | None, carrier: Carrier, now: float) -> S
 
 def plane_failed(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Give the call up, since no frame could be carried; the shell has put the reason into `call.ending`."""
-    call.plane_asked = False
+    call.plane_asked = call.plane_up  # what has come up is still there, where only a change of it was refused
     return close(call, cause, carrier, now)
 
 
@@ -344,18 +344,29 @@ def _learn(call: Call, said: Message, carrier: Carrier) -> None:
 
 
 def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
+    asked = call.settings
     call.plane_asked = True
-    call.sequencing = call.sequencing or call.settings.sequencing_required
+    call.sequencing = call.numbered = call.sequencing or asked.sequencing_required
     carrier.plane(
         CreateSession(
             tunnel_id=carrier.local_id,
             session_id=call.local_id,
             peer_session_id=call.peer_id,
-            pseudowire=call.settings.pseudowire.value,
-            interface_name=call.settings.interface_name,
+            pseudowire=asked.pseudowire,
+            link=Link(
+                name=asked.interface_name,
+                mtu=asked.mtu,
+                vlan_id=asked.vlan_id,
+                address=asked.address,
+                peer_address=asked.peer_address,
+                bridge=asked.bridge,
+            ),
             lns_mode=call.kind in {Kind.LNS_INCOMING, Kind.LNS_OUTGOING},
             sequencing=call.sequencing,
-            reorder_timeout=round(call.settings.reorder_timeout * 1000),
+            reorder_timeout=round(asked.reorder_timeout * 1000),
+            cookie=asked.cookie,
+            peer_cookie=asked.peer_cookie,
+            sublayer=asked.sublayer,
         )
     )
     return following
@@ -364,6 +375,9 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
 def _up(call: Call, carrier: Carrier, now: float) -> State:
     call.since = now
     call.was_up = True
+    if call.sequencing != call.numbered:  # RFC 2661 4.4.4: the peer has asked for it, in ICCN or OCCN
+        call.numbered = call.sequencing
+        carrier.plane(ModifySession(tunnel_id=carrier.local_id, session_id=call.local_id, sequencing=call.sequencing))
     carrier.relax(call)
     carrier.tell(event(What.UP, call, carrier))
     return State.ESTABLISHED

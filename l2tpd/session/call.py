@@ -85,6 +85,7 @@ class Call:
     plane_up: bool = False
     was_up: bool = False
     sequencing: bool = False
+    numbered: bool = False  # what the data plane was told of it
     interface: str = ""
     ppp_local: str = ""  # addresses that PPP has settled on, while it ends here
     ppp_remote: str = ""

@@ -16,7 +16,7 @@ from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.adapter import Adapter
-    from l2tpd.kernel.ops import CreateSession, CreateTunnel
+    from l2tpd.kernel.ops import CreateSession, CreateTunnel, ModifySession
     from l2tpd.session.call import Call
     from l2tpd.tunnel.core import ControlConnection
 
@@ -37,7 +37,7 @@ async def carry_tunnel(
 ) -> None:
     """Have the data plane know a tunnel; its sessions wait for `carried`."""
     try:
-        await adapter.create(operation)
+        await adapter.submit(operation)
     except PlaneError as error:
         core.plane_failed(0, error.text, trio.current_time())
         flush()
@@ -61,7 +61,7 @@ async def carry_session(
     if operation.session_id not in core.calls:
         return
     try:
-        outcome = await adapter.create(operation)
+        outcome = await adapter.submit(operation)
     except PlaneError as error:
         core.plane_failed(operation.session_id, error.text, trio.current_time())
     else:
@@ -69,6 +69,17 @@ async def carry_session(
             note(operation.session_id, outcome.channel)
         core.plane_up(operation.session_id, outcome.interface, trio.current_time())
     flush()
+
+
+async def carry_change(
+    adapter: Adapter, operation: ModifySession, core: ControlConnection, flush: Callable[[], None]
+) -> None:
+    """Have the data plane change a session; one that cannot be as the peer demands is closed."""
+    try:
+        await adapter.submit(operation)
+    except PlaneError as error:
+        core.plane_failed(operation.session_id, error.text, trio.current_time())
+        flush()
 
 
 async def carry_ppp(

@@ -22,7 +22,7 @@ from l2tpd.deadlines import Deadlines
 from l2tpd.errors import LocalProtocolError, Malformed, RemoteProtocolError
 from l2tpd.events import Origin, What
 from l2tpd.ids import Allocator
-from l2tpd.kernel.ops import CreateSession
+from l2tpd.kernel.ops import CreateSession, Operation
 from l2tpd.session.actions import event
 from l2tpd.session.call import Call, Ending, Kind, clip
 from l2tpd.session.inputs import BY_MESSAGE as CALL_INPUTS
@@ -35,7 +35,7 @@ from l2tpd.tunnel.channel import Channel
 from l2tpd.tunnel.facts import PeerFacts, facts_of
 from l2tpd.tunnel.inputs import BY_MESSAGE, Input
 from l2tpd.tunnel.linger import CYCLE, Remains, late_ack
-from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
+from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.quirks import Effect, channel_settings, decoding, effects
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
@@ -453,7 +453,7 @@ class ControlConnection:
         """Tell the outside what happened to a call."""
         self._outputs.append(event)
 
-    def plane(self, operation: PlaneRequest) -> None:
+    def plane(self, operation: Operation) -> None:
         """Ask the data plane for something; while a session is made, the reply that waits for it may carry the acknowledgement."""
         self._outputs.append(operation)
         if isinstance(operation, CreateSession) and self.calls[operation.session_id].kind is not Kind.LNS_OUTGOING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from l2tpd.events import SessionEvent, TunnelEvent
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
+from l2tpd.kernel.ops import Operation
 from l2tpd.trace import Category
 
 
@@ -17,6 +17,5 @@ class Remark(NamedTuple):
     session_id: int = 0
 
 
-PlaneRequest = CreateTunnel | DeleteTunnel | CreateSession | DeleteSession
-Output = TunnelEvent | SessionEvent | Remark | PlaneRequest
+Output = TunnelEvent | SessionEvent | Remark | Operation
 """An event to publish, a line to log, or an operation whose result comes back through `plane_up` or `plane_failed`."""

@@ -25,11 +25,19 @@ import trio
 from l2tpd.config.model import Address
 from l2tpd.errors import PlaneError
 from l2tpd.events import Event, SessionEvent, TunnelEvent, What
-from l2tpd.kernel.ops import NO_CHANNEL, CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
-from l2tpd.session.task import carry_ppp, carry_session, carry_tunnel
+from l2tpd.kernel.ops import (
+    NO_CHANNEL,
+    Create,
+    CreateTunnel,
+    DeleteSession,
+    DeleteTunnel,
+    ModifySession,
+    Operation,
+)
+from l2tpd.session.task import carry_change, carry_ppp, carry_session, carry_tunnel
 from l2tpd.supervise import goodbye
 from l2tpd.trace import Category
-from l2tpd.tunnel.outputs import Output, PlaneRequest, Remark
+from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.port import BATCH, Arrived, take_strays
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
@@ -105,7 +113,7 @@ class Tunnel:
     broken: bool = False
     send_failures: int = 0
     _bug: Exception | None = None
-    _early: list[CreateTunnel | CreateSession] | None = (
+    _early: list[Create | ModifySession] | None = (
         None  # what the plane was asked for before there was a task to wait for it
     )
     _scope: trio.CancelScope | None = None
@@ -275,8 +283,8 @@ class Tunnel:
         else:
             self._ask_plane(output, now)
 
-    def _ask_plane(self, operation: PlaneRequest, now: float) -> None:
-        session_id = operation.session_id if isinstance(operation, CreateSession) else 0
+    def _ask_plane(self, operation: Operation, now: float) -> None:
+        session_id = 0 if isinstance(operation, (CreateTunnel, DeleteTunnel)) else operation.session_id
         if (self.core.trace | self.core.site.trace) & KERNEL:
             self.house.remark(self, Remark(Category.KERNEL, str(operation), session_id))
         try:
@@ -286,7 +294,8 @@ class Tunnel:
                 self.core.plane_failed(session_id, error.text, now)
             return
         if outcome is not None:
-            self.core.plane_up(session_id, outcome.interface, now)
+            if not isinstance(operation, ModifySession):
+                self.core.plane_up(session_id, outcome.interface, now)
         elif isinstance(operation, (DeleteTunnel, DeleteSession)):
             self.house.adapter.delete(operation)
         elif self._nursery is not None:
@@ -294,8 +303,10 @@ class Tunnel:
         else:
             self._early = [*(self._early or ()), operation]
 
-    def _start(self, nursery: trio.Nursery, operation: CreateTunnel | CreateSession) -> None:
-        if isinstance(operation, CreateTunnel):
+    def _start(self, nursery: trio.Nursery, operation: Create | ModifySession) -> None:
+        if isinstance(operation, ModifySession):
+            nursery.start_soon(carry_change, self.house.adapter, operation, self.core, self.flush)
+        elif isinstance(operation, CreateTunnel):
             self._carried = trio.Event()
             operation = attrs.evolve(operation, socket=self.sock)
             nursery.start_soon(carry_tunnel, self.house.adapter, operation, self.core, self._carried, self.flush)

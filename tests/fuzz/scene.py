@@ -15,7 +15,7 @@ from fuzz.crash import need
 from l2tpd.config.model import Address, Authentication, Role, SessionSettings, TunnelSettings
 from l2tpd.errors import Exhausted, LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, TunnelEvent, What
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import LONGEST_QUEUE, ControlConnection
@@ -153,6 +153,8 @@ class Scene:
                 need(session in self.plane | self.refused, "a session deleted that is not there")
                 self.plane.discard(session)
                 self.waiting = [one for one in self.waiting if one != session]
+            case ModifySession(session_id=session):
+                need(session in self.plane, "a session changed that is not there")
             case TunnelEvent():
                 self._live(0, output.what)
             case SessionEvent():

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trio.testing
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.adapter import QUEUE, Adapter
 from l2tpd.kernel.null import NullPlane
@@ -23,7 +24,7 @@ def tunnel(number: int = 1) -> CreateTunnel:
 
 
 def session(number: int, of: int = 1) -> CreateSession:
-    return CreateSession(tunnel_id=of, session_id=number, peer_session_id=number, pseudowire="ppp")
+    return CreateSession(tunnel_id=of, session_id=number, peer_session_id=number, pseudowire=Pseudowire.PPP)
 
 
 def no_session(number: int, of: int = 1) -> DeleteSession:
@@ -56,7 +57,7 @@ class Bench:
 
         async def ask() -> None:
             try:
-                replies.append(await self.adapter.create(operation))
+                replies.append(await self.adapter.submit(operation))
             except PlaneError as error:
                 replies.append(error.text)
 
@@ -83,8 +84,8 @@ async def test_a_create_returns_what_came_of_it() -> None:
     """The outcome is the plane's; every operation is counted."""
     plane = RecordingPlane()
     async with bench(plane) as on:
-        await on.adapter.create(tunnel())
-        assert Outcome("rec5") == await on.adapter.create(session(5))
+        await on.adapter.submit(tunnel())
+        assert Outcome("rec5") == await on.adapter.submit(session(5))
     assert [tunnel(), session(5)] == plane.log
     assert 2 == on.adapter.performed
 
@@ -93,7 +94,7 @@ async def test_a_refusal_is_the_submitters() -> None:
     """Who asked for a create learns why it failed; nobody else is told."""
     async with bench(RecordingPlane()) as on:
         with pytest.raises(PlaneError, match="no tunnel 1"):
-            await on.adapter.create(session(5))
+            await on.adapter.submit(session(5))
         assert [] == on.refused
 
 
@@ -104,7 +105,7 @@ async def test_a_refused_delete_is_told() -> None:
         on.adapter.delete(no_session(5))
         await settled()
         assert [(no_session(5), "operation 0 fails by script")] == on.refused
-        await on.adapter.create(tunnel())
+        await on.adapter.submit(tunnel())
     assert {1} == plane.tunnels
 
 
@@ -155,7 +156,7 @@ async def test_a_create_cancelled_in_flight_is_undone() -> None:
                 scope.cancel()
 
             on.nursery.start_soon(cancel)
-            await on.adapter.create(session(5))
+            await on.adapter.submit(session(5))
         assert scope.cancelled_caught
         gate.opens.set()
         await settled()
@@ -172,7 +173,7 @@ async def test_a_create_cancelled_in_the_queue_never_begins() -> None:
         await gate.reached.wait()
         with trio.CancelScope() as scope:
             scope.cancel()
-            await on.adapter.create(tunnel(2))
+            await on.adapter.submit(tunnel(2))
         gate.opens.set()
         await settled()
     assert [tunnel(1)] == plane.log
@@ -206,11 +207,11 @@ async def test_a_bug_of_the_plane_ends_one_operation() -> None:
     """It is a refusal that says so, for creates and deletes, and the next operation works."""
     async with bench(Buggy()) as on:
         with pytest.raises(PlaneError, match=r"internal error: KeyError\('a bug'\)"):
-            await on.adapter.create(tunnel(13))
+            await on.adapter.submit(tunnel(13))
         on.adapter.delete(DeleteTunnel(tunnel_id=13))
         await settled()
         assert [(DeleteTunnel(tunnel_id=13), "internal error: KeyError('a bug')")] == on.refused
-        assert Outcome() == await on.adapter.create(tunnel(1))
+        assert Outcome() == await on.adapter.submit(tunnel(1))
 
 
 async def test_deletes_are_carried_out_after_the_end() -> None:

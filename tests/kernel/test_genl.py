@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
@@ -51,7 +52,13 @@ def u64(kind: int, value: int) -> bytes:
 
 
 NUMBERED = CreateSession(
-    tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="ppp", lns_mode=True, sequencing=True, reorder_timeout=250
+    tunnel_id=1,
+    session_id=2,
+    peer_session_id=3,
+    pseudowire=Pseudowire.PPP,
+    lns_mode=True,
+    sequencing=True,
+    reorder_timeout=250,
 )
 
 
@@ -61,7 +68,7 @@ NUMBERED = CreateSession(
         (CreateTunnel(tunnel_id=1, peer_tunnel_id=2), 1, [u32(9, 1), u32(10, 2), u8(7, 2), u16(2, 0), u32(23, 5)]),
         (DeleteTunnel(tunnel_id=1), 2, [u32(9, 1)]),
         (
-            CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="ppp"),
+            CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP),
             5,
             [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(20, 0), u8(19, 0), u8(18, 0)],
         ),
@@ -90,7 +97,7 @@ def test_questions() -> None:
 def test_a_pseudowire_that_the_kernel_does_not_have() -> None:
     """L2TPv2 carries PPP and nothing else."""
     with pytest.raises(PlaneError, match="no pseudowire `eth` for L2TPv2"):
-        genl.request(CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="eth"), FAMILY, 7)
+        genl.request(CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.ETH), FAMILY, 7)
 
 
 def test_answers_come_apart() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl, netlink, pppox
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
 
-CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire="ppp")
+CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP)
 DELETE = DeleteSession(tunnel_id=1, session_id=2)
 
 
@@ -105,7 +106,9 @@ async def test_a_tunnel_takes_its_sessions_along(far: Far, sock: socket.socket, 
     plane = plane_on(far)
     await plane.perform(create_tunnel(sock))
     for number in range(3):
-        await plane.perform(CreateSession(tunnel_id=1, session_id=number + 1, peer_session_id=3, pseudowire="ppp"))
+        await plane.perform(
+            CreateSession(tunnel_id=1, session_id=number + 1, peer_session_id=3, pseudowire=Pseudowire.PPP)
+        )
     del far.log[:]
     await plane.perform(DeleteTunnel(tunnel_id=1))
     assert [DeleteTunnel(tunnel_id=1)] == far.log

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.kernel.null import NullPlane
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation, Outcome
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Link, Operation, Outcome
 from l2tpd.kernel.plane import MovingPlane
 
 OPERATIONS: list[Operation] = [
     CreateTunnel(tunnel_id=1, peer_tunnel_id=2),
-    CreateSession(tunnel_id=1, session_id=3, peer_session_id=4, pseudowire="ppp", interface_name="ppp7"),
+    CreateSession(tunnel_id=1, session_id=3, peer_session_id=4, pseudowire=Pseudowire.PPP, link=Link(name="ppp7")),
     DeleteSession(tunnel_id=1, session_id=3),
     DeleteTunnel(tunnel_id=1),
 ]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Link, Operation
 from l2tpd.kernel.recording import RecordingPlane
 
 TUNNEL = CreateTunnel(tunnel_id=1, peer_tunnel_id=2)
-SESSION = CreateSession(tunnel_id=1, session_id=3, peer_session_id=4, pseudowire="ppp")
+SESSION = CreateSession(tunnel_id=1, session_id=3, peer_session_id=4, pseudowire=Pseudowire.PPP)
 
 
 async def test_everything_is_recorded_in_order() -> None:
@@ -38,7 +39,7 @@ async def test_a_tunnel_takes_its_sessions_along() -> None:
     plane = RecordingPlane()
     for tunnel in (1, 2):
         await plane.perform(CreateTunnel(tunnel_id=tunnel, peer_tunnel_id=9))
-        await plane.perform(CreateSession(tunnel_id=tunnel, session_id=3, peer_session_id=4, pseudowire="ppp"))
+        await plane.perform(CreateSession(tunnel_id=tunnel, session_id=3, peer_session_id=4, pseudowire=Pseudowire.PPP))
     await plane.perform(DeleteTunnel(tunnel_id=1))
     assert ({2}, {(2, 3)}) == (plane.tunnels, plane.sessions)
 
@@ -59,7 +60,7 @@ async def test_interface_names(wanted: str, given: str) -> None:
     plane = RecordingPlane()
     await plane.perform(TUNNEL)
     outcome = await plane.perform(
-        CreateSession(tunnel_id=1, session_id=3, peer_session_id=4, pseudowire="ppp", interface_name=wanted)
+        CreateSession(tunnel_id=1, session_id=3, peer_session_id=4, pseudowire=Pseudowire.PPP, link=Link(name=wanted))
     )
     assert given == outcome.interface
 

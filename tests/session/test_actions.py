@@ -30,10 +30,10 @@ from dialogue import (
     up,
     up_called,
 )
-from l2tpd.config.model import Role, SessionSettings
+from l2tpd.config.model import Pseudowire, Role, SessionSettings
 from l2tpd.errors import LocalProtocolError
 from l2tpd.events import SessionEvent
-from l2tpd.kernel.ops import CreateSession, DeleteSession
+from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.session.call import State
 from l2tpd.session.inputs import Input
 from l2tpd.wire.avp import (
@@ -121,8 +121,8 @@ def test_we_report_a_call() -> None:
         tunnel_id=OURS,
         session_id=call.local_id,
         peer_session_id=500,
-        pseudowire="ppp",
-        interface_name="isp0",
+        pseudowire=Pseudowire.PPP,
+        link=Link(name="isp0"),
         lns_mode=False,
         sequencing=True,
     )
@@ -156,9 +156,28 @@ def test_the_peer_reports_a_call() -> None:
     say.us << ZLB
     assert (64_000, 32_000, True) == (call.tx_connect_speed, call.rx_connect_speed, call.sequencing)
     assert ["session created", "session up"] == say.told()
-    (made,) = say.plane()
+    made, changed = say.plane()
     assert isinstance(made, CreateSession)
-    assert made.lns_mode
+    assert (True, False) == (made.lns_mode, made.sequencing)
+    assert changed == ModifySession(tunnel_id=OURS, session_id=call.local_id, sequencing=True)
+    consistent(say)
+
+
+def test_numbering_that_the_data_plane_refuses_ends_the_call() -> None:
+    """A peer that requires sequencing would drop what is not numbered (4.4.4); what the plane has made is deleted."""
+    say = up_called()
+    say.peer >> icrq()
+    answered = say.us << MessageType.ICRP
+    assert answered.said is not None
+    session_id = answered.said[ASSIGNED_SESSION_ID]
+    say.peer.say(iccn(sequencing_required=True), session_id=session_id)
+    say.us << ZLB
+    say.plane()
+    say.plane_failed(session_id, "no numbers here")
+    ended = say.us << MessageType.CDN
+    assert ended.said is not None
+    assert "no numbers here" == ended.said[RESULT_CODE].message
+    assert [DeleteSession(tunnel_id=OURS, session_id=session_id)] == say.plane()
     consistent(say)
 
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from interop.program import polled
-from l2tpd.config.model import DataPlane
+from l2tpd.config.model import DataPlane, Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.adapter import Adapter
 from l2tpd.kernel.choose import choose
@@ -22,7 +22,7 @@ from l2tpd.kernel.plane import MovingPlane
 from vm.inside import stage
 
 TUNNEL, SESSION = 4001, 77
-CREATE = CreateSession(tunnel_id=TUNNEL, session_id=SESSION, peer_session_id=78, pseudowire="ppp")
+CREATE = CreateSession(tunnel_id=TUNNEL, session_id=SESSION, peer_session_id=78, pseudowire=Pseudowire.PPP)
 CANCELS = 40
 
 
@@ -89,7 +89,7 @@ async def test_a_tunnel_with_a_session(plane: LinuxPlane, kernel: Netlink, sock:
         tunnel_id=TUNNEL,
         session_id=SESSION,
         peer_session_id=78,
-        pseudowire="ppp",
+        pseudowire=Pseudowire.PPP,
         lns_mode=True,
         sequencing=True,
         reorder_timeout=250,
@@ -172,8 +172,8 @@ async def test_cancelling_leaves_nothing(plane: LinuxPlane, kernel: Netlink) -> 
         for number in range(CANCELS):
             with _connected(9) as sock:
                 with trio.move_on_after(number * 0.0005):
-                    await adapter.create(tunnel(sock))
-                    await adapter.create(CREATE)
+                    await adapter.submit(tunnel(sock))
+                    await adapter.submit(CREATE)
                 adapter.delete(DeleteTunnel(tunnel_id=TUNNEL))
                 while adapter.waiting:
                     await trio.lowlevel.checkpoint()
