@@ -25,13 +25,13 @@ from l2tpd.config.model import Address, Config
 from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
-from l2tpd.errors import PlaneError, StartupError
+from l2tpd.errors import LocalProtocolError, PlaneError, StartupError
 from l2tpd.events import DaemonStopping, Event, SessionEvent, TunnelEvent, What
 from l2tpd.ids import Allocator
 from l2tpd.kernel.adapter import Adapter
 from l2tpd.kernel.choose import choose
 from l2tpd.kernel.null import NullPlane
-from l2tpd.kernel.plane import DataPlane, MovingPlane
+from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
 from l2tpd.options import Options
 from l2tpd.ppp.pppd import Pppd
 from l2tpd.registry import Registry
@@ -81,6 +81,7 @@ class Daemon:
         self.reloader = Reloader(self)
         self.plane_reason = "not chosen yet"
         self.exclusive_paths = False
+        self.take_packet: Callable[[int, memoryview], bool] | None = None
         self.ppp = Pppd(lambda: self.config, self._remark_ppp)
         self.crashes = 0
         self._ids = Allocator(16, os.urandom, CYCLE)
@@ -109,6 +110,7 @@ class Daemon:
         self.adapter.plane = plane = chosen.plane
         self.plane_reason = chosen.reason
         self.exclusive_paths = isinstance(plane, MovingPlane) and plane.exclusive_paths
+        self.take_packet = plane.receive if isinstance(plane, PacketPlane) else None
         if chosen.warning:
             _log.warning(chosen.warning)
         else:
@@ -157,7 +159,8 @@ class Daemon:
 
     def dial(self, config: Config) -> None:
         """Begin with the tunnels of a configuration."""
-        for instance in config.tunnels.values():
+        # Those whose ids are configured come first, before another one draws such an id.
+        for instance in sorted(config.tunnels.values(), key=lambda one: not one.tunnel_id):
             self.dialer.place(instance, config, configured=True)
 
     def _bind(self) -> list[Listener]:
@@ -202,6 +205,11 @@ class Daemon:
                 await trio.lowlevel.checkpoint()
 
     # --- what tunnels need ----------------------------------------------------------------------------------------------------
+
+    @property
+    def kernel_sockets(self) -> bool:
+        """Whether tunnels over IP need the kernel's own sockets, for the kernel to take their data."""
+        return self.adapter.plane.name == "kernel"
 
     @property
     def stop_timeout(self) -> float:
@@ -264,6 +272,11 @@ class Daemon:
         self.dialer.over(tunnel)
         if self._stop.is_set() and not len(self.registry):
             self._empty.set()
+
+    def check_id(self, tunnel_id: int) -> None:
+        """Raise `LocalProtocolError` when a configured tunnel id is in use."""
+        if tunnel_id in self.registry.by_id:
+            raise LocalProtocolError(f"tunnel id {tunnel_id} is in use")
 
     def new_id(self) -> int:
         """Return a tunnel id that is not in use. Raises `Exhausted`."""

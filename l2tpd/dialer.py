@@ -22,16 +22,18 @@ import attrs
 import trio
 
 from l2tpd import log
-from l2tpd.config.model import Address, Config, SessionInstance, TunnelInstance
+from l2tpd.config.model import Address, Config, Encapsulation, Mode, SessionInstance, TunnelInstance
 from l2tpd.config.resolve import session_settings, tunnel_settings
 from l2tpd.deadlines import Deadlines
 from l2tpd.errors import LocalProtocolError
 from l2tpd.session.call import Ending
 from l2tpd.supervise import contain
 from l2tpd.trace import Category
+from l2tpd.tunnel import ipsock
 from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.dialect import dialect_of
 from l2tpd.tunnel.outputs import Remark
-from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer, source_towards
+from l2tpd.tunnel.port import any_address, bound, connected, enlarge_buffer, omit_checksums, source_towards
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
 from l2tpd.wire.numbers import StopResult
@@ -48,6 +50,9 @@ RESOLVERS = 16
 
 RESOLVE_TIMEOUT = 10.0
 """Seconds after which an attempt gives up on the resolver."""
+
+UDP_PORT = 1701  # IANA
+IP_PORT = 9  # over IP there are none; to ask for a route any will do
 
 FUNC, SYSTEM = int(Category.FUNC), int(Category.SYSTEM)
 _BATCH = 20
@@ -205,8 +210,13 @@ class Dialer:
         session = line.sessions.get(name) if line else None
         if line is None or session is None or line.tunnel.core.cleared:
             return
-        if session_settings(line.config, session.profile, session.said).persist:
+        if self._persists(line, session):
             self._ask_later(line, name)
+
+    def _persists(self, line: Line, session: SessionInstance) -> bool:
+        """Tell whether a session is asked for again; a configured pseudowire has no other way to come back."""
+        static = not line.tunnel.core.dialect.negotiates
+        return static or session_settings(line.config, session.profile, session.said).persist
 
     def _ask_later(self, line: Line, name: str) -> None:
         attempts = line.session_attempts[name] = line.session_attempts.get(name, 0) + 1
@@ -303,22 +313,45 @@ class Dialer:
 
     def _open_socket(self, line: Line, peer: Address) -> None:
         tunnel, instance = line.tunnel, line.instance
+        if instance.encap is Encapsulation.IP:
+            self._open_ip(tunnel, instance, peer)
+        else:
+            self._open_udp(tunnel, instance, peer)
+        if (tunnel.core.trace | self._ward.site.trace) & SYSTEM:
+            self._ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {tunnel.local} towards {peer}"))
+
+    def _open_ip(self, tunnel: Tunnel, instance: TunnelInstance, peer: Address) -> None:
+        """Open a socket for protocol 115. Raises `OSError`."""
+        local = instance.local or source_towards(Address(peer.host, IP_PORT))
+        core = tunnel.core
+        tunnel.connected = True
+        tunnel.sock = (
+            ipsock.kernel_socket(local, core.local_id, peer.host, core.peer_id)
+            if self._ward.kernel_sockets
+            else ipsock.raw_socket(local, peer.host)
+        )
+        tunnel.local = Address(local, 0)
+
+    def _open_udp(self, tunnel: Tunnel, instance: TunnelInstance, peer: Address) -> None:
+        """Open a socket for UDP. Raises `OSError`."""
+        static = instance.mode is not Mode.DYNAMIC
+        port = instance.local_port or (UDP_PORT if static else 0)
         # Which of our addresses it is decides whether a listener has this port already.
-        host = instance.local or (source_towards(peer) if instance.local_port else any_address(peer))
-        local = Address(host, instance.local_port)
+        host = instance.local or (source_towards(peer) if port else any_address(peer))
+        local = Address(host, port)
         tunnel.shared_port = self._ward.serves(local)
-        if tunnel.shared_port and self._ward.exclusive_paths:
+        if port and self._ward.exclusive_paths:
             self._take_path(tunnel, (local, peer))
         # RFC 2661 8.1 lets the peer answer from another port, so the socket stays open to that until it has answered, unless the port
         # is also a listener's: then whatever this socket does not take arrives there.
-        tunnel.connected = tunnel.shared_port
+        tunnel.connected = tunnel.shared_port or static
         # A fixed port may still be held by this line's last tunnel, which lingers.
-        share = bool(instance.local_port)
-        tunnel.sock = connected(local, peer, share=True) if tunnel.shared_port else bound(local, share=share)
-        enlarge_buffer(tunnel.sock)
-        name = tunnel.sock.getsockname()
-        if (tunnel.core.trace | self._ward.site.trace) & SYSTEM:
-            self._ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {name} towards {peer}"))
+        sock = connected(local, peer, share=True) if tunnel.connected else bound(local, share=bool(port))
+        enlarge_buffer(sock)
+        if not tunnel.core.settings.udp_checksum:
+            omit_checksums(sock)
+        tunnel.sock = sock
+        name = sock.getsockname()
         tunnel.local = Address(name[0], name[1])
 
     def _take_path(self, tunnel: Tunnel, path: tuple[Address, Address]) -> None:
@@ -351,7 +384,7 @@ class Dialer:
             _log.warning(
                 "session cannot be asked for", tunnel=line.instance.name, session=session.name, reason=str(error)
             )
-            if session_settings(line.config, session.profile, session.said).persist:
+            if self._persists(line, session):
                 self._ask_later(line, session.name)
 
     # --- within ---------------------------------------------------------------------------------------------------------------
@@ -360,8 +393,11 @@ class Dialer:
         ward = self._ward
         settings = tunnel_settings(config, instance.profile, instance.said)
         peer = Address(instance.peer.host, instance.peer.port)
+        dialect = dialect_of(instance.version, instance.mode)
+        if instance.tunnel_id:
+            ward.check_id(instance.tunnel_id)
         core = ControlConnection(
-            ward.new_id(),
+            instance.tunnel_id or ward.new_id(),
             ward.site,
             settings,
             peer,
@@ -369,6 +405,9 @@ class Dialer:
             origin="local",
             name=instance.name,
             profile=instance.profile,
+            dialect=dialect,
+            encap=instance.encap,
+            peer_id=instance.peer_tunnel_id,
         )
         tunnel = Tunnel(core=core, house=ward, local=Address(instance.local or any_address(peer), instance.local_port))
         ward.registry.add(tunnel)

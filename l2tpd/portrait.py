@@ -212,6 +212,8 @@ def _row(tunnel: Shell, now: float) -> dict[str, Any]:
         "id": core.local_id,
         "peer_id": core.peer_id,
         "name": core.name,
+        "version": core.dialect.version.value,
+        "encap": core.encap.value,
         "state": state(core),
         "local_address": str(tunnel.local),
         "peer_address": str(core.peer),

@@ -28,6 +28,7 @@ from l2tpd.kernel.ops import CreateSession, Operation
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.dialect import V2, Dialect
 from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.site import Site
 from l2tpd.tunnel.states import State
@@ -51,7 +52,6 @@ from l2tpd.wire.avp import (
     RawAvp,
 )
 from l2tpd.wire.describe import summary
-from l2tpd.wire.header import build_control, parse_control
 from l2tpd.wire.messages import Message, decode, encode, message
 from l2tpd.wire.numbers import MessageType
 from l2tpd.wire.values import ProtocolVersion, ResultCode
@@ -240,13 +240,14 @@ class Player:
     def say(self, said: Message | Zlb | bytes, *, session_id: int = 0) -> bytes:
         """Say a message, in the name of the session that the header names; return the datagram, to be repeated by `again`."""
         body = self.body(said)
-        datagram = build_control(self.tunnel_id, session_id, self.ns, self.nr, body)
-        if body:
+        datagram = self.stage.core.dialect.build(self.tunnel_id, session_id, self.ns, self.nr, body)
+        counts = not isinstance(said, Zlb)
+        if counts:
             self.ns = (self.ns + 1) & 0xFFFF
         self.stage.note(
             "peer >>",
-            said if isinstance(said, Message) else ("ZLB" if not body else "raw"),
-            self.ns - bool(body),
+            said if isinstance(said, Message) else ("raw" if counts else "ZLB"),
+            self.ns - counts,
             self.nr,
         )
         self.stage.arrive(datagram, self.address)
@@ -254,14 +255,14 @@ class Player:
 
     def again(self, datagram: bytes, address: Address | None = None) -> None:
         """Repeat a datagram as it was."""
-        self.stage.note("peer >>", "(again)", *parse_control(datagram)[0][2:])
+        self.stage.note("peer >>", "(again)", *self.stage.core.dialect.parse(datagram)[0][2:])
         self.stage.arrive(datagram, address or self.address)
 
     def body(self, said: Message | Zlb | bytes) -> bytes:
         if isinstance(said, bytes):
             return said
         if isinstance(said, Zlb):
-            return b""
+            return self.stage.core.dialect.ack
         return encode(said, secret=self.secret, hide=self.hides, random=octets("vectors"))
 
     def hear(self, heard: Heard) -> None:
@@ -327,7 +328,7 @@ class Dialogue:
     def arrive(self, datagram: bytes, address: Address) -> None:
         """Deliver a datagram, as the shell does: the first packet to an idle tunnel was routed to it by its listener."""
         if self.core.state is State.IDLE:
-            self.core.take_packet(*parse_control(datagram), address, self.now)
+            self.core.take_packet(*self.core.dialect.parse(datagram), address, self.now)
         else:
             self.core.receive_datagram(datagram, address, self.now)
         self.settle()
@@ -376,7 +377,7 @@ class Dialogue:
                 self.core.plane_up(output.session_id, "ppp0", self.now)
 
     def _hear(self, datagram: bytes) -> None:
-        header, body = parse_control(datagram)
+        header, body = self.core.dialect.parse(datagram)
         heard = Heard(*header, decode(body, secret=self.peer.secret) if body else None, self.core.peer)
         self.note("us   <<", heard.said or "ZLB", heard.ns, heard.nr)
         self.wire.append(heard)
@@ -463,7 +464,14 @@ def a_site(seed: str = "us", policy: Policy | None = None) -> Site:
 
 
 def stage(
-    *, local_id: int = OURS, origin: Any = "local", site: Site | None = None, late: bool = False, **settings: Any
+    *,
+    local_id: int = OURS,
+    origin: Any = "local",
+    site: Site | None = None,
+    late: bool = False,
+    dialect: Dialect = V2,
+    peer_id: int = 0,
+    **settings: Any,
 ) -> Dialogue:
     """Return a dialogue with an idle core of these tunnel settings."""
     policy = Policy()
@@ -477,8 +485,17 @@ def stage(
         0.0,
         origin=origin,
         name="t" if origin == "local" else "",
+        dialect=dialect,
+        peer_id=peer_id,
     )
     return Dialogue(core, policy, late=late)
+
+
+def configured(dialect: Dialect, **more: Any) -> Dialogue:
+    """Return a dialogue in a tunnel about which nothing needs to be negotiated; it is idle."""
+    say = stage(dialect=dialect, peer_id=THEIRS, **more)
+    say.peer.tunnel_id = OURS
+    return say
 
 
 def dialled(**settings: Any) -> Dialogue:

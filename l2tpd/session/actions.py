@@ -99,6 +99,13 @@ def accept_ocrq(call: Call, cause: Message | None, carrier: Carrier, now: float)
     return _ask_plane(call, carrier, State.WAIT_CS_ANSWER)
 
 
+def carry(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Have the data plane carry a call about which nothing needs to be said."""
+    del cause
+    carrier.expect(call, now + call.settings.establish_timeout)
+    return _ask_plane(call, carrier, State.WAIT_PLANE)
+
+
 # --- answers ------------------------------------------------------------------------------------------------------------------
 
 
@@ -223,6 +230,20 @@ def refuse(call: Call, cause: Message | None, carrier: Carrier, now: float) -> S
     return close(call, None, carrier, now)
 
 
+def fail_unheard(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Give up a call that the data plane will not carry and of which the peer does not hear."""
+    del cause
+    call.plane_asked = call.plane_up
+    return finish(call, carrier, now)
+
+
+def expire_unheard(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Give up a call of which the peer does not hear and that was not up in time."""
+    del cause
+    call.ending = Ending(CallResult.TIMED_OUT, None, "not established in time", "us")
+    return finish(call, carrier, now)
+
+
 def plane_failed(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Give the call up, since no frame could be carried; the shell has put the reason into `call.ending`."""
     call.plane_asked = call.plane_up  # what has come up is still there, where only a change of it was refused
@@ -231,10 +252,9 @@ def plane_failed(call: Call, cause: Message | None, carrier: Carrier, now: float
 
 def expire(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Give up a call that was not connected in time."""
-    del cause
-    call.ending = Ending(CallResult.TIMED_OUT, None, "not established in time", "us")
     if call.state is State.WAIT_TUNNEL:
-        return finish(call, carrier, now)
+        return expire_unheard(call, cause, carrier, now)
+    call.ending = Ending(CallResult.TIMED_OUT, None, "not established in time", "us")
     return close(call, None, carrier, now)
 
 
@@ -287,6 +307,10 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
         by=ending.by if ending else "",
         up=call.was_up or what is What.UP,
         user_data=call.settings.user_data,
+        mtu=call.settings.mtu,
+        address=call.settings.address,
+        far_address=call.settings.peer_address,
+        bridge=call.settings.bridge,
     )
 
 

@@ -19,22 +19,23 @@ from l2tpd.wire.values import AccmValue, CallErrors
 
 
 class Kind(enum.Enum):
-    """Which of the four call tables applies: our role, and who asked for the call (RFC 2661 7.4, 7.5)."""
+    """Which call table applies: our role, and who asked for the call (RFC 2661 7.4, 7.5); or nobody asks, since both ends are configured."""
 
     LAC_INCOMING = "LAIC"
     LNS_INCOMING = "LNIC"
     LAC_OUTGOING = "LAOC"
     LNS_OUTGOING = "LNOC"
+    STATIC = "static"
 
     @property
     def role(self) -> Role:
         """Return what we are in this call."""
-        return Role.LAC if self in {Kind.LAC_INCOMING, Kind.LAC_OUTGOING} else Role.LNS
+        return Role.LAC if self in {Kind.LAC_INCOMING, Kind.LAC_OUTGOING, Kind.STATIC} else Role.LNS
 
     @property
     def ours(self) -> bool:
         """Tell whether we asked for the call."""
-        return self in {Kind.LAC_INCOMING, Kind.LNS_OUTGOING}
+        return self in {Kind.LAC_INCOMING, Kind.LNS_OUTGOING, Kind.STATIC}
 
 
 class State(enum.Enum):

@@ -110,6 +110,17 @@ LNS_OUTGOING = (  # 7.5.2
     on(WAIT_PLANE, Input.PLANE_UP, do.establish, ESTABLISHED),
 )
 
+STATIC = (  # ours: both ends are configured, so nothing is said, and whatever ends the call ends it here
+    on(IDLE, Input.OPEN, do.wait_for_tunnel, WAIT_TUNNEL),
+    on(WAIT_TUNNEL, Input.TUNNEL_OPEN, do.carry, WAIT_PLANE),
+    on(WAIT_PLANE, Input.PLANE_UP, do.establish, ESTABLISHED),
+    on(OPEN_STATES, Input.CLOSE, do.close_unheard, IDLE),
+    on(OPEN_STATES, Input.PLANE_FAILED, do.fail_unheard, IDLE),
+    on(UNFINISHED, Input.EXPIRED, do.expire_unheard, IDLE),
+    on(OPEN_STATES, REQUESTS | {Input.CDN, Input.BAD, Input.WEN, Input.SLI}, do.ignore),
+    on(IDLE, REQUESTS | {Input.BAD}, do.ignore),
+)
+
 
 def _spread(rules: Iterable[Rule]) -> dict[tuple[State, Input], Row]:
     table: dict[tuple[State, Input], Row] = {}
@@ -125,6 +136,7 @@ TABLES: Mapping[Kind, Mapping[tuple[State, Input], Row]] = {
     Kind.LNS_INCOMING: _spread(LNS_INCOMING + RULES),
     Kind.LAC_OUTGOING: _spread(LAC_OUTGOING + RULES),
     Kind.LNS_OUTGOING: _spread(LNS_OUTGOING + RULES),
+    Kind.STATIC: _spread(STATIC + RULES),
 }
 
 

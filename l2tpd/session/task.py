@@ -1,6 +1,6 @@
-"""The tasks that wait for the data plane, and return; and the one that lives as long as the PPP of its session.
+"""The tasks that wait for the data plane, and return; and the one that lives as long as its session, where PPP or packets are ours to move.
 
-An established session without PPP of ours has no task.
+Any other established session has no task.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.adapter import Adapter
-    from l2tpd.kernel.ops import CreateSession, CreateTunnel, ModifySession
+    from l2tpd.kernel.ops import CreateSession, CreateTunnel, ModifySession, Outcome, Pump
     from l2tpd.session.call import Call
     from l2tpd.tunnel.core import ControlConnection
 
@@ -50,11 +50,11 @@ async def carry_session(
     core: ControlConnection,
     carried: trio.Event | None,
     flush: Callable[[], None],
-    note: Callable[[int, int], None],
+    note: Callable[[int, Outcome], None],
 ) -> None:
     """Have the data plane carry a session, once it knows the tunnel, and report what came of it to the core.
 
-    `note` is told the session id and the channel of its PPP frames before the core hears of it.
+    `note` is told the session id and what came of it before the core hears of it.
     """
     if carried is not None:
         await carried.wait()
@@ -66,7 +66,7 @@ async def carry_session(
         core.plane_failed(operation.session_id, error.text, trio.current_time())
     else:
         if operation.session_id in core.calls:  # else its delete is on the way
-            note(operation.session_id, outcome.channel)
+            note(operation.session_id, outcome)
         core.plane_up(operation.session_id, outcome.interface, trio.current_time())
     flush()
 
@@ -82,21 +82,18 @@ async def carry_change(
         flush()
 
 
-async def carry_ppp(
-    ppp: Ppp, core: ControlConnection, call: Call, channel: int, scope: trio.CancelScope, flush: Callable[[], None]
+async def carry_link(
+    core: ControlConnection, session_id: int, work: Pump, scope: trio.CancelScope, flush: Callable[[], None]
 ) -> None:
-    """Run PPP on an established session until `scope` is cancelled, because the session has ended, or PPP ends, which ends the session.
-
-    `channel` is a descriptor of its frames, which PPP closes.
-    """
-    ending: tuple[int, str] = (CallResult.LOST_CARRIER, "internal error of PPP")
+    """Run what an established session needs to run until `scope` is cancelled, because the session has ended, or it ends, which ends the session."""
+    ending: tuple[int, str] = (CallResult.LOST_CARRIER, "internal error")
 
     async def run() -> None:
         nonlocal ending
-        ending = await ppp.run(core.local_id, call, channel)
+        ending = await work()
 
     with scope:
-        await contain(f"PPP of session {core.local_id}/{call.local_id}", run, on_crash=lambda _: None, kind="ppp")
+        await contain(f"link of session {core.local_id}/{session_id}", run, on_crash=lambda _: None, kind="link")
         result, text = ending
-        core.close_session(call.local_id, trio.current_time(), text, result)
+        core.close_session(session_id, trio.current_time(), text, result)
         flush()

@@ -14,6 +14,7 @@ from l2tpd.events import TunnelEvent, What
 from l2tpd.kernel.ops import CreateTunnel, DeleteTunnel
 from l2tpd.session.call import Ending
 from l2tpd.session.inputs import Input as CallInput
+from l2tpd.tunnel import requests
 from l2tpd.tunnel.linger import CYCLE
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
@@ -84,18 +85,18 @@ def accept_sccrp(core: ControlConnection, cause: Message | None, now: float) -> 
     _check_response(core, said, MessageType.SCCRP)
     answer = _answer_challenge(core, said, MessageType.SCCCN)
     core.send_control(message(MessageType.SCCCN, answer), now)
-    return _establish(core, now)
+    return establish(core, now)
 
 
 def accept_scccn(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Take the tunnel into service (wait-ctl-conn, receive SCCCN acceptable)."""
     _check_response(core, _required(cause), MessageType.SCCCN)
-    return _establish(core, now)
+    return establish(core, now)
 
 
 def route_call(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Hand a message to the call that it concerns (established)."""
-    core.route(_required(cause), now)
+    requests.route(core, _required(cause), now)
     return State.ESTABLISHED
 
 
@@ -301,12 +302,17 @@ def _unauthorized(site: Site, text: str) -> RemoteProtocolError:
     return RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, text)
 
 
-def _establish(core: ControlConnection, now: float) -> State:
+def establish(core: ControlConnection, now: float) -> State:
+    """Take the tunnel into service, and begin with the calls that wait for it."""
     core.clear_deadline()
     core.was_up = True
     core.prove()
     core.plane_asked = True
-    core.plane(CreateTunnel(tunnel_id=core.local_id, peer_tunnel_id=core.peer_id))
+    core.plane(
+        CreateTunnel(
+            tunnel_id=core.local_id, peer_tunnel_id=core.peer_id, version=core.dialect.header, encap=core.encap
+        )
+    )
     core.since = now
     core.tell_tunnel(What.UP)
     for call in list(core.calls.values()):
@@ -319,7 +325,7 @@ def _stop(core: ControlConnection, now: float, result: int, error: int | None, t
     """Drop the calls, then send StopCCN, which speaks for all of them (5.7)."""
     _clear(core, now, core.ending or Ending(result, error, text, "us"))
     code = ResultCode(result, error, text)
-    core.send_stop(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: core.local_id, RESULT_CODE: code}), now)
+    core.send_noted(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: core.local_id, RESULT_CODE: code}), now)
     core.set_deadline(now + CYCLE)  # whatever is queued before it
     return State.CLOSING
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from l2tpd.config.model import Address, TunnelSettings
+from l2tpd.config.model import Address, Encapsulation, TunnelSettings
 from l2tpd.deadlines import Deadlines
 from l2tpd.errors import LocalProtocolError, Malformed, RemoteProtocolError
 from l2tpd.events import Origin, What
@@ -25,13 +25,13 @@ from l2tpd.ids import Allocator
 from l2tpd.kernel.ops import CreateSession, Operation
 from l2tpd.session.actions import event
 from l2tpd.session.call import Call, Ending, Kind, clip
-from l2tpd.session.inputs import BY_MESSAGE as CALL_INPUTS
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.table import feed as feed_call
 from l2tpd.trace import Category, mask
 from l2tpd.tunnel import requests, table, tracing
 from l2tpd.tunnel.actions import tunnel_event
 from l2tpd.tunnel.channel import Channel
+from l2tpd.tunnel.dialect import V2, Dialect
 from l2tpd.tunnel.facts import PeerFacts, facts_of
 from l2tpd.tunnel.inputs import BY_MESSAGE, Input
 from l2tpd.tunnel.linger import CYCLE, Remains, late_ack
@@ -44,8 +44,8 @@ from l2tpd.wire.avp import (
     RECEIVE_WINDOW_SIZE,
     RX_CONNECT_SPEED,
 )
-from l2tpd.wire.header import ControlHeader, build_control, parse_control
-from l2tpd.wire.messages import Fault, Message, decode, encode, message
+from l2tpd.wire.header import ControlHeader, build_control
+from l2tpd.wire.messages import Fault, Message, encode, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class ControlConnection:
     quirks: Effect
     peer: Address
     origin: Origin
+    dialect: Dialect
+    encap: Encapsulation
     name: str
     profile: str
     created: float
@@ -116,9 +118,14 @@ class ControlConnection:
         origin: Origin,
         name: str = "",
         profile: str = "",
+        dialect: Dialect = V2,
+        encap: Encapsulation = Encapsulation.UDP,
+        peer_id: int = 0,
     ) -> None:
-        """Start idle. `profile` names the peer entry or instance that the settings came from."""
+        """Start idle. `profile` names the peer entry or instance that the settings came from, `peer_id` is the peer's tunnel id where it is known."""
         self.local_id = local_id
+        self.dialect = dialect
+        self.encap = encap
         self.site = site
         self.settings = settings
         self.secret = settings.secret.encode("utf-8", "surrogateescape")
@@ -129,7 +136,7 @@ class ControlConnection:
         self.profile = profile
         self.created = self.since = now
         self.state = State.IDLE
-        self.peer_id = 0
+        self.peer_id = peer_id
         self.facts = None
         self.ending = None
         self.tie_breaker = None
@@ -156,7 +163,7 @@ class ControlConnection:
             counters.foreign += 1
             return
         try:
-            header, body = parse_control(data)
+            header, body = self.dialect.parse(data)
         except Malformed as defect:
             counters.malformed += 1
             self.complain(str(defect))
@@ -221,10 +228,10 @@ class ControlConnection:
         packets = []
         mask = self.trace | self.site.trace
         for ns, nr, item in self.channel.transmit(now):
-            session_id, body = item or (0, b"")
+            session_id, body = item or (0, self.dialect.ack)
             if mask & tracing.ANY_PACKET:
                 self._outputs += tracing.packet("sending", ns, nr, session_id, body, mask)
-            packets.append(build_control(self.peer_id, session_id, ns, nr, body))
+            packets.append(self.dialect.build(self.peer_id, session_id, ns, nr, body))
         return packets
 
     def take_outputs(self) -> list[Output]:
@@ -253,7 +260,7 @@ class ControlConnection:
 
     def probe(self, now: float) -> None:
         """Ask at once whether the peer still knows this tunnel."""
-        if self.state is State.ESTABLISHED and self.channel.idle:
+        if self.state is State.ESTABLISHED and self.channel.idle and self.dialect.talks:
             self.send_control(message(MessageType.HELLO), now)
 
     def open_session(self, settings: SessionSettings, now: float, *, name: str = "", profile: str = "") -> Call:
@@ -262,7 +269,7 @@ class ControlConnection:
         Raises `LocalProtocolError` when the tunnel is over, has reached its limit, or the peer said that it cannot serve such a call; `Exhausted`
         when every session id is taken.
         """
-        kind = Kind.LAC_INCOMING if settings.role.value == "lac" else Kind.LNS_OUTGOING
+        kind = self.dialect.kinds[settings.role]
         self._check_session(kind, settings)
         call = self.new_call(kind, settings, now, name=name, profile=profile)
         self.feed_call(call, CallInput.OPEN, None, now)
@@ -324,8 +331,8 @@ class ControlConnection:
         """Send a message about the tunnel itself."""
         self._send(said, 0, now)
 
-    def send_stop(self, said: Message, now: float) -> None:
-        """Send the StopCCN, and watch for its acknowledgement."""
+    def send_noted(self, said: Message, now: float) -> None:
+        """Send a message about the tunnel itself, and watch for its acknowledgement."""
         self._send(said, 0, now, note=True)
 
     def learn_peer(self, said: Message) -> None:
@@ -386,18 +393,13 @@ class ControlConnection:
         if self.channel.transmit(now):  # what it would have sent is dropped, and with it no Ns is used up
             self._late_acks.append(build_control(self.peer_id, 0, self._late.ns, self._late.nr, b""))
 
-    def route(self, said: Message, now: float) -> None:
-        """Give a session-scoped message to its call, or open one for it (RFC 2661 5.2, 5.3)."""
-        call = self._find(said)
-        told = CALL_INPUTS[said.type] if said.fault is None or said.type == MessageType.CDN else CallInput.BAD
-        if call is not None:
-            self.feed_call(call, told, said, now)
-        elif said.type in _ASKING:
-            requests.take(self, said, now)
-        elif said.type in _ANSWERING or (told is CallInput.BAD and said.type != MessageType.CDN):
-            requests.refuse(self, said, CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "no such session", now)
-        else:
-            self.site.counters.no_session += 1
+    def find_call(self, said: Message) -> Call | None:
+        """Return the call that the message in hand is about, if there is one."""
+        if self._addressed:
+            return self.calls.get(self._addressed)
+        if said.type in requests.ASKING:
+            return None
+        return self._by_peer_id.get(said.get(ASSIGNED_SESSION_ID) or 0)
 
     def new_call(
         self,
@@ -410,7 +412,7 @@ class ControlConnection:
         serial: int | None = None,
     ) -> Call:
         """Make a call, count it and tell of it. Raises `Exhausted` when no id is free."""
-        session_id = self._allocator().allocate(now, self.calls)
+        session_id = settings.session_id if kind is Kind.STATIC else self._allocator().allocate(now, self.calls)
         if Effect.SEND_RX_CONNECT_SPEED in self.quirks and not settings.rx_connect_speed:
             settings = attrs.evolve(settings, rx_connect_speed=settings.tx_connect_speed)
         call = Call(
@@ -418,6 +420,8 @@ class ControlConnection:
         )
         call.trace = mask(settings.trace)
         self.calls[session_id] = call
+        if kind is Kind.STATIC:
+            self.learn_peer_id(call, settings.peer_session_id)
         if self.state is State.ESTABLISHED:
             self.clear_deadline()  # a tunnel with a call is not idle
         self.site.calls.began(self)
@@ -478,7 +482,8 @@ class ControlConnection:
             return
         if self._by_peer_id.get(call.peer_id) is call:
             del self._by_peer_id[call.peer_id]
-        self._allocator().release(call.local_id, now)
+        if call.kind is not Kind.STATIC:
+            self._allocator().release(call.local_id, now)
         self.site.calls.ended(self)
         if self.state is State.ESTABLISHED:
             self.watch_idleness(now)
@@ -488,9 +493,9 @@ class ControlConnection:
     def _channel_settings(self) -> ChannelSettings:
         # A caller that has not yet shown that it hears us is answered a few times only: its address may be forged.
         few = self.origin == "network" and not self.was_up
-        return channel_settings(
-            self.settings, self.quirks, min(UNPROVEN_RETRIES, self.settings.max_retries) if few else None
-        )
+        retries = min(UNPROVEN_RETRIES, self.settings.max_retries) if few else None
+        settings = channel_settings(self.settings, self.quirks, retries)
+        return settings if self.dialect.talks else attrs.evolve(settings, hello_timeout=0.0)
 
     def _is_early(self, ns: int) -> bool:
         return 0 < (ns - self.channel.nr) & 0xFFFF < 0x8000
@@ -502,7 +507,7 @@ class ControlConnection:
 
     def _take_message(self, session_id: int, octets: bytes, now: float, first: Message | None) -> None:
         try:
-            said = first or decode(octets, secret=self.secret, quirks=decoding(self.quirks))
+            said = first or self.dialect.decode(octets, secret=self.secret, quirks=decoding(self.quirks))
         except Malformed as defect:
             # RFC 2661 7.1: without a readable Message Type the state is unknown, and the control connection is cleared
             said = Message(0, {}, fault=Fault(ErrorCode.BAD_LENGTH, str(defect)))
@@ -546,7 +551,7 @@ class ControlConnection:
     def _look_at_channel(self, now: float) -> None:
         if self.channel.delivered:
             self.channel.delivered.clear()
-            self._feed(Input.STOP_DELIVERED, None, now)
+            self._feed(Input.DELIVERED, None, now)
         if self.channel.failed and self.state is not State.CLOSED:
             self._feed(Input.DEAD, None, now)
 
@@ -561,13 +566,6 @@ class ControlConnection:
             return False
         return header.ns == 0 or self.state in _UNHEARD or Effect.ACCEPT_ZERO_TUNNEL_ID in self.quirks
 
-    def _find(self, said: Message) -> Call | None:
-        if self._addressed:
-            return self.calls.get(self._addressed)
-        if said.type in _ASKING:
-            return None
-        return self._by_peer_id.get(said.get(ASSIGNED_SESSION_ID) or 0)
-
     def _check_session(self, kind: Kind, settings: SessionSettings) -> None:
         if self.state not in _OPEN:
             raise LocalProtocolError(f"the tunnel is {self.state.value}")
@@ -576,6 +574,8 @@ class ControlConnection:
         except RemoteProtocolError as refusal:
             raise LocalProtocolError(refusal.text) from None
         lack = self.facts.lack(kind, settings) if self.facts else ""
+        if kind is Kind.STATIC and settings.session_id in self.calls:
+            lack = f"session id {settings.session_id} is in use"
         if lack:
             raise LocalProtocolError(lack)
 
@@ -586,8 +586,6 @@ class ControlConnection:
 
 
 _UNPROVEN = frozenset({State.IDLE, State.WAIT_CTL_CONN})
-_ASKING = frozenset({MessageType.ICRQ, MessageType.OCRQ})
-_ANSWERING = frozenset({MessageType.ICRP, MessageType.OCRP})
 # SCCRQ: the peer can choose a secret only after reading our Host Name. StopCCN: whoever does not know the secret must be able to read why.
 _NEVER_HIDDEN = frozenset({MessageType.SCCRQ, MessageType.STOPCCN})
 _UNHEARD = frozenset(

@@ -51,6 +51,8 @@ PROBES = 16
 PROBE_PAUSE = 1.0
 """How many tunnels of a refused caller are probed, and how many seconds pass before that is done again."""
 
+_VERSIONS = frozenset({2, 3})
+
 REFUSALS = 1000.0
 """How many refusals a second may leave."""
 
@@ -77,6 +79,13 @@ class Ward(House, Protocol):
     @property
     def exclusive_paths(self) -> bool:
         """Tell whether a second tunnel between the same addresses and ports would take the first one's packets."""
+
+    @property
+    def kernel_sockets(self) -> bool:
+        """Tell whether tunnels over IP need the kernel's own sockets, for the kernel to take their data."""
+
+    def check_id(self, tunnel_id: int) -> None:
+        """Raise `LocalProtocolError` when a configured tunnel id is in use."""
 
     def new_id(self) -> int:
         """Return a tunnel id. Raises `Exhausted`."""
@@ -147,15 +156,15 @@ class Endpoint:
         except Malformed:
             counters.malformed += 1
             return None
-        if version != 2:  # RFC 2661 3.1, 8.1: discarded, L2F silently
-            counters.wrong_version += 1
-            return None
-        if control and not tunnel_id:
-            return self._take_unaddressed(arrived)
         tunnel = self._ward.registry.by_id.get(tunnel_id)
-        if not control:
-            self._take_data(tunnel, arrived)
+        if not control and version in _VERSIONS:
+            self._take_data(tunnel, version, arrived)
             return None
+        if version != 2 and (tunnel is None or tunnel.core.dialect.header != version):
+            counters.wrong_version += 1  # RFC 2661 3.1, 8.1: discarded, L2F silently
+            return None
+        if not tunnel_id:
+            return self._take_unaddressed(arrived)
         if tunnel is not None and tunnel.sock is not None:  # one that waits to be opened expects nobody
             tunnel.receive_contained(arrived.data, arrived.peer)
             return tunnel
@@ -164,9 +173,17 @@ class Endpoint:
 
     # --- what names no live tunnel --------------------------------------------------------------------------------------------
 
-    def _take_data(self, tunnel: Tunnel | None, arrived: Arrived) -> None:
-        self._ward.site.counters.data_dropped += 1
-        if tunnel is not None and tunnel.core.peer == arrived.peer:
+    def _take_data(self, tunnel: Tunnel | None, version: int, arrived: Arrived) -> None:
+        """Hand a data packet to a data plane in this process; in version 3 nothing but its session id says whose it is."""
+        ours = tunnel is not None and tunnel.core.peer == arrived.peer
+        take, packet = self._ward.take_packet, memoryview(arrived.data)
+        if (
+            take is None
+            or not (ours or version == 3)
+            or not take(tunnel.core.local_id if tunnel else 0, packet[4 if version == 3 else 0 :])
+        ):
+            self._ward.site.counters.data_dropped += 1
+        if tunnel is not None and ours:
             tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
 
     def _answer_late(self, arrived: Arrived) -> None:

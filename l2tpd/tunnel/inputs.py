@@ -24,7 +24,7 @@ class Input(enum.Enum):
     PLANE_FAILED = "data plane failed"
     EXPIRED = "timer"
     DEAD = "retries exhausted"
-    STOP_DELIVERED = "our StopCCN acknowledged"
+    DELIVERED = "our StopCCN, or the message that we watch for, acknowledged"
 
 
 BY_MESSAGE: dict[int, Input] = {

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from l2tpd.config.model import Address
 from l2tpd.errors import StartupError
@@ -22,12 +22,44 @@ from l2tpd.errors import StartupError
 BATCH = 64
 """How many datagrams are read before other tasks get their turn."""
 
+BUFFER = memoryview(bytearray(65536))
+"""Where every tunnel reads into: what is found there is dealt with before anything else is read."""
+
 _RECEIVE_BUFFER = 4 << 20  # octets; a burst of 1,000 LACs after a power cut overruns the default
 _SIZE = 65535
 _ANCILLARY = socket.CMSG_SPACE(20)  # struct in6_pktinfo, the larger of the two
 _IN_PKTINFO = struct.Struct("=I4s4s")  # struct in_pktinfo: interface index, local address, destination of the header
 _IP_PKTINFO = 8  # linux/in.h; the socket module of Python 3.11 does not name it
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
+
+
+_UDP_NO_CHECK6_TX, _UDP_NO_CHECK6_RX = 101, 102  # linux/udp.h
+_SO_NO_CHECK = 11  # asm-generic/socket.h
+
+
+class DatagramSocket(Protocol):
+    """What a tunnel needs of its socket, whatever carries its packets; each method may raise `OSError`."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+    def recvfrom_into(self, buffer: memoryview, /) -> tuple[int, tuple[str, int]]:
+        """Put a packet into `buffer` as UDP carries it; return its size and its sender."""
+
+    def send(self, packet: bytes | memoryview, /) -> int:
+        """Send a packet to the peer that the socket is connected to."""
+
+    def sendto(self, packet: bytes | memoryview, peer: Address, /) -> int:
+        """Send a packet to a peer."""
+
+    def connect(self, peer: Address, /) -> None:
+        """Take packets of this peer only from now on."""
+
+    def getsockname(self) -> tuple[str, int]:
+        """Return our address, and what else the system knows of it."""
+
+    def close(self) -> None:
+        """Close the socket."""
 
 
 class Arrived(NamedTuple):
@@ -117,15 +149,24 @@ def bound(local: Address, *, share: bool) -> socket.socket:
     return sock
 
 
-def take_strays(sock: socket.socket, local: Address) -> list[Arrived]:
+def omit_checksums(sock: socket.socket) -> None:
+    """Send without UDP checksums, and take such from an IPv6 peer, where they would be dropped otherwise (RFC 6935)."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_TX, 1)
+        sock.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
+    else:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_NO_CHECK, 1)
+
+
+def take_strays(sock: DatagramSocket, local: Address) -> list[Arrived]:
     """Return what a socket got before it was connected."""
     strays: list[Arrived] = []
     while True:
         try:
-            data, name = sock.recvfrom(_SIZE)
+            size, name = sock.recvfrom_into(BUFFER)
         except OSError:
             return strays
-        strays.append(Arrived(data, Address(name[0], name[1]), local))
+        strays.append(Arrived(bytes(BUFFER[:size]), Address(name[0], name[1]), local))
 
 
 def any_address(peer: Address) -> str:

@@ -1,4 +1,4 @@
-"""Calls that a peer asks for: which are taken, and how the others are refused (RFC 2661 5.2, 7.4.2, 7.5.1: idle, not acceptable)."""
+"""Messages about calls: whom they reach, which calls that a peer asks for are taken, and how the others are refused (RFC 2661 5.2, 7.4.2, 7.5.1: idle, not acceptable)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from l2tpd.errors import Exhausted, RemoteProtocolError
 from l2tpd.session.call import Kind
-from l2tpd.session.inputs import BY_MESSAGE
+from l2tpd.session.inputs import BY_MESSAGE, Input
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID, CALL_SERIAL_NUMBER, RESULT_CODE
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
@@ -14,6 +14,24 @@ from l2tpd.wire.values import ResultCode
 
 if TYPE_CHECKING:
     from l2tpd.tunnel.core import ControlConnection
+
+
+ASKING = frozenset({MessageType.ICRQ, MessageType.OCRQ})
+_ANSWERING = frozenset({MessageType.ICRP, MessageType.OCRP})
+
+
+def route(core: ControlConnection, said: Message, now: float) -> None:
+    """Give a session-scoped message to its call, or open one for it (RFC 2661 5.2, 5.3)."""
+    call = core.find_call(said)
+    told = BY_MESSAGE[said.type] if said.fault is None or said.type == MessageType.CDN else Input.BAD
+    if call is not None:
+        core.feed_call(call, told, said, now)
+    elif said.type in ASKING:
+        take(core, said, now)
+    elif said.type in _ANSWERING or (told is Input.BAD and said.type != MessageType.CDN):
+        refuse(core, said, CallResult.ERROR, ErrorCode.BAD_SESSION_ID, "no such session", now)
+    else:
+        core.site.counters.no_session += 1
 
 
 def take(core: ControlConnection, said: Message, now: float) -> None:

@@ -40,62 +40,65 @@ class Row(NamedTuple):
     following: frozenset[State]
 
 
-def _rows(
+Table = Mapping[tuple[State, Input], Row]
+"""An answer to every pair of state and input."""
+
+
+def rows(
     states: Iterable[State] | State, inputs: Iterable[Input] | Input, action: do.Action, *following: State
 ) -> dict[tuple[State, Input], Row]:
+    """Return the same answer for every pair of these states and inputs; without following states, the connection stays where it is."""
     some = (states,) if isinstance(states, State) else states
     told = (inputs,) if isinstance(inputs, Input) else tuple(inputs)
     return {(state, one): Row(action, frozenset(following or {state})) for state in some for one in told}
 
 
-TABLE: Mapping[tuple[State, Input], Row] = {
+TABLE: Table = {
     # 7.2.1, in the order of the RFC
-    **_rows(IDLE, Input.OPEN, do.send_sccrq, WAIT_CTL_REPLY),
-    **_rows(IDLE, Input.SCCRQ, do.accept_sccrq, WAIT_CTL_CONN, CLOSING),
-    **_rows(IDLE, Input.SCCRP, do.refuse_sequence, CLOSING),
-    **_rows(IDLE, Input.SCCCN, do.vanish, CLOSED),
-    **_rows(WAIT_CTL_REPLY, Input.SCCRP, do.accept_sccrp, ESTABLISHED, CLOSING),
-    **_rows(WAIT_CTL_REPLY, Input.LOST_TIE, do.lose_tie, CLOSED),
-    **_rows(WAIT_CTL_REPLY, {Input.SCCRQ, Input.SCCCN}, do.refuse_sequence, CLOSING),
-    **_rows(WAIT_CTL_CONN, Input.SCCCN, do.accept_scccn, ESTABLISHED, CLOSING),
-    **_rows(WAIT_CTL_CONN, {Input.SCCRQ, Input.SCCRP}, do.refuse_sequence, CLOSING),
-    **_rows(ESTABLISHED, {Input.SCCRQ, Input.SCCRP, Input.SCCCN}, do.refuse_sequence, CLOSING),
-    **_rows({WAIT_CTL_REPLY, WAIT_CTL_CONN, ESTABLISHED}, Input.CLOSE, do.close, CLOSING),
-    **_rows(WAIT_CTL_REPLY, Input.STOPCCN, do.end_by_peer, LINGERING),
-    **_rows(WAIT_CTL_CONN, Input.STOPCCN, do.end_by_peer, LINGERING, WAIT_CTL_CONN),
-    **_rows(ESTABLISHED, Input.STOPCCN, do.end_by_peer, LINGERING, ESTABLISHED),
-    **_rows(CLOSING, Input.STOPCCN, do.end_by_peer, LINGERING, CLOSING),
+    **rows(IDLE, Input.OPEN, do.send_sccrq, WAIT_CTL_REPLY),
+    **rows(IDLE, Input.SCCRQ, do.accept_sccrq, WAIT_CTL_CONN, CLOSING),
+    **rows(IDLE, Input.SCCRP, do.refuse_sequence, CLOSING),
+    **rows(IDLE, Input.SCCCN, do.vanish, CLOSED),
+    **rows(WAIT_CTL_REPLY, Input.SCCRP, do.accept_sccrp, ESTABLISHED, CLOSING),
+    **rows(WAIT_CTL_REPLY, Input.LOST_TIE, do.lose_tie, CLOSED),
+    **rows(WAIT_CTL_REPLY, {Input.SCCRQ, Input.SCCCN}, do.refuse_sequence, CLOSING),
+    **rows(WAIT_CTL_CONN, Input.SCCCN, do.accept_scccn, ESTABLISHED, CLOSING),
+    **rows(WAIT_CTL_CONN, {Input.SCCRQ, Input.SCCRP}, do.refuse_sequence, CLOSING),
+    **rows(ESTABLISHED, {Input.SCCRQ, Input.SCCRP, Input.SCCCN}, do.refuse_sequence, CLOSING),
+    **rows({WAIT_CTL_REPLY, WAIT_CTL_CONN, ESTABLISHED}, Input.CLOSE, do.close, CLOSING),
+    **rows(WAIT_CTL_REPLY, Input.STOPCCN, do.end_by_peer, LINGERING),
+    **rows(WAIT_CTL_CONN, Input.STOPCCN, do.end_by_peer, LINGERING, WAIT_CTL_CONN),
+    **rows(ESTABLISHED, Input.STOPCCN, do.end_by_peer, LINGERING, ESTABLISHED),
+    **rows(CLOSING, Input.STOPCCN, do.end_by_peer, LINGERING, CLOSING),
     # what the RFC says in prose
-    **_rows(ESTABLISHED, Input.CALL, do.route_call, ESTABLISHED),  # 5.2
-    **_rows(OPENING, Input.CALL, do.refuse_sequence, CLOSING),  # 5.0: the control connection MUST be established first
-    **_rows(LIVE, Input.BAD, do.refuse_bad, CLOSING),  # 4.2, 7.1
-    **_rows(ANY, {Input.HELLO, Input.UNKNOWN}, do.ignore),  # 5.5: acknowledged like any message; 4.4.1: M bit clear
-    **_rows({WAIT_CTL_REPLY, WAIT_CTL_CONN, ESTABLISHED}, Input.DEAD, do.give_up, CLOSED),  # 5.8: cleared
-    **_rows({CLOSING, LINGERING}, Input.DEAD, do.vanish, CLOSED),
-    **_rows(
-        CLOSING, Input.STOP_DELIVERED, do.linger, LINGERING
-    ),  # 5.8: "operated for the full retransmission interval"
-    **_rows({CLOSING, LINGERING}, Input.EXPIRED, do.vanish, CLOSED),
+    **rows(ESTABLISHED, Input.CALL, do.route_call, ESTABLISHED),  # 5.2
+    **rows(OPENING, Input.CALL, do.refuse_sequence, CLOSING),  # 5.0: the control connection MUST be established first
+    **rows(LIVE, Input.BAD, do.refuse_bad, CLOSING),  # 4.2, 7.1
+    **rows(ANY, {Input.HELLO, Input.UNKNOWN}, do.ignore),  # 5.5: acknowledged like any message; 4.4.1: M bit clear
+    **rows({WAIT_CTL_REPLY, WAIT_CTL_CONN, ESTABLISHED}, Input.DEAD, do.give_up, CLOSED),  # 5.8: cleared
+    **rows({CLOSING, LINGERING}, Input.DEAD, do.vanish, CLOSED),
+    **rows(CLOSING, Input.DELIVERED, do.linger, LINGERING),  # 5.8: "operated for the full retransmission interval"
+    **rows({CLOSING, LINGERING}, Input.EXPIRED, do.vanish, CLOSED),
     # ours: time-outs, the data plane
-    **_rows({WAIT_CTL_REPLY, WAIT_CTL_CONN}, Input.EXPIRED, do.expire, CLOSING),
-    **_rows(ESTABLISHED, Input.EXPIRED, do.close_idle, CLOSING, ESTABLISHED),
-    **_rows({WAIT_CTL_CONN, ESTABLISHED}, Input.PLANE_FAILED, do.plane_failed, CLOSING),
+    **rows({WAIT_CTL_REPLY, WAIT_CTL_CONN}, Input.EXPIRED, do.expire, CLOSING),
+    **rows(ESTABLISHED, Input.EXPIRED, do.close_idle, CLOSING, ESTABLISHED),
+    **rows({WAIT_CTL_CONN, ESTABLISHED}, Input.PLANE_FAILED, do.plane_failed, CLOSING),
     # what cannot matter: nothing was said yet, or all has been said
-    **_rows(IDLE, {Input.CLOSE, Input.STOPCCN, Input.DEAD, Input.EXPIRED, Input.LOST_TIE}, do.vanish, CLOSED),
-    **_rows({IDLE, WAIT_CTL_REPLY}, Input.PLANE_FAILED, do.ignore),
-    **_rows({WAIT_CTL_CONN, ESTABLISHED}, Input.LOST_TIE, do.ignore),
-    **_rows({WAIT_CTL_REPLY, WAIT_CTL_CONN, ESTABLISHED}, Input.OPEN, do.ignore),
-    **_rows(LIVE, Input.STOP_DELIVERED, do.ignore),
-    **_rows(CLOSING, Input.SCCRP, do.learn_late),
-    **_rows({LINGERING, CLOSED}, Input.SCCRP, do.ignore),
-    **_rows(
+    **rows(IDLE, {Input.CLOSE, Input.STOPCCN, Input.DEAD, Input.EXPIRED, Input.LOST_TIE}, do.vanish, CLOSED),
+    **rows({IDLE, WAIT_CTL_REPLY}, Input.PLANE_FAILED, do.ignore),
+    **rows({WAIT_CTL_CONN, ESTABLISHED}, Input.LOST_TIE, do.ignore),
+    **rows({WAIT_CTL_REPLY, WAIT_CTL_CONN, ESTABLISHED}, Input.OPEN, do.ignore),
+    **rows(LIVE, Input.DELIVERED, do.ignore),
+    **rows(CLOSING, Input.SCCRP, do.learn_late),
+    **rows({LINGERING, CLOSED}, Input.SCCRP, do.ignore),
+    **rows(
         OVER,
         {Input.OPEN, Input.CLOSE, Input.SCCRQ, Input.SCCCN, Input.CALL, Input.BAD, Input.LOST_TIE, Input.PLANE_FAILED},
         do.ignore,
     ),
-    **_rows({LINGERING, CLOSED}, {Input.STOPCCN, Input.STOP_DELIVERED}, do.ignore),
-    **_rows(CLOSED, Input.EXPIRED, do.ignore),
-    **_rows(CLOSED, Input.DEAD, do.ignore),
+    **rows({LINGERING, CLOSED}, {Input.STOPCCN, Input.DELIVERED}, do.ignore),
+    **rows(CLOSED, Input.EXPIRED, do.ignore),
+    **rows(CLOSED, Input.DEAD, do.ignore),
 }
 
 
@@ -104,7 +107,7 @@ def feed(core: ControlConnection, told: Input, cause: Message | None, now: float
 
     Raises `LocalProtocolError` when an action leads to a state that its row does not allow, which is a bug of ours.
     """
-    row = TABLE[core.state, told]
+    row = core.dialect.table[core.state, told]
     try:
         following = row.action(core, cause, now)
     except RemoteProtocolError as error:

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -33,25 +33,27 @@ from l2tpd.kernel.ops import (
     DeleteTunnel,
     ModifySession,
     Operation,
+    Outcome,
+    Pump,
 )
-from l2tpd.session.task import carry_change, carry_ppp, carry_session, carry_tunnel
+from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tunnel
 from l2tpd.supervise import goodbye
 from l2tpd.trace import Category
 from l2tpd.tunnel.outputs import Output, Remark
-from l2tpd.tunnel.port import BATCH, Arrived, take_strays
+from l2tpd.tunnel.port import BATCH, BUFFER, Arrived, DatagramSocket, take_strays
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
 from l2tpd.wire.numbers import CallResult, StopResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.adapter import Adapter
+    from l2tpd.session.call import Call
     from l2tpd.session.task import Ppp
     from l2tpd.tunnel.core import ControlConnection
     from l2tpd.wire.header import ControlHeader
     from l2tpd.wire.messages import Message
 
 KERNEL = int(Category.KERNEL)
-_SIZE = 65535
 _OPENING = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN})
 
 
@@ -69,6 +71,10 @@ class House(Protocol):
     @property
     def stop_timeout(self) -> float:
         """How long a goodbye may take, in seconds."""
+
+    @property
+    def take_packet(self) -> Callable[[int, memoryview], bool] | None:
+        """Takes data packets, as `PacketPlane.receive` does, where the data plane is in this process."""
 
     def dispatch(self, arrived: Arrived) -> Tunnel | None:
         """Find the tunnel that a datagram is for and feed it; return it to be flushed."""
@@ -88,9 +94,9 @@ class House(Protocol):
 
 @attrs.define(eq=False)
 class Link:
-    """PPP of one session: the plane's descriptor of its frames, and the scope of the task that runs it."""
+    """What one session has to run: PPP on the plane's descriptor of its frames, or the plane's own pump; and the scope of its task."""
 
-    channel: int
+    outcome: Outcome
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
 
@@ -101,7 +107,7 @@ class Tunnel:
     core: ControlConnection
     house: House
     local: Address
-    sock: socket.socket | None = None
+    sock: DatagramSocket | None = None
     connected: bool = False
     request: int = 0  # hash of the SCCRQ that it answers
     late_copies: int = 0  # of that request, since the tunnel is up
@@ -245,22 +251,37 @@ class Tunnel:
                 other.flush_contained()
             self.flush()
 
-    def _drain(self, sock: socket.socket) -> set[Tunnel]:
+    def _drain(self, sock: DatagramSocket) -> set[Tunnel]:
         """Read what has arrived and feed it; return other tunnels that were fed."""
         others: set[Tunnel] = set()
         for _ in range(BATCH):
             try:
-                data, name = sock.recvfrom(_SIZE)
+                size, name = sock.recvfrom_into(BUFFER)
             except BlockingIOError:
                 break
             except OSError:
                 continue  # an ICMP error on its way: a hint, no death sentence
-            self._sort(data, Address(name[0], name[1]), others)
+            if size and not BUFFER[0] & 0x80 and self._take_data(BUFFER[:size], name):
+                continue
+            self._sort(bytes(BUFFER[:size]), Address(name[0], name[1]), others)
         return others
+
+    def _take_data(self, packet: memoryview, name: tuple[str, int]) -> bool:
+        """Hand a data packet to a data plane in this process; tell whether it was for a session of this tunnel."""
+        take = self.house.take_packet
+        core = self.core
+        if take is None or not (self.connected or name[:2] == core.peer) or packet[1] & 0xF != core.dialect.header:
+            return False
+        if not take(core.local_id, packet if core.dialect.header == 2 else packet[4:]):
+            return False
+        core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
+        return True
 
     def _sort(self, data: bytes, peer: Address, others: set[Tunnel]) -> None:
         # Control, and our own id behind the length: nothing else needs to be known to keep the packet.
-        named = len(data) > 5 and data[0] & 0x80 and int.from_bytes(data[4:6], "big") == self.core.local_id
+        core = self.core
+        own = core.local_id.to_bytes(2, "big") if core.dialect.header == 2 else core.local_id.to_bytes(4, "big")
+        named = len(data) > 7 and data[0] & 0x80 and data[4:].startswith(own)
         if named or (self._unaddressed(data) and peer == self.core.peer):
             self.receive(data, peer)
         elif (other := self.house.dispatch(Arrived(data, peer, self.local))) is not None and other is not self:
@@ -312,38 +333,43 @@ class Tunnel:
             nursery.start_soon(carry_tunnel, self.house.adapter, operation, self.core, self._carried, self.flush)
         else:
             nursery.start_soon(
-                carry_session, self.house.adapter, operation, self.core, self._carried, self.flush, self._note_channel
+                carry_session, self.house.adapter, operation, self.core, self._carried, self.flush, self._note_outcome
             )
 
-    def _note_channel(self, session_id: int, channel: int) -> None:
-        """Keep where a session's PPP frames are to be had, before the core hears that the plane carries it."""
-        if channel != NO_CHANNEL:
+    def _note_outcome(self, session_id: int, outcome: Outcome) -> None:
+        """Keep what a session has to run, before the core hears that the plane carries it."""
+        if outcome.channel != NO_CHANNEL or outcome.pump is not None:
             self._links = {} if self._links is None else self._links
-            self._links[session_id] = Link(channel)
+            self._links[session_id] = Link(outcome)
 
     def _follow(self, event: SessionEvent, links: dict[int, Link]) -> None:
-        """Begin with PPP when a session comes up, and end it with the session."""
+        """Begin with what a session has to run when it comes up, and end it with the session."""
         if event.what is What.UP and event.session_id in links:
-            self._begin_ppp(event.session_id, links[event.session_id])
+            self._begin_link(event.session_id, links[event.session_id])
         elif event.what is What.DELETED and (ended := links.pop(event.session_id, None)) is not None:
             ended.scope.cancel()
 
-    def _begin_ppp(self, session_id: int, link: Link) -> None:
+    def _begin_link(self, session_id: int, link: Link) -> None:
         call = self.core.calls.get(session_id)
         if call is None or self._nursery is None:
             return
+        work = link.outcome.pump or self._ppp(call, link.outcome.channel)
+        if work is not None:
+            self._nursery.start_soon(carry_link, self.core, session_id, work, link.scope, self.flush)
+
+    def _ppp(self, call: Call, channel: int) -> Pump | None:
         try:
             # The plane closes its own whenever the session ends, and then the number may become anybody's.
-            channel = os.dup(link.channel)
+            own = os.dup(channel)
         except OSError as error:
             self.core.close_session(
-                session_id,
+                call.local_id,
                 trio.current_time(),
                 f"no descriptor for PPP: {error.strerror}",
                 CallResult.NO_FACILITIES_TEMPORARY,
             )
-            return
-        self._nursery.start_soon(carry_ppp, self.house.ppp, self.core, call, channel, link.scope, self.flush)
+            return None
+        return partial(self.house.ppp.run, self.core.local_id, call, own)
 
     def _send(self, datagram: bytes) -> None:
         if self.sock is None:
@@ -373,7 +399,7 @@ class Tunnel:
         if core.state is State.CLOSED or (self.ended and self.shared_port):
             self.finished = True
 
-    def _connect(self, sock: socket.socket) -> None:
+    def _connect(self, sock: DatagramSocket) -> None:
         # RFC 2661 8.1: from now on addresses and ports are static, so the kernel may as well refuse everybody else.
         try:
             sock.connect(self.core.peer)
@@ -412,7 +438,7 @@ class Tunnel:
                 other.flush_contained()
 
 
-def _own_address(sock: socket.socket) -> Address:
+def _own_address(sock: DatagramSocket) -> Address:
     name = sock.getsockname()
     return Address(name[0], name[1])
 

@@ -10,8 +10,10 @@ import pytest
 
 from books import bookkeeping, consistent
 from dialogue import (
+    ZLB,
     Dialogue,
     cdn,
+    configured,
     iccn,
     icrp,
     icrq,
@@ -22,17 +24,21 @@ from dialogue import (
     up,
     up_called,
 )
-from l2tpd.config.model import Role, SessionSettings
+from l2tpd.config.model import Pseudowire, Role, SessionSettings
 from l2tpd.errors import LocalProtocolError
 from l2tpd.session.call import Call, Ending, Kind, State
 from l2tpd.session.inputs import BY_MESSAGE, Input
 from l2tpd.session.table import TABLES, Row, feed
+from l2tpd.tunnel.dialect import QUIESCENT
+from l2tpd.tunnel.inputs import Input as TunnelInput
 from l2tpd.tunnel.states import State as TunnelState
+from l2tpd.tunnel.table import feed as feed_tunnel
 from l2tpd.wire.avp import ACCM, CALL_ERRORS
 from l2tpd.wire.messages import MESSAGES, Fault, Message, message
 from l2tpd.wire.numbers import ErrorCode, MessageType
 from l2tpd.wire.values import AccmValue, CallErrors
 
+FIXED = SessionSettings(pseudowire=Pseudowire.ETH, session_id=7, peer_session_id=8)
 OUTGOING = SessionSettings(role=Role.LNS, called_number="555")
 CELLS = list(itertools.product(Kind, State, Input))
 
@@ -46,7 +52,7 @@ def newest(say: Dialogue) -> Call:
 def unopened(kind: Kind) -> Scene:
     """A call before its first input, as nothing but the tunnel itself ever sees it."""
     say = up(late=True)
-    return say, say.core.new_call(kind, SessionSettings(), 0.0)
+    return say, say.core.new_call(kind, FIXED, 0.0)
 
 
 def waiting(settings: SessionSettings) -> Scene:
@@ -89,6 +95,18 @@ def told(scene: Scene, said: Message) -> Scene:
     return scene
 
 
+def fixed(*, heard: bool) -> Scene:
+    """A call of a tunnel without negotiation, whose peer has shown itself or has not."""
+    say = configured(QUIESCENT, late=True)
+    say.open()
+    call = say.open_session(FIXED)
+    if heard:
+        say.peer.hear(say.us << MessageType.HELLO)
+        say.peer >> ZLB
+    say.skip()
+    return say, call
+
+
 LAC = SessionSettings()
 ROADS: dict[tuple[Kind, State], tuple[Callable[[], Scene], ...]] = {
     (Kind.LAC_INCOMING, State.WAIT_TUNNEL): (lambda: waiting(LAC),),
@@ -104,6 +122,9 @@ ROADS: dict[tuple[Kind, State], tuple[Callable[[], Scene], ...]] = {
     (Kind.LNS_OUTGOING, State.WAIT_REPLY): (lambda: asked(OUTGOING),),
     (Kind.LNS_OUTGOING, State.WAIT_CONNECT): (lambda: answered(OUTGOING), lambda: carried(answered(OUTGOING))),
     (Kind.LNS_OUTGOING, State.WAIT_PLANE): (lambda: told(answered(OUTGOING), occn()),),
+    (Kind.STATIC, State.WAIT_TUNNEL): (lambda: fixed(heard=False),),
+    (Kind.STATIC, State.WAIT_PLANE): (lambda: fixed(heard=True),),
+    (Kind.STATIC, State.ESTABLISHED): (lambda: carried(fixed(heard=True)),),
     (Kind.LNS_OUTGOING, State.ESTABLISHED): (
         lambda: carried(told(answered(OUTGOING), occn())),
         lambda: told(carried(answered(OUTGOING)), occn()),
@@ -144,6 +165,8 @@ def give(say: Dialogue, call: Call, told_: Input, cause: Message | None) -> None
             core.plane_failed(call.local_id, "no", say.now)
         case Input.PLANE_UP:
             core.plane_up(call.local_id, "ppp7", say.now)
+        case Input.TUNNEL_OPEN if (call.kind, core.state) == (Kind.STATIC, TunnelState.WAIT_CTL_REPLY):
+            feed_tunnel(core, TunnelInput.DELIVERED, None, say.now)  # else the data plane would hear of the call first
         case Input.TUNNEL_GONE:
             call.ending = Ending(None, None, "the tunnel ended", "us")
             core.feed_call(call, told_, None, say.now)

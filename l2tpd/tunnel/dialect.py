@@ -1,0 +1,89 @@
+"""What depends on which protocol a control connection speaks, and on whether it speaks one at all: one value a dialect.
+
+Everything that two dialects share stands in `core.py`; what differs is data here, or a function named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import attrs
+
+from l2tpd.config.model import Mode, Role, Version
+from l2tpd.errors import LocalProtocolError
+from l2tpd.session.call import Kind
+from l2tpd.tunnel.static import QUIESCENT_TABLE, STATIC_TABLE
+from l2tpd.tunnel.table import TABLE, Table
+from l2tpd.wire.header import ControlHeader, build_control, build_control3, parse_control, parse_control3
+from l2tpd.wire.messages import Message, decode
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Dialect:
+    """How control connections of one kind look on the wire, and how they behave."""
+
+    version: Version
+    mode: Mode
+    header: int  # the version that headers say
+    parse: Callable[[bytes], tuple[ControlHeader, bytes]]
+    build: Callable[[int, int, int, int, bytes], bytes]
+    decode: Callable[..., Message]
+    ack: bytes  # the body of what only acknowledges
+    table: Table
+    kinds: Mapping[Role, Kind]  # of the calls that we open
+    talks: bool  # control messages are exchanged
+    negotiates: bool  # ids, and whether a call is wanted, are settled with the peer
+
+
+def _parse3(datagram: bytes) -> tuple[ControlHeader, bytes]:
+    """Split a message of version 3; what only acknowledges has no body afterwards (RFC 3931 4.2)."""
+    header, body = parse_control3(datagram)
+    return ControlHeader(header.connection_id, 0, header.ns, header.nr), b"" if body[:8] == _ACK else body
+
+
+def _build3(connection_id: int, session_id: int, ns: int, nr: int, body: bytes) -> bytes:
+    del session_id  # RFC 3931 3.2.1: the header has none
+    return build_control3(connection_id, ns, nr, body)
+
+
+_ACK = bytes.fromhex("80 08 0000 0000 0014")  # RFC 3931 6.15: the Message Type AVP alone
+
+V2 = Dialect(
+    version=Version.L2TPV2,
+    mode=Mode.DYNAMIC,
+    header=2,
+    parse=parse_control,
+    build=build_control,
+    decode=decode,
+    ack=b"",
+    table=TABLE,
+    kinds={Role.LAC: Kind.LAC_INCOMING, Role.LNS: Kind.LNS_OUTGOING},
+    talks=True,
+    negotiates=True,
+)
+QUIESCENT = Dialect(
+    version=Version.L2TPV3,
+    mode=Mode.QUIESCENT,
+    header=3,
+    parse=_parse3,
+    build=_build3,
+    decode=decode,
+    ack=_ACK,
+    table=QUIESCENT_TABLE,
+    kinds={Role.LAC: Kind.STATIC, Role.LNS: Kind.STATIC},
+    talks=True,
+    negotiates=False,
+)
+STATIC = attrs.evolve(QUIESCENT, mode=Mode.STATIC, table=STATIC_TABLE, talks=False)
+
+DIALECTS: Mapping[tuple[Version, Mode], Dialect] = {
+    (dialect.version, dialect.mode): dialect for dialect in (V2, QUIESCENT, STATIC)
+}
+
+
+def dialect_of(version: Version, mode: Mode) -> Dialect:
+    """Return the dialect of a configured tunnel. Raises `LocalProtocolError` when nobody speaks it."""
+    try:
+        return DIALECTS[version, mode]
+    except KeyError:
+        raise LocalProtocolError(f"there is no {mode.value} {version.value} tunnel") from None
