@@ -6,44 +6,19 @@ socket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from l2tpd.errors import LocalProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.session.call import Call, Carrier, Ending, Kind, State
-from l2tpd.wire.avp import (
-    ACCM,
-    ASSIGNED_SESSION_ID,
-    BEARER_TYPE,
-    CALL_ERRORS,
-    CALL_SERIAL_NUMBER,
-    CALLED_NUMBER,
-    CALLING_NUMBER,
-    FRAMING_TYPE,
-    MAXIMUM_BPS,
-    MINIMUM_BPS,
-    PHYSICAL_CHANNEL_ID,
-    PRIVATE_GROUP_ID,
-    RESULT_CODE,
-    RX_CONNECT_SPEED,
-    SEQUENCING_REQUIRED,
-    SUB_ADDRESS,
-    TX_CONNECT_SPEED,
-    Avp,
-)
+from l2tpd.session.speech import Values
+from l2tpd.wire.avp import ACCM, CALL_ERRORS, RESULT_CODE
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
 
 Action = Callable[[Call, Message | None, Carrier, float], State]
-Values = Mapping[Avp[Any], Any]
-
-# RFC 2661 4.4.3, 4.4.4: bit D (0x1) digital, bit A (0x2) analog; bit S (0x1) synchronous, bit A (0x2) asynchronous.
-BEARER_BITS = {"digital": 1, "analog": 2, "any": 3}
-FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
-
 
 # --- opening ------------------------------------------------------------------------------------------------------------------
 
@@ -58,29 +33,14 @@ def wait_for_tunnel(call: Call, cause: Message | None, carrier: Carrier, now: fl
 def send_icrq(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Announce the incoming call (7.4.1: wait-tunnel, tunnel-open)."""
     del cause
-    asked = call.settings
-    _send(
-        call,
-        carrier,
-        now,
-        MessageType.ICRQ,
-        _opening(call, bearer=asked.bearer_type) | _said(physical_channel=asked.physical_channel_id),
-    )
+    _say(call, carrier, now, MessageType.ICRQ)
     return State.WAIT_REPLY
 
 
 def send_ocrq(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Ask for an outgoing call (7.5.2: wait-tunnel, tunnel-open)."""
     del cause
-    asked = call.settings
-    wanted: Values = {
-        MINIMUM_BPS: asked.minimum_bps,
-        MAXIMUM_BPS: asked.maximum_bps,
-        BEARER_TYPE: BEARER_BITS[asked.bearer_type],
-        FRAMING_TYPE: FRAMING_BITS[asked.framing_type],
-        CALLED_NUMBER: asked.called_number,
-    }
-    _send(call, carrier, now, MessageType.OCRQ, {**_opening(call), **wanted})
+    _say(call, carrier, now, MessageType.OCRQ)
     return State.WAIT_REPLY
 
 
@@ -95,7 +55,7 @@ def accept_ocrq(call: Call, cause: Message | None, carrier: Carrier, now: float)
     """Take the outgoing call: say so, then open the bearer, which is the data plane here (7.5.1: idle, OCRQ acceptable)."""
     _learn(call, _required(cause), carrier)
     carrier.expect(call, now + call.settings.establish_timeout)
-    _send(call, carrier, now, MessageType.OCRP, {ASSIGNED_SESSION_ID: call.local_id})
+    _say(call, carrier, now, MessageType.OCRP)
     return _ask_plane(call, carrier, State.WAIT_CS_ANSWER)
 
 
@@ -126,30 +86,27 @@ def accept_ocrp(call: Call, cause: Message | None, carrier: Carrier, now: float)
 def send_icrp(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Accept the call now that frames can be taken (7.4.2: idle, ICRQ acceptable, second half)."""
     del cause
-    _send(call, carrier, now, MessageType.ICRP, {ASSIGNED_SESSION_ID: call.local_id})
+    _say(call, carrier, now, MessageType.ICRP)
     return State.WAIT_CONNECT
 
 
 def send_iccn(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Connect the call (7.4.1: wait-reply, ICRP acceptable, second half)."""
     del cause
-    _send(call, carrier, now, MessageType.ICCN, _connected(call))
+    _say(call, carrier, now, MessageType.ICCN)
     return _up(call, carrier, now)
 
 
 def send_occn(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Report the bearer's answer (7.5.1: wait-cs-answer, bearer answer)."""
     del cause
-    _send(call, carrier, now, MessageType.OCCN, _connected(call))
+    _say(call, carrier, now, MessageType.OCCN)
     return _up(call, carrier, now)
 
 
 def connected(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Take ICCN or OCCN; up, unless the data plane still has to come (7.4.2, 7.5.2: wait-connect)."""
-    said = _required(cause)
-    call.tx_connect_speed = said.get(TX_CONNECT_SPEED) or 0
-    call.rx_connect_speed = said.get(RX_CONNECT_SPEED) or 0
-    call.sequencing = call.sequencing or SEQUENCING_REQUIRED in said
+    carrier.speech.connected(call, _required(cause))
     return _up(call, carrier, now) if call.plane_up else State.WAIT_PLANE
 
 
@@ -224,9 +181,7 @@ def refuse(call: Call, cause: Message | None, carrier: Carrier, now: float) -> S
         call.ending = Ending(CallResult.ERROR, said.fault.error, said.fault.text, "us")
     else:
         call.ending = _misplaced(call, said)
-    peer_id = said.get(ASSIGNED_SESSION_ID)
-    if peer_id and not call.peer_id:
-        call.peer_id = peer_id
+    call.peer_id = call.peer_id or carrier.speech.peer_id(said)
     return close(call, None, carrier, now)
 
 
@@ -278,12 +233,12 @@ def finish(call: Call, carrier: Carrier, now: float) -> State:
 
 
 def send_cdn(call: Call, carrier: Carrier, now: float) -> None:
-    """Send CDN with the call's ending; the Assigned Session ID AVP tells the peer which call even before it knows our id (4.4.4)."""
+    """Send CDN with the call's ending."""
     ending = call.ending
     if ending is None or ending.result is None:
         raise LocalProtocolError("a call is closed without a reason")
     code = ResultCode(ending.result, ending.error, ending.message)
-    _send(call, carrier, now, MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: call.local_id})
+    _send(call, carrier, now, MessageType.CDN, carrier.speech.cdn(call, code))
 
 
 def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
@@ -317,6 +272,10 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
 # --- helpers ------------------------------------------------------------------------------------------------------------------
 
 
+def _say(call: Call, carrier: Carrier, now: float, kind: MessageType) -> None:
+    _send(call, carrier, now, kind, carrier.speech.says[kind](call))
+
+
 def _send(call: Call, carrier: Carrier, now: float, kind: MessageType, values: Values) -> None:
     silent = carrier.silent_avps
     kept = {avp: value for avp, value in values.items() if avp not in silent} if silent else values
@@ -327,44 +286,9 @@ def _misplaced(call: Call, said: Message) -> Ending:
     return Ending(CallResult.ERROR, ErrorCode.VENDOR, f"{said.name} is not expected in state {call.state.value}", "us")
 
 
-def _opening(call: Call, *, bearer: str = "any") -> dict[Avp[Any], Any]:
-    asked = call.settings
-    values: dict[Avp[Any], Any] = {ASSIGNED_SESSION_ID: call.local_id, CALL_SERIAL_NUMBER: call.serial}
-    if bearer != "any":
-        values[BEARER_TYPE] = BEARER_BITS[bearer]
-    optional = {
-        CALLED_NUMBER: asked.called_number,
-        CALLING_NUMBER: asked.calling_number,
-        SUB_ADDRESS: asked.sub_address,
-    }
-    if call.kind is Kind.LNS_OUTGOING:
-        del optional[CALLING_NUMBER]  # RFC 2661 6.9: OCRQ has no Calling Number
-    return values | {avp: value for avp, value in optional.items() if value}
-
-
-def _said(*, physical_channel: int | None) -> dict[Avp[Any], Any]:
-    return {} if physical_channel is None else {PHYSICAL_CHANNEL_ID: physical_channel}
-
-
-def _connected(call: Call) -> dict[Avp[Any], Any]:
-    asked = call.settings
-    values: dict[Avp[Any], Any] = {
-        TX_CONNECT_SPEED: min(asked.tx_connect_speed, 0xFFFFFFFF),
-        FRAMING_TYPE: FRAMING_BITS[asked.framing_type],
-    }
-    if asked.rx_connect_speed:
-        values[RX_CONNECT_SPEED] = asked.rx_connect_speed
-    if asked.private_group_id and call.kind is Kind.LAC_INCOMING:
-        values[PRIVATE_GROUP_ID] = asked.private_group_id
-    if asked.sequencing_required:
-        values[SEQUENCING_REQUIRED] = True
-    return values
-
-
 def _learn(call: Call, said: Message, carrier: Carrier) -> None:
-    call.calling_number = said.get(CALLING_NUMBER) or call.calling_number
-    call.called_number = said.get(CALLED_NUMBER) or call.called_number
-    carrier.learn_peer_id(call, said[ASSIGNED_SESSION_ID])
+    carrier.speech.learn(call, said)
+    carrier.learn_peer_id(call, carrier.speech.peer_id(said))
 
 
 def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:

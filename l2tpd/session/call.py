@@ -7,7 +7,7 @@ handed to every action. The behaviour stands in `table.py` and `actions.py`.
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -16,6 +16,9 @@ from l2tpd.events import By, SessionEvent
 from l2tpd.kernel.ops import Operation
 from l2tpd.wire.messages import Message
 from l2tpd.wire.values import AccmValue, CallErrors
+
+if TYPE_CHECKING:
+    from l2tpd.session.speech import Speech
 
 
 class Kind(enum.Enum):
@@ -114,6 +117,10 @@ class Carrier(Protocol):
     @property
     def name(self) -> str:
         """The tunnel's administrative name, empty when the peer opened it."""
+
+    @property
+    def speech(self) -> Speech:
+        """How messages of a call are put, and read."""
 
     @property
     def silent_avps(self) -> frozenset[object]:

@@ -39,7 +39,6 @@ from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.quirks import Effect, channel_settings, decoding, effects
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
-    ASSIGNED_SESSION_ID,
     ASSIGNED_TUNNEL_ID,
     RECEIVE_WINDOW_SIZE,
     RX_CONNECT_SPEED,
@@ -51,6 +50,7 @@ from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
 if TYPE_CHECKING:
     from l2tpd.config.model import SessionSettings
     from l2tpd.events import SessionEvent
+    from l2tpd.session.speech import Speech
     from l2tpd.tunnel.channel import ChannelSettings
     from l2tpd.tunnel.site import Site
 
@@ -399,7 +399,7 @@ class ControlConnection:
             return self.calls.get(self._addressed)
         if said.type in requests.ASKING:
             return None
-        return self._by_peer_id.get(said.get(ASSIGNED_SESSION_ID) or 0)
+        return self._by_peer_id.get(self.speech.peer_id(said))
 
     def new_call(
         self,
@@ -443,6 +443,11 @@ class ControlConnection:
             )
 
     # --- the Carrier of our calls ---------------------------------------------------------------------------------------------
+
+    @property
+    def speech(self) -> Speech:
+        """How messages of a call are put, and read."""
+        return self.dialect.speech
 
     @property
     def silent_avps(self) -> frozenset[object]:

@@ -11,7 +11,9 @@ import attrs
 
 from l2tpd.config.model import Mode, Role, Version
 from l2tpd.errors import LocalProtocolError
+from l2tpd.session import speech
 from l2tpd.session.call import Kind
+from l2tpd.session.speech import Speech
 from l2tpd.tunnel.static import QUIESCENT_TABLE, STATIC_TABLE
 from l2tpd.tunnel.table import TABLE, Table
 from l2tpd.wire.header import ControlHeader, build_control, build_control3, parse_control, parse_control3
@@ -30,6 +32,7 @@ class Dialect:
     decode: Callable[..., Message]
     ack: bytes  # the body of what only acknowledges
     table: Table
+    speech: Speech
     kinds: Mapping[Role, Kind]  # of the calls that we open
     talks: bool  # control messages are exchanged
     negotiates: bool  # ids, and whether a call is wanted, are settled with the peer
@@ -57,6 +60,7 @@ V2 = Dialect(
     decode=decode,
     ack=b"",
     table=TABLE,
+    speech=speech.V2,
     kinds={Role.LAC: Kind.LAC_INCOMING, Role.LNS: Kind.LNS_OUTGOING},
     talks=True,
     negotiates=True,
@@ -70,6 +74,7 @@ QUIESCENT = Dialect(
     decode=decode,
     ack=_ACK,
     table=QUIESCENT_TABLE,
+    speech=speech.V2,  # nothing is said about calls
     kinds={Role.LAC: Kind.STATIC, Role.LNS: Kind.STATIC},
     talks=True,
     negotiates=False,

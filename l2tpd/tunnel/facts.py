@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from l2tpd.session.actions import BEARER_BITS, FRAMING_BITS
 from l2tpd.session.call import Kind
+from l2tpd.session.speech import BEARER_BITS, FRAMING_BITS
 from l2tpd.wire.avp import (
     BEARER_CAPABILITIES,
     FIRMWARE_REVISION,

@@ -1,0 +1,142 @@
+"""What L2TPv2 says about a call, message by message (RFC 2661 6.6 to 6.12), and what is learnt from the peer's messages.
+
+The tables and actions know when a message is due. What stands in it depends on the version of the protocol, and a `Speech` is the whole of that
+difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import attrs
+
+from l2tpd.session.call import Call, Kind
+from l2tpd.wire.avp import (
+    ASSIGNED_SESSION_ID,
+    BEARER_TYPE,
+    CALL_SERIAL_NUMBER,
+    CALLED_NUMBER,
+    CALLING_NUMBER,
+    FRAMING_TYPE,
+    MAXIMUM_BPS,
+    MINIMUM_BPS,
+    PHYSICAL_CHANNEL_ID,
+    PRIVATE_GROUP_ID,
+    RESULT_CODE,
+    RX_CONNECT_SPEED,
+    SEQUENCING_REQUIRED,
+    SUB_ADDRESS,
+    TX_CONNECT_SPEED,
+    Avp,
+)
+from l2tpd.wire.messages import Message
+from l2tpd.wire.numbers import MessageType
+from l2tpd.wire.values import ResultCode
+
+Values = Mapping[Avp[Any], Any]
+
+# RFC 2661 4.4.3, 4.4.4: bit D (0x1) digital, bit A (0x2) analog; bit S (0x1) synchronous, bit A (0x2) asynchronous.
+BEARER_BITS = {"digital": 1, "analog": 2, "any": 3}
+FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Speech:
+    """How a version of the protocol speaks of a call."""
+
+    says: Mapping[MessageType, Callable[[Call], Values]]  # what we put into a message
+    cdn: Callable[[Call, ResultCode], Values]
+    peer_id: Callable[[Message], int]  # the sender's session id, 0 where the message has none
+    learn: Callable[[Call, Message], None]  # from the message by which the peer asks for a call, or takes ours
+    connected: Callable[[Call, Message], None]  # from ICCN or OCCN
+
+
+def _icrq(call: Call) -> Values:
+    """RFC 2661 6.6."""
+    asked = call.settings
+    values = _opening(call)
+    if asked.bearer_type != "any":
+        values[BEARER_TYPE] = BEARER_BITS[asked.bearer_type]
+    if asked.physical_channel_id is not None:
+        values[PHYSICAL_CHANNEL_ID] = asked.physical_channel_id
+    return values
+
+
+def _ocrq(call: Call) -> Values:
+    """RFC 2661 6.9."""
+    asked = call.settings
+    wanted: Values = {
+        MINIMUM_BPS: asked.minimum_bps,
+        MAXIMUM_BPS: asked.maximum_bps,
+        BEARER_TYPE: BEARER_BITS[asked.bearer_type],
+        FRAMING_TYPE: FRAMING_BITS[asked.framing_type],
+        CALLED_NUMBER: asked.called_number,
+    }
+    return {**_opening(call), **wanted}
+
+
+def _accepted(call: Call) -> Values:
+    """RFC 2661 6.7, 6.10."""
+    return {ASSIGNED_SESSION_ID: call.local_id}
+
+
+def _connected(call: Call) -> Values:
+    """RFC 2661 6.8, 6.11."""
+    asked = call.settings
+    values: dict[Avp[Any], Any] = {
+        TX_CONNECT_SPEED: min(asked.tx_connect_speed, 0xFFFFFFFF),
+        FRAMING_TYPE: FRAMING_BITS[asked.framing_type],
+    }
+    if asked.rx_connect_speed:
+        values[RX_CONNECT_SPEED] = min(asked.rx_connect_speed, 0xFFFFFFFF)
+    if asked.private_group_id and call.kind is Kind.LAC_INCOMING:
+        values[PRIVATE_GROUP_ID] = asked.private_group_id
+    if asked.sequencing_required:
+        values[SEQUENCING_REQUIRED] = True
+    return values
+
+
+def _cdn(call: Call, code: ResultCode) -> Values:
+    """RFC 2661 6.12; the Assigned Session ID tells the peer which call even before it knows our id (4.4.4)."""
+    return {RESULT_CODE: code, ASSIGNED_SESSION_ID: call.local_id}
+
+
+def _opening(call: Call) -> dict[Avp[Any], Any]:
+    asked = call.settings
+    optional = {
+        CALLED_NUMBER: asked.called_number,
+        CALLING_NUMBER: asked.calling_number,
+        SUB_ADDRESS: asked.sub_address,
+    }
+    if call.kind is Kind.LNS_OUTGOING:
+        del optional[CALLING_NUMBER]  # RFC 2661 6.9: OCRQ has no Calling Number
+    opening: dict[Avp[Any], Any] = {ASSIGNED_SESSION_ID: call.local_id, CALL_SERIAL_NUMBER: call.serial}
+    return opening | {avp: value for avp, value in optional.items() if value}
+
+
+def _learn(call: Call, said: Message) -> None:
+    call.calling_number = said.get(CALLING_NUMBER) or call.calling_number
+    call.called_number = said.get(CALLED_NUMBER) or call.called_number
+
+
+def _learn_connected(call: Call, said: Message) -> None:
+    call.tx_connect_speed = said.get(TX_CONNECT_SPEED) or 0
+    call.rx_connect_speed = said.get(RX_CONNECT_SPEED) or 0
+    call.sequencing = call.sequencing or SEQUENCING_REQUIRED in said
+
+
+V2 = Speech(
+    says={
+        MessageType.ICRQ: _icrq,
+        MessageType.ICRP: _accepted,
+        MessageType.ICCN: _connected,
+        MessageType.OCRQ: _ocrq,
+        MessageType.OCRP: _accepted,
+        MessageType.OCCN: _connected,
+    },
+    cdn=_cdn,
+    peer_id=lambda said: said.get(ASSIGNED_SESSION_ID) or 0,
+    learn=_learn,
+    connected=_learn_connected,
+)
