@@ -6,9 +6,8 @@ An action that finds the peer at fault raises `RemoteProtocolError` with StopCCN
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from l2tpd.config.model import Authentication
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import TunnelEvent, What
 from l2tpd.kernel.ops import CreateTunnel, DeleteTunnel
@@ -16,40 +15,16 @@ from l2tpd.session.call import Ending
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.tunnel import requests
 from l2tpd.tunnel.linger import CYCLE
-from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
-from l2tpd.wire import digest
-from l2tpd.wire.avp import (
-    ASSIGNED_TUNNEL_ID,
-    BEARER_CAPABILITIES,
-    CHALLENGE,
-    CHALLENGE_RESPONSE,
-    FIRMWARE_REVISION,
-    FRAMING_CAPABILITIES,
-    HOST_NAME,
-    PROTOCOL_VERSION,
-    RECEIVE_WINDOW_SIZE,
-    RESULT_CODE,
-    TIE_BREAKER,
-    VENDOR_NAME,
-    Avp,
-)
+from l2tpd.wire.avp import RESULT_CODE
 from l2tpd.wire.messages import Message, message
-from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
-from l2tpd.wire.values import ProtocolVersion, ResultCode
+from l2tpd.wire.numbers import MessageType, StopResult
+from l2tpd.wire.values import ResultCode
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import TunnelSettings
     from l2tpd.tunnel.core import ControlConnection
-    from l2tpd.tunnel.site import Site
 
 Action = Callable[["ControlConnection", "Message | None", float], State]
-
-_FRAMING_BITS = {"sync": 1, "async": 2}  # RFC 2661 4.4.3, Framing Capabilities: S, A
-_BEARER_BITS = {"digital": 1, "analog": 2}  # RFC 2661 4.4.3, Bearer Capabilities: D, A
-_CHALLENGE_SIZE = 16
-_VERSION = ProtocolVersion(1, 0)
-
 
 # --- setting up ---------------------------------------------------------------------------------------------------------------
 
@@ -57,40 +32,34 @@ _VERSION = ProtocolVersion(1, 0)
 def send_sccrq(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Ask for a tunnel (idle, local open request)."""
     del cause
-    values = _introduction(core)
-    if core.settings.tie_breaker:
-        core.tie_breaker = int.from_bytes(core.site.random(8), "big")
-        values[TIE_BREAKER] = core.tie_breaker
     core.set_deadline(now + core.settings.establish_timeout)
-    core.send_control(message(MessageType.SCCRQ, values | _challenge(core)), now)
+    core.send_control(message(MessageType.SCCRQ, core.dialect.control.request(core)), now)
     return State.WAIT_CTL_REPLY
 
 
 def accept_sccrq(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Answer a request (idle, receive SCCRQ acceptable)."""
-    said = _required(cause)
+    said, control = _required(cause), core.dialect.control
     core.learn_peer(said)
-    check_request(said, core.settings, core.site)
-    answer = _answer_challenge(core, said, MessageType.SCCRP)
+    control.check(said, core.settings, core.site)
     core.set_deadline(now + core.settings.establish_timeout)
-    core.send_control(message(MessageType.SCCRP, _introduction(core) | _challenge(core) | answer), now)
+    core.send_control(message(MessageType.SCCRP, control.reply(core, said)), now)
     return State.WAIT_CTL_CONN
 
 
 def accept_sccrp(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Confirm the tunnel (wait-ctl-reply, receive SCCRP acceptable)."""
-    said = _required(cause)
+    said, control = _required(cause), core.dialect.control
     core.learn_peer(said)
-    check_request(said, core.settings, core.site)
-    _check_response(core, said, MessageType.SCCRP)
-    answer = _answer_challenge(core, said, MessageType.SCCCN)
-    core.send_control(message(MessageType.SCCCN, answer), now)
+    control.check(said, core.settings, core.site)
+    control.verify(core, said)
+    core.send_control(message(MessageType.SCCCN, control.confirm(core, said)), now)
     return establish(core, now)
 
 
 def accept_scccn(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Take the tunnel into service (wait-ctl-conn, receive SCCCN acceptable)."""
-    _check_response(core, _required(cause), MessageType.SCCCN)
+    core.dialect.control.verify(core, _required(cause))
     return establish(core, now)
 
 
@@ -160,8 +129,8 @@ def end_by_peer(core: ControlConnection, cause: Message | None, now: float) -> S
     The Assigned Tunnel ID must be the one that the peer gave first (4.4.3): another one is somebody else's guess.
     """
     said = _required(cause)
-    if core.peer_id and said.get(ASSIGNED_TUNNEL_ID) != core.peer_id:
-        core.complain("StopCCN with another Assigned Tunnel ID than the peer's, ignored")
+    if core.peer_id and said.get(core.dialect.control.peer_id) != core.peer_id:
+        core.complain(f"StopCCN with another {core.dialect.control.peer_id.name} than the peer's, ignored")
         return core.state
     core.learn_id(said)
     code = said.get(RESULT_CODE) or ResultCode(0)
@@ -234,74 +203,6 @@ def tunnel_event(what: What, core: ControlConnection) -> TunnelEvent:
 # --- helpers ------------------------------------------------------------------------------------------------------------------
 
 
-def _introduction(core: ControlConnection) -> dict[Avp[Any], Any]:
-    """Return what SCCRQ and SCCRP say of us (6.1, 6.2)."""
-    settings = core.settings
-    values: dict[Avp[Any], Any] = {
-        PROTOCOL_VERSION: _VERSION,
-        FRAMING_CAPABILITIES: sum(_FRAMING_BITS[word] for word in settings.framing_caps),
-        BEARER_CAPABILITIES: sum(_BEARER_BITS[word] for word in settings.bearer_caps),
-        FIRMWARE_REVISION: settings.firmware_revision,
-        HOST_NAME: settings.host_name or core.site.hostname,
-        VENDOR_NAME: core.site.vendor_name,
-        ASSIGNED_TUNNEL_ID: core.local_id,
-        RECEIVE_WINDOW_SIZE: settings.receive_window,
-    }
-    if Effect.OMIT_VENDOR_NAME in core.quirks:
-        del values[VENDOR_NAME]
-    return values
-
-
-def check_request(said: Message, settings: TunnelSettings, site: Site) -> None:
-    """Check what needs no tunnel to be checked of an SCCRQ or SCCRP. Raises `RemoteProtocolError` with what to answer.
-
-    So a stranger whose request cannot be met is refused before anything is kept for it.
-    """
-    if said[PROTOCOL_VERSION].version != _VERSION.version:
-        raise RemoteProtocolError(StopResult.BAD_VERSION, _VERSION.version << 8, "only protocol version 1 is spoken")
-    challenge = said.get(CHALLENGE)
-    if challenge is None:
-        return
-    if not settings.secret:
-        raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "no secret is shared")
-    if challenge in site.challenges:
-        # One secret often serves both directions; a peer that cannot answer our challenge must not get us to answer it.
-        raise _unauthorized(site, "a challenge of ours came back")
-
-
-def _challenge(core: ControlConnection) -> dict[Avp[Any], Any]:
-    if not core.settings.secret or core.settings.authentication is Authentication.NONE:
-        return {}
-    core.challenge = core.site.random(_CHALLENGE_SIZE)
-    core.site.challenges.add(core.challenge)
-    return {CHALLENGE: core.challenge}
-
-
-def _answer_challenge(core: ControlConnection, said: Message, reply: MessageType) -> dict[Avp[Any], Any]:
-    """Return the response that the next message owes (5.1.1)."""
-    challenge = said.get(CHALLENGE)
-    if challenge is None:
-        return {}
-    return {CHALLENGE_RESPONSE: digest.challenge_response(reply, core.secret, challenge)}
-
-
-def _check_response(core: ControlConnection, said: Message, kind: MessageType) -> None:
-    """Refuse a peer that was challenged and does not know the secret (5.1.1: "MUST be disallowed")."""
-    if not core.challenge:
-        return
-    response = said.get(CHALLENGE_RESPONSE)
-    if response is None:
-        raise _unauthorized(core.site, "Challenge Response is missing")
-    if not digest.verify(kind, core.secret, core.challenge, response):
-        raise _unauthorized(core.site, "Challenge Response is wrong")
-    core.retire_challenge()
-
-
-def _unauthorized(site: Site, text: str) -> RemoteProtocolError:
-    site.counters.auth_failures += 1
-    return RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, text)
-
-
 def establish(core: ControlConnection, now: float) -> State:
     """Take the tunnel into service, and begin with the calls that wait for it."""
     core.clear_deadline()
@@ -325,7 +226,7 @@ def _stop(core: ControlConnection, now: float, result: int, error: int | None, t
     """Drop the calls, then send StopCCN, which speaks for all of them (5.7)."""
     _clear(core, now, core.ending or Ending(result, error, text, "us"))
     code = ResultCode(result, error, text)
-    core.send_noted(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: core.local_id, RESULT_CODE: code}), now)
+    core.send_noted(message(MessageType.STOPCCN, {core.dialect.control.peer_id: core.local_id, RESULT_CODE: code}), now)
     core.set_deadline(now + CYCLE)  # whatever is queued before it
     return State.CLOSING
 

@@ -32,14 +32,13 @@ from l2tpd.tunnel import requests, table, tracing
 from l2tpd.tunnel.actions import tunnel_event
 from l2tpd.tunnel.channel import Channel
 from l2tpd.tunnel.dialect import V2, Dialect
-from l2tpd.tunnel.facts import PeerFacts, facts_of
+from l2tpd.tunnel.facts import PeerFacts
 from l2tpd.tunnel.inputs import BY_MESSAGE, Input
 from l2tpd.tunnel.linger import CYCLE, Remains, late_ack
 from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.quirks import Effect, channel_settings, decoding, effects
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
-    ASSIGNED_TUNNEL_ID,
     RECEIVE_WINDOW_SIZE,
     RX_CONNECT_SPEED,
 )
@@ -341,12 +340,12 @@ class ControlConnection:
         window = said.get(RECEIVE_WINDOW_SIZE)
         if window:
             self.channel.set_peer_window(window)
-        self.facts = facts_of(said)
+        self.facts = self.dialect.control.facts(said)
 
     def learn_id(self, said: Message) -> None:
         """Take the peer's tunnel id, unless it is known already."""
         if not self.peer_id:
-            self.peer_id = said.get(ASSIGNED_TUNNEL_ID) or 0
+            self.peer_id = said.get(self.dialect.control.peer_id) or 0
 
     def tell_tunnel(self, what: What) -> None:
         """Tell the outside what happened to the tunnel."""

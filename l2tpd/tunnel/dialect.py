@@ -14,6 +14,8 @@ from l2tpd.errors import LocalProtocolError
 from l2tpd.session import speech
 from l2tpd.session.call import Kind
 from l2tpd.session.speech import Speech
+from l2tpd.tunnel import speech as control_speech
+from l2tpd.tunnel.speech import Speech as ControlSpeech
 from l2tpd.tunnel.static import QUIESCENT_TABLE, STATIC_TABLE
 from l2tpd.tunnel.table import TABLE, Table
 from l2tpd.wire.header import ControlHeader, build_control, build_control3, parse_control, parse_control3
@@ -32,7 +34,8 @@ class Dialect:
     decode: Callable[..., Message]
     ack: bytes  # the body of what only acknowledges
     table: Table
-    speech: Speech
+    control: ControlSpeech  # what is said about the tunnel
+    speech: Speech  # ... and about calls
     kinds: Mapping[Role, Kind]  # of the calls that we open
     talks: bool  # control messages are exchanged
     negotiates: bool  # ids, and whether a call is wanted, are settled with the peer
@@ -60,6 +63,7 @@ V2 = Dialect(
     decode=decode,
     ack=b"",
     table=TABLE,
+    control=control_speech.V2,
     speech=speech.V2,
     kinds={Role.LAC: Kind.LAC_INCOMING, Role.LNS: Kind.LNS_OUTGOING},
     talks=True,
@@ -74,6 +78,7 @@ QUIESCENT = Dialect(
     decode=decode,
     ack=_ACK,
     table=QUIESCENT_TABLE,
+    control=control_speech.V2,
     speech=speech.V2,  # nothing is said about calls
     kinds={Role.LAC: Kind.STATIC, Role.LNS: Kind.STATIC},
     talks=True,

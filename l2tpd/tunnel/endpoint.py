@@ -21,9 +21,9 @@ import trio
 
 from l2tpd.errors import Exhausted, Malformed, RemoteProtocolError
 from l2tpd.trace import Category
-from l2tpd.tunnel.actions import check_request
 from l2tpd.tunnel.collision import Verdict, judge
 from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.dialect import V2
 from l2tpd.tunnel.linger import CYCLE
 from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.port import BATCH, Arrived, Listener, take_strays
@@ -284,7 +284,7 @@ class Endpoint:
         admitted = self._ward.policy.known(said.get(HOST_NAME) or "", peer.host)
         if said.fault is not None:
             raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
-        check_request(said, admitted.settings, self._ward.site)
+        V2.control.check(said, admitted.settings, self._ward.site)
         return admitted
 
     def _leave_path(self, arrived: Arrived) -> None:

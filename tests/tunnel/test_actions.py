@@ -28,8 +28,8 @@ from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.kernel.ops import CreateTunnel, DeleteTunnel
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel import table
-from l2tpd.tunnel.actions import check_request
 from l2tpd.tunnel.inputs import Input
+from l2tpd.tunnel.speech import V2
 from l2tpd.tunnel.states import State
 from l2tpd.wire import digest
 from l2tpd.wire.avp import (
@@ -591,8 +591,8 @@ def test_a_request_is_checked_before_anything_is_kept() -> None:
         (sccrq(challenge=CHALLENGE_OF_PEER), with_secret, (StopResult.NOT_AUTHORIZED, 0)),
     ):
         with pytest.raises(RemoteProtocolError) as refused:
-            check_request(said, settings, site)
+            V2.check(said, settings, site)
         assert code == (refused.value.result, refused.value.error)
     assert 1 == site.counters.auth_failures
-    check_request(sccrq(challenge=b"another"), with_secret, site)
-    check_request(sccrq(), without, site)
+    V2.check(sccrq(challenge=b"another"), with_secret, site)
+    V2.check(sccrq(), without, site)
