@@ -15,6 +15,7 @@ import trio
 
 from l2tpd import __version__, log, portrait
 from l2tpd.config import load, resolve
+from l2tpd.config.contradictions import CALLED
 from l2tpd.config.diff import Plan, Verb, When
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED, Json
@@ -45,6 +46,7 @@ class Console:
     def __init__(self, daemon: Daemon) -> None:
         """Serve `daemon`."""
         self._daemon = daemon
+        self._totals_before: Mapping[str, int] = {}
         self._counted_since = daemon.started
         self.log_levels: Sequence[str] = tuple(log.LEVELS)
 
@@ -77,16 +79,25 @@ class Console:
             ),
         )
 
-    def statistics(self, *, reset: bool) -> views.StatisticsView:
+    def statistics(self, *, reset: bool) -> views.StatisticsView | Awaitable[views.StatisticsView]:
         """Return the counters, and set them to zero afterwards when `reset` says so."""
-        daemon, now = self._daemon, trio.current_time()
+        daemon, now, plane = self._daemon, trio.current_time(), self._daemon.adapter.plane
         view = portrait.statistics(
             daemon.site.counters, now - self._counted_since, {"crashes": daemon.crashes, "events": daemon.bus.published}
         )
         if reset:
             daemon.site.counters.reset()
             self._counted_since = now
-        return view
+        return self._with_totals(plane, view, reset=reset) if isinstance(plane, MovingPlane) else view
+
+    async def _with_totals(
+        self, plane: MovingPlane, view: views.StatisticsView, *, reset: bool
+    ) -> views.StatisticsView:
+        """Add what the data plane counts; a plane knows no reset, so what it had counted by then is taken off."""
+        totals, before = await plane.totals(), self._totals_before
+        if reset:
+            self._totals_before = totals
+        return attrs.evolve(view, data={name: count - before.get(name, 0) for name, count in totals.items()})
 
     def set_drain(self, *, drain: bool) -> None:
         """Refuse new tunnels and sessions from now on, or accept them again."""
@@ -181,7 +192,10 @@ class Console:
             raise ControlError(REFUSED, f"{limit} sessions are the limit")
         line = self._line(tunnel)
         instance = load.said_session(
-            {"name": name, **keys}, daemon.config, line.instance.session_profile if line else "default"
+            {"name": name, **keys},
+            daemon.config,
+            line.instance.session_profile if line else "default",
+            tunnel=line.instance if line else CALLED,
         )
         if line is not None:
             call = daemon.dialer.add_session(line, instance)

@@ -69,6 +69,11 @@ class SessionEvent:
     by: By = ""
     up: bool = False  # it has been up
     user_data: str = ""
+    mtu: int = 0  # what the configuration says of the interface from here on; 0: nothing
+    address: str = ""  # 192.0.2.1/24
+    far_address: str = ""  # of the far end of a point-to-point link
+    bridge: str = ""
+    remote_end_id: str = ""  # octets of the AVP (RFC 3931 5.4.4) in hexadecimal
 
 
 @attrs.frozen(kw_only=True)

@@ -88,6 +88,7 @@ def tunnel(tunnel: Shell, line: Waiting | None, retry_in: float | None, now: flo
     ending = core.ending or (line.last_ending if line else None)
     return views.TunnelView(
         **_row(tunnel, now),
+        mode=core.dialect.mode.value,
         profile=core.profile if core.origin == "local" else "",
         peer=core.profile if core.origin == "network" else "",
         persist=line.instance.persist if line else False,

@@ -170,7 +170,7 @@ class Policy:
     refusal: RemoteProtocolError | None = None
     live: int = 0
 
-    def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
+    def admit(self, tunnel: ControlConnection, kind: Kind, end_id: str) -> tuple[str, SessionSettings]:
         if self.refusal is not None:
             raise self.refusal
         return "default", self.settings

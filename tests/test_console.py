@@ -305,6 +305,9 @@ class Counting(NullPlane):
             raise PlaneError(19, "no such tunnel")
         return {"rx_packets": session_id + 1}
 
+    async def totals(self) -> Mapping[str, int]:
+        return {"rx_packets": 7 * len(self.known)}
+
     def close(self) -> None:
         """Have nothing open."""
 
@@ -325,6 +328,18 @@ async def test_counters_of_the_data_plane(tmp_path: Path) -> None:
             assert not isinstance(of_tunnel, views.TunnelView)
             assert not isinstance(of_session, views.SessionView)
             assert counted == ((await of_tunnel).counters, (await of_session).counters)
+
+
+async def test_totals_of_the_data_plane_count_from_the_last_reset(tmp_path: Path) -> None:
+    """A plane goes on counting; what it had counted at the reset is taken off."""
+    plane = Counting()
+    async with stage(tmp_path) as on:
+        console = Console(await on.start("lac", "", plane=plane))
+        for known, reset, told in ((2, False, 14), (2, True, 14), (2, False, 0), (3, False, 7)):
+            plane.known = set(range(known))
+            view = console.statistics(reset=reset)
+            assert not isinstance(view, views.StatisticsView)
+            assert {"rx_packets": told} == (await view).data
 
 
 async def test_a_plan_names_what_it_changes(tmp_path: Path) -> None:

@@ -1,17 +1,33 @@
 """What can be wrong between tables: names that do not exist, doubles, and settings that contradict each other once inherited.
 
-Names are taken from the document rather than from what could be built, so that one wrong value is not reported again as a missing table.
+Names are taken from the document rather than from what could be built, so that one wrong value is not reported again as a missing table; and a
+tunnel or session of which a value is wrong already is not searched for contradictions, which that value might make or hide.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from l2tpd.config.document import Document, KeyPath
-from l2tpd.config.model import Config, Peer, Said, SessionInstance, SessionSettings, TunnelInstance, TunnelSettings
-from l2tpd.config.resolve import merged, peer_said
-from l2tpd.config.scalars import quoted, suggestion
+from l2tpd.config import contradictions
+from l2tpd.config.document import Document, KeyPath, dotted
+from l2tpd.config.model import (
+    Address,
+    Config,
+    Digest,
+    Encapsulation,
+    Mode,
+    Peer,
+    Said,
+    SessionInstance,
+    SessionSettings,
+    TunnelInstance,
+    TunnelSettings,
+    Version,
+)
+from l2tpd.config.resolve import merged, peer_said, session_settings, tunnel_settings
+from l2tpd.config.scalars import L2TP_PORT, end_id_as_said, quoted, suggestion
+from l2tpd.errors import LocalProtocolError
 
 _REFERENCES = {
     "tunnel_profile": "profile.tunnel",
@@ -23,8 +39,10 @@ _REFERENCES = {
 """Keys whose value is the name of a table, and the family of that table."""
 
 _HIDING = frozenset({"hide_avps", "secret"})
+_SIGNING = frozenset({"digest", "secret"})
 _PACING = frozenset({"retry_timeout", "retry_cap"})
 _SPEEDS = frozenset({"minimum_bps", "maximum_bps"})
+_KIND = frozenset({"version", "encap", "mode"})
 
 Names = Mapping[str, frozenset[str]]
 """The names that exist in each family of tables."""
@@ -47,7 +65,7 @@ def names_in(config: Config) -> dict[str, frozenset[str]]:
 class Checker:
     """Runs the checks between tables over one configuration and notes what it finds in the document."""
 
-    __slots__ = ("_config", "_document", "_names", "_settled_session", "_settled_tunnel")
+    __slots__ = ("_config", "_document", "_flawed", "_names", "_settled_session", "_settled_tunnel")
 
     def __init__(self, config: Config, document: Document) -> None:
         self._config = config
@@ -56,6 +74,7 @@ class Checker:
         pools = document.tree.get("pool")
         if isinstance(pools, dict):
             self._names["pool"] |= frozenset(pools)
+        self._flawed = {problem.key.rpartition(".")[0] for problem in document.problems}
         self._settled_tunnel: dict[str, dict[str, Any] | None] = {}
         self._settled_session: dict[str, dict[str, Any] | None] = {}
 
@@ -64,6 +83,7 @@ class Checker:
         config = self._config
         self._listeners()
         self._profiles("session", config.session_profiles)
+        self._ends()
         self._profiles("pseudowire", config.pseudowire_profiles)
         self._profiles("ppp", config.ppp_profiles)
         for name, peer in config.peers.items():
@@ -72,30 +92,51 @@ class Checker:
         for name, tunnel in config.tunnels.items():
             self.tunnel(tunnel, ("tunnel", name))
         self._interfaces()
+        self._statics(_statics(config))
+
+    def requested_tunnel(self, tunnel: TunnelInstance) -> None:
+        """Check a tunnel that a request adds to the configuration."""
+        self.tunnel(tunnel, ())
+        if tunnel.mode is not Mode.DYNAMIC:
+            self._statics([*_statics(self._config), Static.of(tunnel, ())])
+
+    def requested_session(self, call: SessionInstance, tunnel: TunnelInstance) -> None:
+        """Check a session that a request adds to a tunnel, which may be one that the configuration does not know."""
+        self.session(call, (), tunnel)
+        if tunnel.mode is not Mode.DYNAMIC:
+            here = Static.of(tunnel, ("tunnel", tunnel.name))
+            added = here._replace(sessions=[*here.sessions, ((), call)])
+            self._statics([*_statics(self._config, but=tunnel.name), added])
 
     # -- single tables --------------------------------------------------------------------------------------------------------------------
 
     def tunnel(self, tunnel: TunnelInstance, path: KeyPath) -> None:
         """Check one tunnel with its sessions against the configuration."""
         if self._refers("tunnel_profile", tunnel.profile, (*path, "profile")):
-            self._tunnel_settings(tunnel.profile, tunnel.said, path)
+            if tunnel.mode is Mode.DYNAMIC:
+                self._hiding(tunnel.profile, tunnel.said, path)
+                if tunnel.version is not Version.L2TPV2:
+                    self._signing(tunnel.profile, tunnel.said, path)
+            self._pacing(tunnel.profile, tunnel.said, path)
+            self._tunnel_contradictions(tunnel, path)
         self._refers("session_profile", tunnel.session_profile, (*path, "session_profile"))
         if tunnel.redial_delay > tunnel.redial_delay_max:
             self._document.wrong((*path, "redial_delay"), "is longer than `redial_delay_max`")
         if tunnel.local and _version(tunnel.local) != _version(tunnel.peer.host, _version(tunnel.local)):
             self._document.wrong((*path, "local"), "is not of the same IP version as `peer`")
         for name, call in tunnel.sessions.items():
-            self.session(call, (*path, "session", name), tunnel.session_profile)
+            self.session(call, (*path, "session", name), tunnel)
 
-    def session(self, call: SessionInstance, path: KeyPath, inherited: str) -> None:
+    def session(self, call: SessionInstance, path: KeyPath, tunnel: TunnelInstance) -> None:
         """Check one session; a profile that it only inherited was checked where it is said."""
         if "pseudowire_profile" in call.said:
             self._refers("pseudowire_profile", call.said["pseudowire_profile"], (*path, "pseudowire_profile"))
         known = call.profile in self._names["profile.session"]
-        if not known and call.profile != inherited:
+        if not known and call.profile != tunnel.session_profile:
             self._refers("session_profile", call.profile, (*path, "profile"))
         if known:
-            self._session_settings(call.profile, call.said, path)
+            self._speeds(call.profile, call.said, path)
+            self._session_contradictions(call, path, tunnel)
 
     def _refers(self, key: str, name: str, path: KeyPath) -> bool:
         family = _REFERENCES[key]
@@ -124,21 +165,33 @@ class Checker:
             )
         self._refers("session_profile", peer.session_profile, (*path, "session_profile"))
         if self._refers("tunnel_profile", peer.tunnel_profile, (*path, "tunnel_profile")) and peer.accept:
-            self._tunnel_settings(peer.tunnel_profile, peer_said(peer), path)
+            self._hiding(peer.tunnel_profile, peer_said(peer), path)
+            self._pacing(peer.tunnel_profile, peer_said(peer), path)
+            if Version.L2TPV3 in peer.versions:
+                self._signing(peer.tunnel_profile, peer_said(peer), path)
 
     # -- settings after inheritance -------------------------------------------------------------------------------------------------------
 
-    def _tunnel_settings(self, profile: str, said: Said, path: KeyPath) -> None:
-        keys = (
-            merged(self._config.tunnel_profiles, profile, said)
-            if said.keys() & (_HIDING | _PACING)
-            else self._of_profile(profile)
-        )
+    def _hiding(self, profile: str, said: Said, path: KeyPath) -> None:
+        keys = self._merged_tunnel(profile, said, _HIDING)
         if keys.get("hide_avps") and not keys.get("secret"):
             self._document.wrong((*path, "hide_avps"), "hiding AVPs needs a `secret` (RFC 2661 4.3)")
-        blank = _TUNNEL_DEFAULTS
+
+    def _signing(self, profile: str, said: Said, path: KeyPath) -> None:
+        keys = self._merged_tunnel(profile, said, _SIGNING)
+        if keys.get("digest") is Digest.NONE and keys.get("secret"):
+            # RFC 3931 4.3. Anybody could talk a tunnel of `version = "auto"` up to version 3 to get past the challenge of version 2.
+            text = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the digest proves that a peer knows it (RFC 3931 4.3)'
+            self._document.wrong((*path, "digest"), text)
+
+    def _pacing(self, profile: str, said: Said, path: KeyPath) -> None:
+        keys, blank = self._merged_tunnel(profile, said, _PACING), _TUNNEL_DEFAULTS
         if keys.get("retry_timeout", blank.retry_timeout) > keys.get("retry_cap", blank.retry_cap):
             self._document.wrong((*path, "retry_cap"), "is shorter than `retry_timeout`, which it is to limit")
+
+    def _merged_tunnel(self, profile: str, said: Said, asked: frozenset[str]) -> dict[str, Any]:
+        """Return what holds for the keys asked for; where the instance says none of them, that is what holds for its profile."""
+        return merged(self._config.tunnel_profiles, profile, said) if said.keys() & asked else self._of_profile(profile)
 
     def _of_profile(self, profile: str) -> dict[str, Any]:
         keys = self._settled_tunnel.get(profile)
@@ -146,7 +199,7 @@ class Checker:
             keys = self._settled_tunnel[profile] = merged(self._config.tunnel_profiles, profile)
         return keys
 
-    def _session_settings(self, profile: str, said: Said, path: KeyPath) -> None:
+    def _speeds(self, profile: str, said: Said, path: KeyPath) -> None:
         keys = self._settled_session.get(profile)
         if keys is None:
             keys = self._settled_session[profile] = merged(self._config.session_profiles, profile)
@@ -156,15 +209,58 @@ class Checker:
         if keys.get("minimum_bps", blank.minimum_bps) > keys.get("maximum_bps", blank.maximum_bps):
             self._document.wrong((*path, "minimum_bps"), "is greater than `maximum_bps`")
 
+    # -- contradictions -------------------------------------------------------------------------------------------------------------------
+
+    def _tunnel_contradictions(self, tunnel: TunnelInstance, path: KeyPath) -> None:
+        if self._sound(path, *_profile_paths("tunnel", tunnel.profile)):
+            settings = tunnel_settings(self._config, tunnel.profile, tunnel.said)
+            found = list(contradictions.found(contradictions.TUNNEL, tunnel, settings, tunnel.said))
+            self._tell(found, path)
+            if any(key in _KIND for key, _ in found):
+                self._flawed.add(dotted(path))  # what its sessions may say nobody knows
+
+    def _session_contradictions(self, call: SessionInstance, path: KeyPath, tunnel: TunnelInstance) -> None:
+        settings = self._resolved(call.profile, call.said)
+        if settings is not None and self._sound(path, path[:-2]):
+            self._tell(contradictions.found(contradictions.SESSION, tunnel, settings, call.said), path)
+
+    def _resolved(self, profile: str, said: Said) -> SessionSettings | None:
+        """Return what holds for a session, or None where a profile of it is missing or wrong, which was told."""
+        try:
+            settings = session_settings(self._config, profile, said)
+        except LocalProtocolError:
+            return None
+        profiles = (*_profile_paths("session", profile), *_profile_paths("pseudowire", settings.pseudowire_profile))
+        return settings if self._sound(*profiles) else None
+
+    def _sound(self, *paths: KeyPath) -> bool:
+        return not self._flawed or self._flawed.isdisjoint(map(dotted, paths))
+
+    def _tell(self, found: Iterable[tuple[str, str]], path: KeyPath) -> None:
+        for key, text in found:
+            self._document.wrong((*path, key) if key else path, text)
+
     # -- doubles --------------------------------------------------------------------------------------------------------------------------
 
     def _listeners(self) -> None:
         seen: dict[object, int] = {}
         for index, listener in enumerate(self._config.listen):
-            first = seen.setdefault(listener.address, index)
+            path = ("listen", f"[{index}]", "address")
+            if listener.encap is Encapsulation.IP and listener.address.port:
+                self._document.wrong(path, contradictions.NO_PORTS)
+            first = seen.setdefault((listener.encap, listener.address), index)
             if first != index:
+                self._document.wrong(path, f"{quoted(str(listener.address))} is `listen[{first}]` already")
+
+    def _ends(self) -> None:
+        """Tell which profiles would serve the same sessions: the Remote End ID of a peer's request selects one (RFC 3931 5.4.4)."""
+        seen: dict[str, str] = {}
+        for name, said in self._config.session_profiles.items():
+            end_id = said.get("remote_end_id")
+            if end_id and seen.setdefault(end_id, name) != name:
                 self._document.wrong(
-                    ("listen", f"[{index}]", "address"), f"{quoted(str(listener.address))} is `listen[{first}]` already"
+                    ("profile", "session", name, "remote_end_id"),
+                    f"{quoted(end_id_as_said(end_id))} belongs to `[profile.session.{seen[end_id]}]` already",
                 )
 
     def _callers(self) -> None:
@@ -199,6 +295,79 @@ class Checker:
                         ("tunnel", tunnel.name, "session", name, "interface_name"),
                         f"{quoted(interface)} belongs to `[tunnel.{first}]` already",
                     )
+
+    def _statics(self, statics: Iterable[Static]) -> None:
+        """Tell what static tunnels or sessions have in common although packets are told apart by it."""
+        seen: dict[Hashable, KeyPath] = {}
+        for path, tunnel, sessions in statics:
+            if tunnel.tunnel_id:
+                self._claim(seen, _both(("tunnel", tunnel.tunnel_id)), (*path, "tunnel_id"), str(tunnel.tunnel_id))
+            if tunnel.encap is Encapsulation.UDP:
+                port = tunnel.local_port or L2TP_PORT
+                way = _both((tunnel.local, port, tunnel.peer))
+                self._claim(seen, way, (*path, "peer"), f"{Address(*tunnel.peer)} from port {port}")
+            for below, call in sessions:
+                settings = self._resolved(call.profile, call.said)
+                if settings is not None and settings.session_id:
+                    claims = _session_claims(settings.session_id, tunnel.encap, path)
+                    self._claim(seen, claims, (*below, "session_id"), str(settings.session_id))
+
+    def _claim(self, seen: dict[Hashable, KeyPath], claims: Claims, path: KeyPath, value: str) -> None:
+        first = next((seen[key] for key in claims.others if key in seen), None)
+        if first is not None:
+            self._document.wrong(path, f"{quoted(value)} belongs to `[{dotted(first)}]` already")
+        for key in claims.mine:
+            seen.setdefault(key, path[:-1])
+
+
+class Static(NamedTuple):
+    """A tunnel without control protocol, and its sessions, with where each of them is said."""
+
+    path: KeyPath
+    tunnel: TunnelInstance
+    sessions: Sequence[tuple[KeyPath, SessionInstance]]
+
+    @classmethod
+    def of(cls, tunnel: TunnelInstance, path: KeyPath) -> Static:
+        """Take a tunnel as it stands at a path."""
+        return cls(path, tunnel, [((*path, "session", name), call) for name, call in tunnel.sessions.items()])
+
+
+class Claims(NamedTuple):
+    """Under which keys a value is noted, and under which of them another one's may not be noted."""
+
+    mine: tuple[Hashable, ...]
+    others: tuple[Hashable, ...]
+
+
+def _both(key: Hashable) -> Claims:
+    return Claims((key,), (key,))
+
+
+def _session_claims(session_id: int, encap: Encapsulation, tunnel: KeyPath) -> Claims:
+    """Claim a session's identifier: over IP for the whole machine, over UDP inside its tunnel, whose socket its packets come by.
+
+    Linux holds an identifier of a session over IP against those over UDP too.
+    """
+    anywhere, over_ip, inside = (
+        ("session", session_id),
+        ("session", session_id, "ip"),
+        ("session", session_id, tunnel),
+    )
+    if encap is Encapsulation.IP:
+        return Claims((anywhere, over_ip), (anywhere,))
+    return Claims((anywhere, inside), (inside, over_ip))
+
+
+def _statics(config: Config, *, but: str = "") -> Iterator[Static]:
+    """Yield the tunnels of a configuration that no control messages set up, except the one called `but`."""
+    for name, tunnel in config.tunnels.items():
+        if tunnel.mode is not Mode.DYNAMIC and name != but:
+            yield Static.of(tunnel, ("tunnel", name))
+
+
+def _profile_paths(kind: str, name: str) -> tuple[KeyPath, KeyPath]:
+    return ("profile", kind, "default"), ("profile", kind, name)
 
 
 def _version(host: str, of_names: int = 0) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from l2tpd.config.model import (
+    Address,
     Config,
     Listen,
     Said,
@@ -23,6 +24,7 @@ from l2tpd.config.model import (
     TunnelSettings,
 )
 from l2tpd.config.resolve import session_settings, tunnel_settings
+from l2tpd.config.scalars import end_id_as_said
 
 Path = tuple[str, ...]
 """Names a table: `("system",)`, `("tunnel", "hq")`, `("tunnel", "hq", "session", "branch")`."""
@@ -52,6 +54,7 @@ _SESSION, _TUNNEL, _DAEMON = When.RESTART_SESSION, When.RESTART_TUNNEL, When.RES
 WHEN: Mapping[tuple[type, str], When] = {
     (System, "hostname"): _NEW_ONLY,  # told once, in SCCRQ or SCCRP
     (System, "vendor_name"): _NEW_ONLY,
+    (System, "router_id"): _NEW_ONLY,
     (System, "data_plane"): _DAEMON,
     (System, "control_socket"): _DAEMON,
     (System, "control_owner"): _DAEMON,
@@ -75,6 +78,9 @@ WHEN: Mapping[tuple[type, str], When] = {
     (TunnelInstance, "local_port"): _TUNNEL,
     (TunnelInstance, "version"): _TUNNEL,
     (TunnelInstance, "encap"): _TUNNEL,
+    (TunnelInstance, "mode"): _TUNNEL,
+    (TunnelInstance, "tunnel_id"): _TUNNEL,
+    (TunnelInstance, "peer_tunnel_id"): _TUNNEL,
     (TunnelInstance, "profile"): _TUNNEL,
     (TunnelInstance, "session_profile"): _IN_PLACE,  # for sessions asked for from now on
     (TunnelInstance, "persist"): _IN_PLACE,
@@ -84,6 +90,7 @@ WHEN: Mapping[tuple[type, str], When] = {
     (TunnelSettings, "secret"): _TUNNEL,  # also hides AVPs of messages on their way, RFC 2661 4.3
     (TunnelSettings, "secret_file"): _IN_PLACE,  # only shown; its content counts as `secret`
     (TunnelSettings, "authentication"): _TUNNEL,
+    (TunnelSettings, "digest"): _TUNNEL,
     (TunnelSettings, "hide_avps"): _IN_PLACE,  # each message says for itself what it hides
     (TunnelSettings, "tie_breaker"): _TUNNEL,
     (TunnelSettings, "hello_timeout"): _IN_PLACE,
@@ -94,6 +101,7 @@ WHEN: Mapping[tuple[type, str], When] = {
     (TunnelSettings, "establish_timeout"): _IN_PLACE,
     (TunnelSettings, "idle_timeout"): _IN_PLACE,
     (TunnelSettings, "max_sessions"): _IN_PLACE,
+    (TunnelSettings, "udp_checksum"): _TUNNEL,
     (TunnelSettings, "framing_caps"): _TUNNEL,
     (TunnelSettings, "bearer_caps"): _TUNNEL,
     (TunnelSettings, "firmware_revision"): _TUNNEL,
@@ -119,6 +127,18 @@ WHEN: Mapping[tuple[type, str], When] = {
     (SessionSettings, "private_group_id"): _SESSION,
     (SessionSettings, "sequencing_required"): _SESSION,
     (SessionSettings, "reorder_timeout"): _SESSION,
+    (SessionSettings, "session_id"): _SESSION,
+    (SessionSettings, "peer_session_id"): _SESSION,
+    (SessionSettings, "cookie"): _SESSION,
+    (SessionSettings, "peer_cookie"): _SESSION,
+    (SessionSettings, "cookie_size"): _SESSION,
+    (SessionSettings, "remote_end_id"): _SESSION,
+    (SessionSettings, "sublayer"): _SESSION,
+    (SessionSettings, "mtu"): _SESSION,
+    (SessionSettings, "vlan_id"): _SESSION,
+    (SessionSettings, "address"): _SESSION,
+    (SessionSettings, "peer_address"): _SESSION,
+    (SessionSettings, "bridge"): _SESSION,
     (SessionSettings, "user"): _SESSION,
     (SessionSettings, "password"): _SESSION,
     (SessionSettings, "password_file"): _IN_PLACE,  # only shown; its content counts as `password`
@@ -327,16 +347,16 @@ _UNSAID = _Unsaid.UNSAID
 def _shown(key: str, value: Any) -> str:
     if key in _SECRETS:
         return "(a secret)" if isinstance(value, str) and value else "(no secret)"
+    if key == "remote_end_id" and isinstance(value, str):
+        return end_id_as_said(value) or '""'
     if isinstance(value, enum.Enum):
         return str(value.value)
+    if isinstance(value, bytes):  # a plan also goes to the log, where a cookie is nobody's business
+        return "(not shown)" if value else "(none)"
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return f"[{', '.join(_shown(key, item) for item in value)}]"
     if isinstance(value, bool):
         return str(value).lower()
     if hasattr(value, "_fields"):
-        return _place(value)
+        return str(Address(*value))
     return f"0{value:o}" if key == "control_mode" else '""' if value in ("", None) else str(value)
-
-
-def _place(value: Any) -> str:
-    return f"[{value.host}]:{value.port}" if ":" in value.host else f"{value.host}:{value.port}"

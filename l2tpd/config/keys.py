@@ -29,12 +29,15 @@ from l2tpd.config.model import (
     System,
     TunnelInstance,
     TunnelSettings,
+    Version,
 )
 from l2tpd.config.scalars import ElementError, described, listed, mismatch, quoted, suggestion
+from l2tpd.wire.values import pack_text
 
 Check = Callable[[Any], Any]
 """Turns what was said into the value to keep; raises `ValueError` or `ElementError`."""
 
+COOKIE_SIZES = frozenset({0, 4, 8})  # octets, RFC 3931 5.4.4
 AVP_VALUE_LIMIT = 1017  # octets: the 10-bit AVP length less its 6 octets of header, RFC 2661 4.1
 _U16 = 0xFFFF
 _U32 = 0xFFFFFFFF
@@ -113,6 +116,7 @@ def make_converter() -> cattrs.Converter:
         (int, scalars.exact_int),
         (float, scalars.exact_float),
         (str, scalars.exact_str),
+        (bytes, scalars.octets),
         (Path, scalars.path),
         (Address, scalars.address),
         (HostPort, scalars.host_port),
@@ -170,11 +174,17 @@ def at_least_one(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
-def avp_text(value: str) -> str:
-    """Accept what fits an AVP as text: at most 1017 octets of UTF-8 without control characters."""
-    length = len(value.encode())
+def avp_octets(value: str) -> str:
+    """Accept what fits an AVP, octets that are no text included: at most 1017 of them."""
+    length = len(pack_text(value))
     if length > AVP_VALUE_LIMIT:
         raise ValueError(f"has {length} octets; an AVP holds {AVP_VALUE_LIMIT} (RFC 2661 4.1)")
+    return value
+
+
+def avp_text(value: str) -> str:
+    """Accept what fits an AVP as text: at most 1017 octets of UTF-8 without control characters."""
+    avp_octets(value)
     if not value.isprintable():
         raise ValueError("must not hold control characters")
     return value
@@ -201,6 +211,49 @@ def interface(value: str) -> str:
     ):
         raise ValueError(f"{quoted(value)} is not an interface name: at most 15 octets without space, `/` and `:`")
     return value
+
+
+def existing_interface(value: str) -> str:
+    """Accept the name of an interface that is there: unlike that of one to be made, it is no pattern."""
+    if "%" in value:
+        raise ValueError(f"{quoted(value)}: a pattern names no interface that exists")
+    return interface(value)
+
+
+def cookie(value: bytes) -> bytes:
+    """Accept 4 or 8 octets, or none (RFC 3931 5.4.4, Assigned Cookie)."""
+    if len(value) not in COOKIE_SIZES:
+        raise ValueError(f"has {2 * len(value)} hexadecimal digits; a cookie has 8 or 16 (RFC 3931 5.4.4)")
+    return value
+
+
+def cookie_size(value: int) -> int:
+    """Accept the sizes of a cookie in octets (RFC 3931 5.4.4, Assigned Cookie)."""
+    if value not in COOKIE_SIZES:
+        raise ValueError(f"must be 0, 4 or 8 (RFC 3931 5.4.4), not {described(value)}")
+    return value
+
+
+def remote_end_id(value: str) -> str:
+    """Accept a Remote End ID: text, or any octets as hexadecimal digits after `0x` (RFC 3931 5.4.4)."""
+    identifier = scalars.end_id(value)
+    return avp_text(identifier) if identifier == value else avp_octets(identifier)
+
+
+def router_id(text: str) -> str:
+    """Accept a router id in the notation of an IPv4 address, which it need not be (RFC 3931 5.4.3)."""
+    number = ipv4(text)
+    if number == "0.0.0.0":  # noqa: S104 - a number, not an address to bind
+        raise ValueError("must not be 0.0.0.0, which names nobody")
+    return number
+
+
+def spoken_versions(value: object) -> tuple[Version, ...]:
+    """Accept versions that a caller can speak: `auto` is none, but a way to find out which one is."""
+    if not isinstance(value, list):
+        raise mismatch("an array", value)
+    known = one_of((Version.L2TPV2.value, Version.L2TPV3.value))
+    return at_least_one(_each(lambda item: Version(known(item)), value))
 
 
 def packet_size(value: int) -> int:
@@ -239,6 +292,7 @@ def command_words(value: object) -> tuple[str, ...]:
 
 
 _COUNT = at_least(0)
+_ID = between(1, _U32)  # RFC 3931 4.1, 5.4.4: 0 is reserved
 _SECONDS = at_least(0)
 _PAUSE = at_least(0.01)  # a pause of zero would be a busy loop
 _WORDS_TRACE = each(one_of(words.TRACE_CATEGORIES))
@@ -246,6 +300,7 @@ _WORDS_TRACE = each(one_of(words.TRACE_CATEGORIES))
 RULES: Mapping[tuple[type, str], Check] = {
     (System, "hostname"): avp_text,
     (System, "vendor_name"): avp_text,
+    (System, "router_id"): optional(router_id),
     (System, "control_socket"): absolute,
     (System, "script_directory"): absolute,
     (System, "log_level"): one_of(words.LOG_LEVELS),
@@ -284,9 +339,21 @@ RULES: Mapping[tuple[type, str], Check] = {
     (SessionSettings, "maximum_bps"): between(0, _U32),
     (SessionSettings, "physical_channel_id"): optional(between(0, _U32)),
     (SessionSettings, "private_group_id"): avp_text,
+    (SessionSettings, "reorder_timeout"): between(0, 60),
+    (SessionSettings, "session_id"): _ID,
+    (SessionSettings, "peer_session_id"): _ID,
+    (SessionSettings, "cookie"): cookie,
+    (SessionSettings, "peer_cookie"): cookie,
+    (SessionSettings, "cookie_size"): cookie_size,
+    (SessionSettings, "remote_end_id"): remote_end_id,
+    (SessionSettings, "mtu"): packet_size,
+    (SessionSettings, "vlan_id"): between(1, 4094),  # IEEE 802.1Q: 0 is no VLAN, 4095 is reserved
+    (SessionSettings, "address"): optional(scalars.interface_address),
+    (SessionSettings, "peer_address"): optional(scalars.numeric_host),
+    (SessionSettings, "bridge"): optional(existing_interface),
     (SessionSettings, "trace"): _WORDS_TRACE,
     (PseudowireSettings, "mtu"): packet_size,
-    (SessionSettings, "reorder_timeout"): between(0, 60),
+    (PseudowireSettings, "bridge"): optional(existing_interface),
     (PppSettings, "local_address"): optional(ipv4),
     (PppSettings, "mtu"): packet_size,
     (PppSettings, "mru"): packet_size,
@@ -300,12 +367,15 @@ RULES: Mapping[tuple[type, str], Check] = {
     (Peer, "max_tunnels"): _COUNT,
     (TunnelInstance, "local"): optional(scalars.numeric_host),
     (TunnelInstance, "local_port"): between(0, _U16),
+    (TunnelInstance, "tunnel_id"): _ID,
+    (TunnelInstance, "peer_tunnel_id"): _ID,
     (TunnelInstance, "redial_delay"): _PAUSE,
     (TunnelInstance, "redial_delay_max"): _PAUSE,
 }
 
 WHOLE: Mapping[tuple[type, str], Check] = {
     (System, "control_mode"): scalars.file_mode,  # "0660" as well as 0o660
+    (Peer, "versions"): spoken_versions,
     (PppSettings, "pppd_options"): command_words,
 }
 """Keys of which the type says too much or too little: the check does all of the work."""

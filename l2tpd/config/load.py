@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from l2tpd.config.checks import Checker
+from l2tpd.config.contradictions import CALLED
 from l2tpd.config.document import Document
 from l2tpd.config.model import Config, SessionInstance, TunnelInstance
 from l2tpd.config.scalars import exact_str, instance_name
@@ -86,18 +89,24 @@ def said_tunnel(table: Mapping[str, object], config: Config = _NO_CONFIG) -> Tun
     tunnel = Structurer(document, no_files).tunnel(name, said, ())
     if tunnel is None:
         raise ConfigError(tuple(document.problems))
-    Checker(config, document).tunnel(tunnel, ())
+    Checker(config, document).requested_tunnel(tunnel)
     _raise_problems(document)
     return tunnel
 
 
 def said_session(
-    table: Mapping[str, object], config: Config = _NO_CONFIG, session_profile: str = "default"
+    table: Mapping[str, object],
+    config: Config = _NO_CONFIG,
+    session_profile: str = "default",
+    tunnel: TunnelInstance = CALLED,
 ) -> SessionInstance:
-    """Check what a request says of a new session; `session_profile` is the one that its tunnel hands down. Raise `ConfigError`."""
+    """Check what a request says of a new session; `session_profile` is the one that its tunnel hands down. Raise `ConfigError`.
+
+    `tunnel` is that tunnel, as far as it is ours to say; by default it is one that a peer opened.
+    """
     document, said, name = _request(table)
     session = Structurer(document, no_files).session(name, said, (), session_profile)
-    Checker(config, document).session(session, (), session_profile)
+    Checker(config, document).requested_session(session, attrs.evolve(tunnel, session_profile=session_profile))
     _raise_problems(document)
     return session
 

@@ -32,6 +32,7 @@ class Version(enum.Enum):
 
     L2TPV2 = "l2tpv2"
     L2TPV3 = "l2tpv3"
+    AUTO = "auto"  # version 3, or version 2 with a peer that speaks no other (RFC 3931 4.7.3)
 
 
 class Encapsulation(enum.Enum):
@@ -64,6 +65,14 @@ class Sublayer(enum.Enum):
     DEFAULT = "default"
 
 
+class Digest(enum.Enum):
+    """How control messages of version 3 are signed (RFC 3931 5.4.1)."""
+
+    NONE = "none"
+    HMAC_MD5 = "hmac-md5"
+    HMAC_SHA1 = "hmac-sha1"
+
+
 class DataPlane(enum.Enum):
     """Who moves the packets of established sessions."""
 
@@ -90,18 +99,19 @@ class PppAuthentication(enum.Enum):
 
 
 class Address(NamedTuple):
-    """A numeric IPv4 or IPv6 address, with a UDP port."""
+    """A numeric IPv4 or IPv6 address, with a UDP port; L2TP over IP has none, which is 0."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Render as RFC 3986 does: `192.0.2.1:1701`, `[2001:db8::1]:1701`."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        """Render as RFC 3986 does: `192.0.2.1:1701`, `[2001:db8::1]:1701`, and without port `192.0.2.1`, `[2001:db8::1]`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}" if self.port else host
 
 
 class HostPort(NamedTuple):
-    """Where a peer is to be found: a numeric address or a DNS name, with a UDP port."""
+    """Where a peer is to be found: a numeric address or a DNS name, with a UDP port; L2TP over IP has none, which is 0."""
 
     host: str
     port: int
@@ -113,6 +123,7 @@ class System:
 
     hostname: str = ""  # Host Name AVP; empty: the machine's own name
     vendor_name: str = "l2tpd"  # Vendor Name AVP
+    router_id: str = ""  # Router ID AVP of version 3, written as an IPv4 address; empty: derived from the host name
     data_plane: DataPlane = DataPlane.AUTO
     control_socket: Path = Path("/run/l2tpd/control.sock")
     control_owner: str = ""  # user name; empty: the daemon's own
@@ -147,6 +158,7 @@ class TunnelSettings:
     secret: str = attrs.field(default="", repr=False)  # shared secret; empty: none
     secret_file: Path | None = None  # its first line is the secret
     authentication: Authentication = Authentication.CHALLENGE
+    digest: Digest = Digest.HMAC_MD5  # of version 3, where a secret is shared or the messages travel directly over IP
     hide_avps: bool = False
     tie_breaker: bool = False  # ask for a single tunnel where both sides call each other
     hello_timeout: float = 60.0  # 0: never
@@ -190,8 +202,12 @@ class SessionSettings:
     reorder_timeout: float = 0.0  # how long a numbered data packet may wait for an earlier one; 0: not at all
     session_id: int = 0  # of a static tunnel: ours
     peer_session_id: int = 0  # of a static tunnel: the peer's
-    cookie: bytes = b""  # of a static tunnel: what the peer's packets carry, 0, 4 or 8 octets
-    peer_cookie: bytes = b""  # of a static tunnel: what ours carry
+    cookie: bytes = attrs.field(
+        default=b"", repr=False
+    )  # of a static tunnel: what the peer's packets carry, 0, 4 or 8 octets
+    peer_cookie: bytes = attrs.field(default=b"", repr=False)  # of a static tunnel: what ours carry
+    cookie_size: int = 8  # of a dynamic tunnel: octets that the peer's packets have to carry, 0, 4 or 8
+    remote_end_id: str = ""  # Remote End ID AVP: what the peer calls the other end; empty: the session's name
     sublayer: Sublayer = Sublayer.DEFAULT
     mtu: int = 0  # of the interface; 0: what the path to the peer leaves
     vlan_id: int = 0  # of a VLAN pseudowire
@@ -207,9 +223,14 @@ class SessionSettings:
 
 @attrs.frozen(kw_only=True)
 class PseudowireSettings:
-    """`[profile.pseudowire.NAME]`: what belongs to the pseudowire rather than to the call."""
+    """`[profile.pseudowire.NAME]`: what belongs to the pseudowire rather than to the call.
 
-    mtu: int = 0  # 0: left to the data plane
+    A session has `mtu`, `bridge` and `sublayer` from here unless its own table or its session profile says them.
+    """
+
+    mtu: int = 0  # 0: what the path to the peer leaves
+    bridge: str = ""
+    sublayer: Sublayer = Sublayer.DEFAULT
     ppp_profile: str = "default"
 
 
@@ -251,6 +272,7 @@ class Peer:
     host_name: str = ""
     accept: bool = True
     roles: tuple[Role, ...] = (Role.LAC, Role.LNS)
+    versions: tuple[Version, ...] = (Version.L2TPV2, Version.L2TPV3)
     secret: str = attrs.field(default="", repr=False)
     secret_file: Path | None = None
     max_tunnels: int = 0  # from this peer entry; 0: no limit

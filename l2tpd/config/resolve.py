@@ -11,11 +11,18 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from l2tpd.config.model import Config, Peer, PppSettings, PseudowireSettings, Said, SessionSettings, TunnelSettings
 from l2tpd.errors import LocalProtocolError
 
 SECRETS = frozenset({"secret", "password"})
 """Keys that hold a secret; `KEY_file` names a file that does."""
+
+_INHERITED = frozenset(field.name for field in attrs.fields(PseudowireSettings)) & frozenset(
+    field.name for field in attrs.fields(SessionSettings)
+)
+"""Keys that a session has from its pseudowire profile where neither itself nor its session profile says them: those that both tables know."""
 
 _NOTHING: Said = {}
 _SHARED = 4096  # distinct settings of a kind kept for sharing
@@ -67,8 +74,11 @@ def tunnel_settings(config: Config, profile: str = "default", said: Said = _NOTH
 
 
 def session_settings(config: Config, profile: str = "default", said: Said = _NOTHING) -> SessionSettings:
-    """Resolve the settings of a session."""
-    return _session(frozenset(merged(config.session_profiles, profile, said).items()))
+    """Resolve the settings of a session, with what it has from its pseudowire profile."""
+    keys = merged(config.session_profiles, profile, said)
+    below = merged(config.pseudowire_profiles, keys.get("pseudowire_profile", "default"))
+    inherited = {key: below[key] for key in _INHERITED & below.keys() - keys.keys()}
+    return _session(frozenset({**keys, **inherited}.items()))
 
 
 def pseudowire_settings(config: Config, profile: str = "default") -> PseudowireSettings:

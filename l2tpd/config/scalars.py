@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from l2tpd.config.model import Address, HostPort
+from l2tpd.wire.values import pack_text, unpack_text
 
 L2TP_PORT: Final = 1701  # RFC 2661 8.1
 _SHOWN = 60  # longest excerpt of a wrong value in a message
@@ -23,6 +24,7 @@ _COMPARED = 200  # most words that a misspelt one is compared with
 
 _IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")
+_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2})*\Z")
 _OCTAL = re.compile(r"0?[0-7]{3}\Z")
 
 
@@ -123,6 +125,29 @@ def _encodable(value: str) -> None:
         raise ValueError("must be valid Unicode: it holds half of a surrogate pair") from None
 
 
+def octets(value: object, _type: object = None) -> bytes:
+    """Accept octets as a string of hexadecimal digits, two an octet, with or without `0x`; the value is not repeated in a message."""
+    digits = exact_str(value).removeprefix("0x")
+    if not _HEXADECIMAL.match(digits):
+        raise ValueError("must consist of hexadecimal digits, two an octet, without separators")
+    return bytes.fromhex(digits)
+
+
+def end_id(text: str) -> str:
+    """Accept an identifier of any octets, as text or as `0x` and hexadecimal digits; return what the wire's text would be."""
+    if not text.startswith("0x"):
+        return text
+    if text == "0x":
+        raise ValueError("`0x` is followed by no digits")
+    return unpack_text(octets(text))
+
+
+def end_id_as_said(identifier: str) -> str:
+    """Return what says an identifier: itself, or its octets as `0x` and digits where it cannot be printed or would be taken for such."""
+    plain = identifier.isprintable() and not identifier.startswith("0x")
+    return identifier if plain else f"0x{pack_text(identifier).hex()}"
+
+
 def path(value: object, _type: object = None) -> Path:
     """Accept a string that names a file."""
     text = exact_str(value)
@@ -172,22 +197,22 @@ def _host_and_port(text: str) -> tuple[str, int]:
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")) or ":" not in host:
             raise ValueError(f"{quoted(text)} is not of the form `[2001:db8::1]:1701`")
-        return numeric_host(host), _port(rest[1:]) if rest else L2TP_PORT
+        return numeric_host(host), _port(rest[1:]) if rest else 0
     if text.count(":") > 1:
         # Without brackets, nobody can tell whether the last group of `2001:db8::1:1701` is the port.
         raise ValueError(f"{quoted(text)}: an IPv6 address needs brackets, such as `[2001:db8::1]:1701`")
     host, colon, port = text.partition(":")
-    return host, _port(port) if colon else L2TP_PORT
+    return host, _port(port) if colon else 0
 
 
 def address(value: object, _type: object = None) -> Address:
-    """Parse `192.0.2.1:1701`, `[2001:db8::1]:1701` or either without the port, which then is 1701."""
+    """Parse `192.0.2.1:1701`, `[2001:db8::1]:1701` or either without the port, which then is 0."""
     host, port = _host_and_port(exact_str(value))
     return Address(numeric_host(host), port)
 
 
 def host_port(value: object, _type: object = None) -> HostPort:
-    """Parse where a peer is: as `address`, or with a DNS name in place of the address."""
+    """Parse where a peer is: as `address`, or with a DNS name in place of the address; a port that is not said is 0."""
     text = exact_str(value)
     host, port = _host_and_port(text)
     if ":" not in host and not _looks_numeric(host):
@@ -210,6 +235,19 @@ def dns_name(text: str) -> str:
     if len(bare) > 253 or not all(_LABEL.match(label) for label in bare.split(".")):
         raise ValueError(f"{quoted(text)} is neither an address nor a DNS name")
     return text
+
+
+def interface_address(text: str) -> str:
+    """Accept the address of an interface, `192.0.2.1/24`, `2001:db8::1/64` or without a length; return it in its canonical text."""
+    host, slash, length = text.partition("/")
+    found = ip(host)
+    if found.is_unspecified or found.is_multicast:
+        raise ValueError(f"{quoted(text)} is no address of an interface")
+    if not slash:
+        return str(found)
+    if not (length.isascii() and length.isdigit() and len(length) <= 3 and int(length) <= found.max_prefixlen):
+        raise ValueError(f"{quoted(text)} has no prefix length from 0 to {found.max_prefixlen}")
+    return f"{found}/{int(length)}"
 
 
 def prefix(text: str) -> str:

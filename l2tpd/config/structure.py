@@ -12,7 +12,10 @@ from typing import Any
 from l2tpd.config.document import Document, KeyPath
 from l2tpd.config.keys import KEYS, Check
 from l2tpd.config.model import (
+    Address,
     Config,
+    Encapsulation,
+    HostPort,
     Listen,
     Peer,
     Pool,
@@ -25,7 +28,7 @@ from l2tpd.config.model import (
     TunnelInstance,
     TunnelSettings,
 )
-from l2tpd.config.scalars import ElementError, described, instance_name, suggestion
+from l2tpd.config.scalars import L2TP_PORT, ElementError, described, instance_name, suggestion
 
 ReadSecret = Callable[[Path], str]
 """Returns the secret that a file holds, or raises `ValueError` with what is wrong with the file."""
@@ -163,7 +166,7 @@ class Structurer:
             path = ("listen", f"[{index}]")
             values = self._table(KEYS[Listen], table, path)
             if not self._lacks("address", table, path) and "address" in values:
-                listeners.append(Listen(**values))
+                listeners.append(Listen(**_with_port("address", values)))
         return tuple(listeners)
 
     def _instances(self, cls: Any, said: object, path: KeyPath) -> dict[str, Any]:
@@ -196,10 +199,19 @@ class Structurer:
         calls = {
             call: self.session(call, table, (*below, call), inherited) for call, table in self._named(sessions, below)
         }
-        return None if lacking or "peer" not in own else TunnelInstance(name=name, said=values, sessions=calls, **own)
+        if lacking or "peer" not in own:
+            return None
+        return TunnelInstance(name=name, said=values, sessions=calls, **_with_port("peer", own))
 
     def session(self, name: str, said: object, path: KeyPath, inherited: str) -> SessionInstance:
         """Build one `[tunnel.NAME.session.NAME]`; its profile, when not said, is the one inherited."""
         values = self._table(_SESSION_KEYS, said, path)
         profile = values.pop("profile", inherited)
         return SessionInstance(name=name, profile=profile, said=values)
+
+
+def _with_port(key: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the port that the address of this key does not say; over IP there is none."""
+    said: Address | HostPort = values[key]
+    over_ip = values.get("encap") is Encapsulation.IP
+    return values if said.port or over_ip else {**values, key: said._replace(port=L2TP_PORT)}

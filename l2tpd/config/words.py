@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
-from l2tpd.config.model import Pseudowire, Version
+from l2tpd.config.model import Pseudowire
 from l2tpd.tunnel import quirks
 
 LOG_LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
@@ -34,7 +34,6 @@ BEARER_TYPES = ("any", *BEARER_CAPS)  # RFC 2661 4.4.4, Bearer Type
 QUIRKS = tuple(quirk.name for quirk in quirks.QUIRKS if not quirk.always)  # what a profile may switch on
 
 LATER: Mapping[type[enum.Enum], tuple[str, ...]] = {
-    Version: ("auto",),
     Pseudowire: ("pppac",),
 }
 """Words of the interface that this version refuses by saying so, rather than as a spelling mistake."""

@@ -317,7 +317,7 @@ def _system_show(operator: Operator, _: p.Nothing) -> views.SystemView:
     return operator.system()
 
 
-def _statistics_show(operator: Operator, wanted: p.Reset) -> views.StatisticsView:
+def _statistics_show(operator: Operator, wanted: p.Reset) -> views.StatisticsView | Awaitable[views.StatisticsView]:
     return operator.statistics(reset=wanted.reset)
 
 

@@ -19,6 +19,7 @@ _SCALARS: dict[object, str] = {
     int: "integer",
     float: "number",
     str: "string",
+    bytes: "string",  # of hexadecimal digits
     Path: "string",
     HostPort: "string",
     type(None): "null",

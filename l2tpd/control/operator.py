@@ -57,7 +57,7 @@ class Operator(Protocol):
         """Describe the daemon."""
         ...
 
-    def statistics(self, *, reset: bool) -> StatisticsView:
+    def statistics(self, *, reset: bool) -> StatisticsView | Awaitable[StatisticsView]:
         """Return the counters, and set them to zero afterwards when `reset` says so."""
         ...
 

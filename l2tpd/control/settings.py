@@ -40,6 +40,8 @@ def _json(value: object) -> Json:
         return str(Address(*value))
     if isinstance(value, PurePath):
         return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
     if _is_sequence(value):
         return [_json(item) for item in value]
     if isinstance(value, Mapping) or attrs.has(type(value)):

@@ -100,6 +100,7 @@ class TransportView:
 class TunnelView(TunnelRow):
     """One tunnel in detail; its sessions are listed by `session.list`."""
 
+    mode: str = "dynamic"  # static, quiescent: without negotiation
     profile: str = ""
     peer: str = ""  # the `[peer.NAME]` that a caller matched
     persist: bool = False
@@ -232,6 +233,9 @@ class StatisticsView:
     since: float = 0.0  # how long ago they were reset
     counters: Mapping[str, int] = attrs.field(factory=dict)
     messages: tuple[MessageCount, ...] = ()
+    data: Mapping[str, int] = attrs.field(
+        factory=dict
+    )  # of the data plane, over all tunnels; empty where it counts nothing
 
 
 @attrs.frozen(kw_only=True)

@@ -233,7 +233,7 @@ class Pppd:
                 lns=lns,
                 sequencing=call.sequencing,
                 interface=interface,
-                mtu=ppp.mtu or pseudowire.mtu or DEFAULT_MTU,
+                mtu=ppp.mtu or asked.mtu or DEFAULT_MTU,
                 local=ppp.local_address if lns else "",
                 remote=remote,
                 **_credentials(asked, ppp),

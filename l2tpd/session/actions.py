@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from l2tpd.errors import LocalProtocolError
+from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.session.call import Call, Carrier, Ending, Kind, State
 from l2tpd.session.speech import Values
-from l2tpd.wire.avp import ACCM, CALL_ERRORS, RESULT_CODE
+from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, RESULT_CODE
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
@@ -132,10 +132,12 @@ def note_wan_errors(call: Call, cause: Message | None, carrier: Carrier, now: fl
     return call.state
 
 
-def note_accm(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
-    """Keep the newest Set-Link-Info (RFC 2661 6.14) for `show session`: no bearer of ours is asynchronous; Meraki sends it to anyone."""
+def note_link(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Keep the newest Set-Link-Info for `show session`: a character map (RFC 2661 6.14; Meraki sends it to anyone), or a circuit (RFC 3931 6.14)."""
     del carrier, now
-    call.accm = _required(cause).get(ACCM)
+    said = _required(cause)
+    call.accm = said.get(ACCM) or call.accm
+    call.circuit = said.get(CIRCUIT_STATUS) if CIRCUIT_STATUS in said else call.circuit
     return call.state
 
 
@@ -199,6 +201,12 @@ def expire_unheard(call: Call, cause: Message | None, carrier: Carrier, now: flo
     return finish(call, carrier, now)
 
 
+def reject(call: Call, error: RemoteProtocolError, carrier: Carrier, now: float) -> State:
+    """Answer what an action would not take, and clean up."""
+    call.ending = Ending(error.result, error.error, error.text, "us")
+    return close(call, None, carrier, now)
+
+
 def plane_failed(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Give the call up, since no frame could be carried; the shell has put the reason into `call.ending`."""
     call.plane_asked = call.plane_up  # what has come up is still there, where only a change of it was refused
@@ -238,7 +246,7 @@ def send_cdn(call: Call, carrier: Carrier, now: float) -> None:
     if ending is None or ending.result is None:
         raise LocalProtocolError("a call is closed without a reason")
     code = ResultCode(ending.result, ending.error, ending.message)
-    _send(call, carrier, now, MessageType.CDN, carrier.speech.cdn(call, code))
+    _send(call, carrier, now, MessageType.CDN, carrier.speech.cdn(call.local_id, call.peer_id, code))
 
 
 def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
@@ -287,8 +295,8 @@ def _misplaced(call: Call, said: Message) -> Ending:
 
 
 def _learn(call: Call, said: Message, carrier: Carrier) -> None:
+    carrier.learn_peer_id(call, carrier.speech.peer_id(said))  # first: a refusal has to name it
     carrier.speech.learn(call, said)
-    carrier.learn_peer_id(call, carrier.speech.peer_id(said))
 
 
 def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
@@ -312,9 +320,9 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
             lns_mode=call.kind in {Kind.LNS_INCOMING, Kind.LNS_OUTGOING},
             sequencing=call.sequencing,
             reorder_timeout=round(asked.reorder_timeout * 1000),
-            cookie=asked.cookie,
-            peer_cookie=asked.peer_cookie,
-            sublayer=asked.sublayer,
+            cookie=call.cookie,
+            peer_cookie=call.peer_cookie,
+            sublayer=call.sublayer,
         )
     )
     return following

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from l2tpd.config.model import Role, SessionSettings
+from l2tpd.config.model import Role, SessionSettings, Sublayer
 from l2tpd.events import By, SessionEvent
 from l2tpd.kernel.ops import Operation
 from l2tpd.wire.messages import Message
@@ -90,6 +90,12 @@ class Call:
     was_up: bool = False
     sequencing: bool = False
     numbered: bool = False  # what the data plane was told of it
+    cookie: bytes = attrs.field(default=b"", repr=False)  # that the peer's data packets carry (RFC 3931 4.1)
+    peer_cookie: bytes = attrs.field(default=b"", repr=False)  # that ours carry
+    sublayer: Sublayer = Sublayer.DEFAULT
+    end_id: str = ""  # Remote End ID (RFC 3931 5.4.4)
+    tie_breaker: int | None = None  # of our request, where there may be a tie
+    circuit: int | None = None  # the peer's Circuit Status (RFC 3931 5.4.5)
     interface: str = ""
     ppp_local: str = ""  # addresses that PPP has settled on, while it ends here
     ppp_remote: str = ""

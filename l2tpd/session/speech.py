@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 
+from l2tpd.config.model import Pseudowire, SessionSettings
 from l2tpd.session.call import Call, Kind
 from l2tpd.wire.avp import (
     ASSIGNED_SESSION_ID,
@@ -46,8 +47,12 @@ class Speech:
     """How a version of the protocol speaks of a call."""
 
     says: Mapping[MessageType, Callable[[Call], Values]]  # what we put into a message
-    cdn: Callable[[Call, ResultCode], Values]
+    cdn: Callable[[int, int, ResultCode], Values]  # our session id and the peer's, 0 if it is not known
     peer_id: Callable[[Message], int]  # the sender's session id, 0 where the message has none
+    our_id: Callable[[Message], int]  # the recipient's, 0 where the message does not say it
+    end_id: Callable[[Message], str]  # to what a call is meant to go, where that is said
+    settle: Callable[[Message, SessionSettings], SessionSettings]  # what a request of the peer makes of our settings
+    ties: bool  # both sides may ask for the same call at once
     learn: Callable[[Call, Message], None]  # from the message by which the peer asks for a call, or takes ours
     connected: Callable[[Call, Message], None]  # from ICCN or OCCN
 
@@ -97,9 +102,10 @@ def _connected(call: Call) -> Values:
     return values
 
 
-def _cdn(call: Call, code: ResultCode) -> Values:
+def _cdn(local_id: int, peer_id: int, code: ResultCode) -> Values:
     """RFC 2661 6.12; the Assigned Session ID tells the peer which call even before it knows our id (4.4.4)."""
-    return {RESULT_CODE: code, ASSIGNED_SESSION_ID: call.local_id}
+    del peer_id
+    return {RESULT_CODE: code, ASSIGNED_SESSION_ID: local_id}
 
 
 def _opening(call: Call) -> dict[Avp[Any], Any]:
@@ -113,6 +119,12 @@ def _opening(call: Call) -> dict[Avp[Any], Any]:
         del optional[CALLING_NUMBER]  # RFC 2661 6.9: OCRQ has no Calling Number
     opening: dict[Avp[Any], Any] = {ASSIGNED_SESSION_ID: call.local_id, CALL_SERIAL_NUMBER: call.serial}
     return opening | {avp: value for avp, value in optional.items() if value}
+
+
+def _settle(said: Message, settings: SessionSettings) -> SessionSettings:
+    """RFC 2661 carries PPP and nothing else."""
+    del said
+    return settings if settings.pseudowire is Pseudowire.PPP else attrs.evolve(settings, pseudowire=Pseudowire.PPP)
 
 
 def _learn(call: Call, said: Message) -> None:
@@ -137,6 +149,10 @@ V2 = Speech(
     },
     cdn=_cdn,
     peer_id=lambda said: said.get(ASSIGNED_SESSION_ID) or 0,
+    our_id=lambda _said: 0,  # it stands in the header
+    end_id=lambda _said: "",
+    settle=_settle,
+    ties=False,
     learn=_learn,
     connected=_learn_connected,
 )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from l2tpd.errors import LocalProtocolError
+from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.session import actions as do
 from l2tpd.session.call import Call, Carrier, Kind, State
 from l2tpd.session.inputs import Input
@@ -64,7 +64,7 @@ RULES = (
     on(HEARD, REQUESTS, do.refuse, IDLE),  # every request out of its place: "Send CDN, Clean up"
     on(HEARD, Input.BAD, do.refuse, IDLE),  # 4.2, 7.1
     on(OPEN_STATES, Input.WEN, do.note_wan_errors),
-    on(OPEN_STATES, Input.SLI, do.note_accm),
+    on(OPEN_STATES, Input.SLI, do.note_link),
     on(UNFINISHED, Input.EXPIRED, do.expire, IDLE),
     on(HEARD, Input.PLANE_FAILED, do.plane_failed, IDLE),
     on(frozenset(State), Input.TUNNEL_GONE, do.tunnel_gone, IDLE),
@@ -148,7 +148,12 @@ def feed(call: Call, told: Input, cause: Message | None, carrier: Carrier, now: 
     row = TABLES[call.kind][call.state, told]
     if told is Input.PLANE_UP:
         call.plane_up = True
-    following = row.action(call, cause, carrier, now)
+    try:
+        following = row.action(call, cause, carrier, now)
+    except RemoteProtocolError as error:
+        following = do.reject(call, error, carrier, now)
+        call.state = following
+        return
     if following not in row.following:
         raise LocalProtocolError(f"{call.kind.value}: {told.name} in {call.state.value} led to {following.value}")
     if following is not call.state:

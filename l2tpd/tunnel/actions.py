@@ -191,6 +191,8 @@ def tunnel_event(what: What, core: ControlConnection) -> TunnelEvent:
         peer_tunnel_id=core.peer_id,
         name=core.name,
         origin=core.origin,
+        version=core.dialect.version.value,
+        encap=core.encap.value,
         peer_address=str(core.peer),
         result=ending.result if ending else None,
         error=ending.error if ending else None,

@@ -13,6 +13,7 @@ is the `Carrier` of its calls. Nothing here can block, and nothing that a peer s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,22 +29,23 @@ from l2tpd.session.call import Call, Ending, Kind, clip
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.table import feed as feed_call
 from l2tpd.trace import Category, mask
-from l2tpd.tunnel import requests, table, tracing
+from l2tpd.tunnel import mail, requests, table, tracing
 from l2tpd.tunnel.actions import tunnel_event
 from l2tpd.tunnel.channel import Channel
 from l2tpd.tunnel.dialect import V2, Dialect
 from l2tpd.tunnel.facts import PeerFacts
-from l2tpd.tunnel.inputs import BY_MESSAGE, Input
+from l2tpd.tunnel.guard import Guard
+from l2tpd.tunnel.inputs import Input
 from l2tpd.tunnel.linger import CYCLE, Remains, late_ack
 from l2tpd.tunnel.outputs import Output, Remark
-from l2tpd.tunnel.quirks import Effect, channel_settings, decoding, effects
+from l2tpd.tunnel.quirks import Effect, channel_settings, effects
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
     RECEIVE_WINDOW_SIZE,
     RX_CONNECT_SPEED,
 )
 from l2tpd.wire.header import ControlHeader, build_control
-from l2tpd.wire.messages import Fault, Message, encode, message
+from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class ControlConnection:
     facts: PeerFacts | None
     ending: Ending | None
     tie_breaker: int | None
+    guard: Guard | None
     challenge: bytes
     calls: dict[int, Call]
     channel: Channel[Item]
@@ -139,6 +142,7 @@ class ControlConnection:
         self.facts = None
         self.ending = None
         self.tie_breaker = None
+        self.guard = Guard.of(settings, self.secret, encap, site.random) if dialect.guarded else None
         self.challenge = b""
         self.calls = {}
         self.trace = mask(settings.trace)
@@ -167,7 +171,10 @@ class ControlConnection:
             counters.malformed += 1
             self.complain(str(defect))
             return
-        if header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
+        if self.guard is not None and not self.guard.believes(data, body):
+            counters.auth_failures += 1
+            self.complain("a message with a wrong digest, or without one")
+        elif header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
             self.take_packet(header, body, address, now)
         else:
             counters.no_tunnel += 1
@@ -230,7 +237,7 @@ class ControlConnection:
             session_id, body = item or (0, self.dialect.ack)
             if mask & tracing.ANY_PACKET:
                 self._outputs += tracing.packet("sending", ns, nr, session_id, body, mask)
-            packets.append(self.dialect.build(self.peer_id, session_id, ns, nr, body))
+            packets.append(self._seal(self.dialect.build(self.peer_id, session_id, ns, nr, body)))
         return packets
 
     def take_outputs(self) -> list[Output]:
@@ -328,11 +335,11 @@ class ControlConnection:
 
     def send_control(self, said: Message, now: float) -> None:
         """Send a message about the tunnel itself."""
-        self._send(said, 0, now)
+        mail.post(self, said, 0, now)
 
     def send_noted(self, said: Message, now: float) -> None:
         """Send a message about the tunnel itself, and watch for its acknowledgement."""
-        self._send(said, 0, now, note=True)
+        mail.post(self, said, 0, now, note=True)
 
     def learn_peer(self, said: Message) -> None:
         """Take what SCCRQ or SCCRP says of the peer."""
@@ -378,6 +385,10 @@ class ControlConnection:
         """Log something that the peer did wrong; the shell limits the rate."""
         self._outputs.append(Remark(None, text))
 
+    def remark(self, remarks: Iterable[Remark]) -> None:
+        """Log trace lines."""
+        self._outputs += remarks
+
     def set_deadline(self, when: float) -> None:
         """Feed EXPIRED to the tunnel at `when`, instead of any deadline it had."""
         self._deadlines.set(_TUNNEL, when)
@@ -394,8 +405,9 @@ class ControlConnection:
 
     def find_call(self, said: Message) -> Call | None:
         """Return the call that the message in hand is about, if there is one."""
-        if self._addressed:
-            return self.calls.get(self._addressed)
+        addressed = self._addressed or self.speech.our_id(said)
+        if addressed:
+            return self.calls.get(addressed)
         if said.type in requests.ASKING:
             return None
         return self._by_peer_id.get(self.speech.peer_id(said))
@@ -419,8 +431,7 @@ class ControlConnection:
         )
         call.trace = mask(settings.trace)
         self.calls[session_id] = call
-        if kind is Kind.STATIC:
-            self.learn_peer_id(call, settings.peer_session_id)
+        self._describe(call)
         if self.state is State.ESTABLISHED:
             self.clear_deadline()  # a tunnel with a call is not idle
         self.site.calls.began(self)
@@ -455,7 +466,7 @@ class ControlConnection:
 
     def send(self, message: Message, peer_session_id: int, now: float) -> None:
         """Send a message of a call."""
-        self._send(message, peer_session_id, now)
+        mail.post(self, message, peer_session_id, now)
 
     def tell(self, event: SessionEvent) -> None:
         """Tell the outside what happened to a call."""
@@ -501,6 +512,9 @@ class ControlConnection:
         settings = channel_settings(self.settings, self.quirks, retries)
         return settings if self.dialect.talks else attrs.evolve(settings, hello_timeout=0.0)
 
+    def _seal(self, datagram: bytes) -> bytes:
+        return self.guard.seal(datagram) if self.guard is not None else datagram
+
     def _is_early(self, ns: int) -> bool:
         return 0 < (ns - self.channel.nr) & 0xFFFF < 0x8000
 
@@ -510,47 +524,10 @@ class ControlConnection:
         table.feed(self, told, said, now)
 
     def _take_message(self, session_id: int, octets: bytes, now: float, first: Message | None) -> None:
-        try:
-            said = first or self.dialect.decode(octets, secret=self.secret, quirks=decoding(self.quirks))
-        except Malformed as defect:
-            # RFC 2661 7.1: without a readable Message Type the state is unknown, and the control connection is cleared
-            said = Message(0, {}, fault=Fault(ErrorCode.BAD_LENGTH, str(defect)))
-        counters = self.site.counters
-        kind = (
-            said.type if said.known else 0
-        )  # a peer may number its messages as it likes, but not fill a table with it
-        counters.received[kind] = counters.received.get(kind, 0) + 1
-        if said.fault is not None:
-            counters.bad[kind] = counters.bad.get(kind, 0) + 1
-        self._note_arrival(said, session_id)
+        said = first or mail.read(self, octets)
+        told = mail.arrive(self, said, session_id)
         self._addressed = session_id
-        if said.session_scoped:
-            told = Input.CALL
-        elif said.fault is None or said.type == MessageType.STOPCCN:  # whoever leaves need not do it in good order
-            told = BY_MESSAGE.get(said.type, Input.UNKNOWN)
-        else:
-            told = Input.BAD
-        counters.ignored_messages += told is Input.UNKNOWN
         self._feed(told, said, now)
-
-    def _note_arrival(self, said: Message, session_id: int) -> None:
-        counters = self.site.counters
-        if said.notes:
-            counters.ignored_avps += len(said.notes)
-        if said.fault is not None:
-            counters.unacceptable += 1
-            self.complain(f"{said.name}: {said.fault.text}")
-        if (mask := self.trace | self.site.trace) & tracing.ANY_MESSAGE:
-            self._outputs += tracing.message("received", said, session_id, mask)
-
-    def _send(self, said: Message, session_id: int, now: float, *, note: bool = False) -> None:
-        hide = self.settings.hide_avps and bool(self.secret) and said.type not in _NEVER_HIDDEN
-        body = encode(said, secret=self.secret, hide=hide, random=self.site.random)
-        self.channel.send((session_id, body), now, note=note)
-        sent = self.site.counters.sent
-        sent[said.type] = sent.get(said.type, 0) + 1
-        if (mask := self.trace | self.site.trace) & tracing.ANY_MESSAGE:
-            self._outputs += tracing.message("sending", said, session_id, mask)
 
     def _look_at_channel(self, now: float) -> None:
         if self.channel.delivered:
@@ -563,6 +540,18 @@ class ControlConnection:
         if body and self._late is not None:
             self._late, datagram = late_ack(self._late, header)
             self._late_acks.append(datagram)
+
+    def _describe(self, call: Call) -> None:
+        """Give a call what version 3 needs to know of its packets: as configured at both ends, or as we want it."""
+        settings = call.settings
+        if call.kind is Kind.STATIC:
+            self.learn_peer_id(call, settings.peer_session_id)
+            call.cookie, call.peer_cookie, call.sublayer = settings.cookie, settings.peer_cookie, settings.sublayer
+        elif self.speech.ties:
+            call.cookie = self.site.random(settings.cookie_size)
+            call.sublayer = settings.sublayer
+            call.end_id = settings.remote_end_id or call.name
+            call.tie_breaker = int.from_bytes(self.site.random(8), "big") if call.kind.ours else None
 
     def _may_be_unaddressed(self, header: ControlHeader) -> bool:
         """Tell whether a packet to tunnel 0 may be ours: a copy of the SCCRQ, or from a peer that did not see our SCCRP or cannot address us."""
@@ -590,8 +579,6 @@ class ControlConnection:
 
 
 _UNPROVEN = frozenset({State.IDLE, State.WAIT_CTL_CONN})
-# SCCRQ: the peer can choose a secret only after reading our Host Name. StopCCN: whoever does not know the secret must be able to read why.
-_NEVER_HIDDEN = frozenset({MessageType.SCCRQ, MessageType.STOPCCN})
 _UNHEARD = frozenset(
     {State.WAIT_CTL_CONN, State.CLOSING, State.LINGERING}
 )  # RFC 2661 5.3: a peer that does not know our id yet sends 0

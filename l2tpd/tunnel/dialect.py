@@ -11,15 +11,18 @@ import attrs
 
 from l2tpd.config.model import Mode, Role, Version
 from l2tpd.errors import LocalProtocolError
-from l2tpd.session import speech
+from l2tpd.session import speech, speech3
 from l2tpd.session.call import Kind
 from l2tpd.session.speech import Speech
 from l2tpd.tunnel import speech as control_speech
+from l2tpd.tunnel import speech3 as control_speech3
 from l2tpd.tunnel.speech import Speech as ControlSpeech
 from l2tpd.tunnel.static import QUIESCENT_TABLE, STATIC_TABLE
 from l2tpd.tunnel.table import TABLE, Table
+from l2tpd.wire import messages
 from l2tpd.wire.header import ControlHeader, build_control, build_control3, parse_control, parse_control3
-from l2tpd.wire.messages import Message, decode
+from l2tpd.wire.messages import Vocabulary, encode3, message
+from l2tpd.wire.numbers import MessageType
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -31,7 +34,8 @@ class Dialect:
     header: int  # the version that headers say
     parse: Callable[[bytes], tuple[ControlHeader, bytes]]
     build: Callable[[int, int, int, int, bytes], bytes]
-    decode: Callable[..., Message]
+    vocabulary: Vocabulary  # what messages and attributes there are
+    guarded: bool  # messages may be signed (RFC 3931 4.3)
     ack: bytes  # the body of what only acknowledges
     table: Table
     control: ControlSpeech  # what is said about the tunnel
@@ -52,7 +56,7 @@ def _build3(connection_id: int, session_id: int, ns: int, nr: int, body: bytes) 
     return build_control3(connection_id, ns, nr, body)
 
 
-_ACK = bytes.fromhex("80 08 0000 0000 0014")  # RFC 3931 6.15: the Message Type AVP alone
+_ACK = encode3(message(MessageType.ACK))
 
 V2 = Dialect(
     version=Version.L2TPV2,
@@ -60,7 +64,8 @@ V2 = Dialect(
     header=2,
     parse=parse_control,
     build=build_control,
-    decode=decode,
+    vocabulary=messages.V2,
+    guarded=False,
     ack=b"",
     table=TABLE,
     control=control_speech.V2,
@@ -75,7 +80,8 @@ QUIESCENT = Dialect(
     header=3,
     parse=_parse3,
     build=_build3,
-    decode=decode,
+    vocabulary=messages.V3,
+    guarded=False,
     ack=_ACK,
     table=QUIESCENT_TABLE,
     control=control_speech.V2,
@@ -84,10 +90,20 @@ QUIESCENT = Dialect(
     talks=True,
     negotiates=False,
 )
+V3 = attrs.evolve(
+    QUIESCENT,
+    mode=Mode.DYNAMIC,
+    guarded=True,
+    table=TABLE,
+    control=control_speech3.V3,
+    speech=speech3.V3,
+    kinds=V2.kinds,
+    negotiates=True,
+)
 STATIC = attrs.evolve(QUIESCENT, mode=Mode.STATIC, table=STATIC_TABLE, talks=False)
 
 DIALECTS: Mapping[tuple[Version, Mode], Dialect] = {
-    (dialect.version, dialect.mode): dialect for dialect in (V2, QUIESCENT, STATIC)
+    (dialect.version, dialect.mode): dialect for dialect in (V2, V3, QUIESCENT, STATIC)
 }
 
 

@@ -8,12 +8,16 @@ import attrs
 
 from l2tpd.session.call import Kind
 from l2tpd.session.speech import BEARER_BITS, FRAMING_BITS
+from l2tpd.session.speech3 import PSEUDOWIRES
 from l2tpd.wire.avp import (
     BEARER_CAPABILITIES,
     FIRMWARE_REVISION,
     FRAMING_CAPABILITIES,
     HOST_NAME,
+    PREFERRED_LANGUAGE,
+    PSEUDOWIRE_CAPABILITIES,
     RECEIVE_WINDOW_SIZE,
+    ROUTER_ID,
     VENDOR_NAME,
 )
 
@@ -34,12 +38,19 @@ class PeerFacts:
     framing_caps: int
     bearer_caps: int
     receive_window: int
+    router_id: int = 0  # version 3 (RFC 3931 5.4.3), as are the following
+    pseudowires: tuple[int, ...] = ()
+    preferred_language: str = ""
 
     def lack(self, kind: Kind, settings: SessionSettings) -> str:
         """Say why the peer cannot serve a call that we ask for; nothing when it can.
 
-        RFC 2661 6.9: no OCRQ to a peer that sent no Bearer Capabilities; 4.4.3: none for a bearer or framing that it did not offer.
+        RFC 2661 6.9: no OCRQ to a peer that sent no Bearer Capabilities; 4.4.3: none for a bearer or framing that it did not offer. RFC 3931 5.4.4: no
+        pseudowire that is not in the peer's list.
         """
+        if self.pseudowires:
+            able = PSEUDOWIRES[settings.pseudowire] in self.pseudowires
+            return "" if able else f"the peer does not carry {settings.pseudowire.value}"
         if kind is not Kind.LNS_OUTGOING:
             return ""
         if not BEARER_BITS[settings.bearer_type] & self.bearer_caps:
@@ -58,4 +69,19 @@ def facts_of(said: Message) -> PeerFacts:
         said[FRAMING_CAPABILITIES],
         said.get(BEARER_CAPABILITIES) or 0,
         said.get(RECEIVE_WINDOW_SIZE) or _DEFAULT_WINDOW,
+    )
+
+
+def facts_of_v3(said: Message) -> PeerFacts:
+    """Return what an SCCRQ or SCCRP of version 3 without a fault says of its sender (RFC 3931 6.1, 6.2)."""
+    return PeerFacts(
+        said[HOST_NAME],
+        said.get(VENDOR_NAME) or "",
+        0,
+        0,
+        0,
+        said.get(RECEIVE_WINDOW_SIZE) or _DEFAULT_WINDOW,
+        said.get(ROUTER_ID) or 0,
+        said[PSEUDOWIRE_CAPABILITIES],
+        said.get(PREFERRED_LANGUAGE) or "",
     )

@@ -37,6 +37,11 @@ class Policy:
         self.config = config
         self._peers = PeerTable(config)
         self._sessions: dict[str, tuple[str, SessionSettings]] = {}
+        self._by_end_id = {
+            said["remote_end_id"]: (name, session_settings(config, name))
+            for name, said in config.session_profiles.items()
+            if said.get("remote_end_id")
+        }
 
     def known(self, host_name: str, address: str) -> Admitted:
         """Return what applies to a caller. Raises `RemoteProtocolError` when nobody of that name or address may call."""
@@ -76,8 +81,11 @@ class Policy:
             return registry.oldest_half_open(host)
         return registry.oldest_half_open() if registry.half_open >= system.max_half_open else None
 
-    def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
-        """Return profile and settings for a call that the peer of a tunnel asks for. Raises `RemoteProtocolError` to refuse it."""
+    def admit(self, tunnel: ControlConnection, kind: Kind, end_id: str) -> tuple[str, SessionSettings]:
+        """Return profile and settings for a call that the peer of a tunnel asks for: those of its `end_id` (RFC 3931 5.4.4) where one has them.
+
+        Raises `RemoteProtocolError` to refuse it.
+        """
         if self.drain:
             raise RemoteProtocolError(CallResult.ERROR, ErrorCode.TRY_ANOTHER, "being drained")
         limit = self.config.system.max_sessions
@@ -89,7 +97,7 @@ class Policy:
         if peer is not None and kind.role not in peer.roles:
             text = f"we are no {kind.role.name} towards this peer"
             raise RemoteProtocolError(CallResult.NO_FACILITIES_PERMANENT, ErrorCode.NONE, text)
-        return self._session_settings(tunnel, peer)
+        return self._by_end_id.get(end_id) or self._session_settings(tunnel, peer)
 
     def began(self, tunnel: ControlConnection) -> None:
         """Count a call."""

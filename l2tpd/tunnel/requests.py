@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from l2tpd.errors import Exhausted, RemoteProtocolError
-from l2tpd.session.call import Kind
+from l2tpd.session.call import Call, Ending, Kind, State
 from l2tpd.session.inputs import BY_MESSAGE, Input
-from l2tpd.wire.avp import ASSIGNED_SESSION_ID, CALL_SERIAL_NUMBER, RESULT_CODE
+from l2tpd.tunnel.collision import Verdict, judge
+from l2tpd.wire.avp import CALL_SERIAL_NUMBER, TIE_BREAKER
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 ASKING = frozenset({MessageType.ICRQ, MessageType.OCRQ})
+_COUNTERPART = {Kind.LNS_INCOMING: Kind.LAC_INCOMING, Kind.LAC_OUTGOING: Kind.LNS_OUTGOING}
 _ANSWERING = frozenset({MessageType.ICRP, MessageType.OCRP})
 
 
@@ -41,10 +43,7 @@ def take(core: ControlConnection, said: Message, now: float) -> None:
         refuse(core, said, CallResult.ERROR, said.fault.error, said.fault.text, now)
         return
     try:
-        _check_id(core, said[ASSIGNED_SESSION_ID])
-        check_limit(core)
-        profile, settings = core.site.calls.admit(core, kind)
-        call = core.new_call(kind, settings, now, profile=profile, serial=said[CALL_SERIAL_NUMBER])
+        call = _open(core, kind, said, now)
     except RemoteProtocolError as refusal:
         core.site.counters.sessions_refused += 1
         refuse(core, said, refusal.result, refusal.error, refusal.text, now)
@@ -55,18 +54,55 @@ def take(core: ControlConnection, said: Message, now: float) -> None:
         core.feed_call(call, BY_MESSAGE[said.type], said, now)
 
 
+def _open(core: ControlConnection, kind: Kind, said: Message, now: float) -> Call:
+    """Return a call for a request that can be met. Raises `RemoteProtocolError` and `Exhausted`."""
+    speech = core.speech
+    _check_id(core, speech.peer_id(said))
+    check_limit(core)
+    ours = _survivor(core, kind, said, now) if speech.ties else None
+    if ours is not None:  # the peer's request for the same circuit takes its place
+        name, profile, settings = ours.name, ours.profile, ours.settings
+    else:
+        name, (profile, settings) = "", core.site.calls.admit(core, kind, speech.end_id(said))
+    settings = speech.settle(said, settings)
+    return core.new_call(kind, settings, now, name=name, profile=profile, serial=said[CALL_SERIAL_NUMBER])
+
+
+def _survivor(core: ControlConnection, kind: Kind, said: Message, now: float) -> Call | None:
+    """Settle who wins where both sides ask for the same circuit at once (RFC 3931 5.4.4, Session Tie Breaker).
+
+    Return our call if it has lost, and was dropped for it. Raises `RemoteProtocolError` when the peer's request has lost.
+    """
+    end_id, mine = core.speech.end_id(said), _COUNTERPART[kind]
+    ours = [
+        call
+        for call in core.calls.values()
+        if call.kind is mine and call.state is State.WAIT_REPLY and call.end_id == end_id
+    ]
+    if not ours or not end_id:
+        return None
+    call = ours[0]
+    verdict = judge(call.tie_breaker, said.get(TIE_BREAKER))
+    if verdict is not Verdict.WE_WIN:
+        call.ending = Ending(CallResult.LOST_TIE, None, "the peer has asked for it as well", "us")
+        core.feed_call(call, Input.TUNNEL_GONE, None, now)
+    if verdict is not Verdict.THEY_WIN:
+        raise RemoteProtocolError(CallResult.LOST_TIE, ErrorCode.NONE, "we have asked for it as well")
+    return call
+
+
 def refuse(core: ControlConnection, said: Message, result: int, error: int, text: str, now: float) -> None:
     """Send a CDN for a session that never was; it needs an id of ours all the same (RFC 2661 4.4.4).
 
     Any number will do: nothing is kept under it, and a flood of refused calls must not use up the ids of others.
     """
-    peer_session_id = said.get(ASSIGNED_SESSION_ID) or 0
+    peer_session_id = core.speech.peer_id(said)
     if not peer_session_id:
         core.site.counters.no_session += 1
         return
     session_id = int.from_bytes(core.site.random(2), "big") or 1
     code = ResultCode(result, error, text)
-    core.send(message(MessageType.CDN, {RESULT_CODE: code, ASSIGNED_SESSION_ID: session_id}), peer_session_id, now)
+    core.send(message(MessageType.CDN, core.speech.cdn(session_id, peer_session_id, code)), peer_session_id, now)
 
 
 def _check_id(core: ControlConnection, peer_session_id: int) -> None:

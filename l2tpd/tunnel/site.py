@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class CallPolicy(Protocol):
     """Decides over calls that peers ask for, and counts all calls against the limits."""
 
-    def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
-        """Return profile name and settings for a call of the peer. Raises `RemoteProtocolError` with CDN codes to refuse it."""
+    def admit(self, tunnel: ControlConnection, kind: Kind, end_id: str) -> tuple[str, SessionSettings]:
+        """Return profile name and settings for a call of the peer to what it calls `end_id` (RFC 3931 5.4.4). Raises `RemoteProtocolError` with CDN codes to refuse it."""
 
     def began(self, tunnel: ControlConnection) -> None:
         """Count a call."""
@@ -67,6 +67,7 @@ class Site:
     calls: CallPolicy
     hostname: str
     vendor_name: str
+    router_id: int = 1  # RFC 3931 5.4.3
     trace: int = 0  # categories traced for everything
     challenges: set[bytes] = attrs.field(
         factory=set

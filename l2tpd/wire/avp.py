@@ -1,8 +1,11 @@
-"""The AVP table: one typed row an attribute (RFC 2661 4.1 and 4.4, RFC 3145, RFC 5515).
+"""The AVP table: one typed row an attribute (RFC 2661 4.1 and 4.4, RFC 3931 5.1 and 5.4, RFC 3145, RFC 5515).
 
 A row is a key: `message[HOST_NAME]` is a `str`, and the row is the only place that knows how it is laid out, whether
 the M bit is sent and whether the value may be hidden. Rows are compared by identity. Attributes without a row travel
-as `RawAvp`.
+as `RawAvp`. An attribute that both versions of the protocol have is one row, named as in RFC 2661.
+
+The failover attributes 76 to 79 (RFC 4951) have no row on purpose: whoever asks to recover a tunnel sets the M bit on
+its Tunnel Recovery, to be refused by those that cannot.
 """
 
 from __future__ import annotations
@@ -19,10 +22,16 @@ from l2tpd.wire.values import (
     CallErrors,
     ConnectSpeed,
     DisconnectCause,
+    ExtendedAvp,
+    MessageDigest,
     ProtocolVersion,
     Q931Cause,
     ResultCode,
+    pack_cookie,
+    pack_pseudowires,
     pack_text,
+    unpack_cookie,
+    unpack_pseudowires,
     unpack_text,
 )
 
@@ -57,8 +66,10 @@ class Codec(Generic[T]):
 class Avp(Generic[T]):
     """A row of the table: an attribute and the type of its value; `minimum` and `maximum` count octets before hiding.
 
-    `mandatory` is the M bit that we send. `sensitive` values are never shown unless asked for. An attribute that
-    `repeats` has a tuple of one-element values, one for each AVP of the message.
+    `mandatory` is the M bit that we send in version 2, `mandatory3` the one in version 3; where the
+    version does not define the attribute it is clear, so that a peer may ignore it (RFC 3931 4.7.3). `sensitive` values
+    are never shown unless asked for. An attribute that `repeats` has a tuple of one-element values, one for each AVP of
+    the message.
     """
 
     number: int
@@ -68,21 +79,23 @@ class Avp(Generic[T]):
     minimum: int
     maximum: int
     mandatory: bool
+    mandatory3: bool
     hideable: bool
     where: str
     vendor: int = 0
     sensitive: bool = False
     repeats: bool = False
     key: int = attrs.field(init=False)
-    head: int = attrs.field(init=False)
+    heads: tuple[int, int] = attrs.field(init=False)
 
     @key.default
     def _key(self) -> int:
         return self.vendor << 16 | self.number
 
-    @head.default
-    def _head(self) -> int:
-        return (MANDATORY if self.mandatory else 0) | HEADER_SIZE
+    @heads.default
+    def _heads(self) -> tuple[int, int]:
+        """Flags with the length of an empty value, in version 2 and in version 3."""
+        return self.mandatory * MANDATORY | HEADER_SIZE, self.mandatory3 * MANDATORY | HEADER_SIZE
 
     def __repr__(self) -> str:
         """Name and number, for messages to people."""
@@ -134,9 +147,9 @@ def encode_value(avp: Avp[T], value: T) -> bytes:
 
 
 def build(avp: Avp[T], value: T) -> bytes:
-    """Give one whole AVP in clear; raise `LocalProtocolError` when the value does not fit the row."""
+    """Give one whole AVP of version 2 in clear; raise `LocalProtocolError` when the value does not fit the row."""
     octets = encode_value(avp, value)
-    return HEADER.pack(avp.head + len(octets), avp.key) + octets
+    return HEADER.pack(avp.heads[0] + len(octets), avp.key) + octets
 
 
 def _decode_nonzero(octets: bytes) -> int:
@@ -147,11 +160,14 @@ def _decode_nonzero(octets: bytes) -> int:
     return number
 
 
-def _encode_nonzero(number: int) -> bytes:
-    if not number:
-        msg = "is zero"
-        raise ValueError(msg)
-    return _WORD.pack(number)
+def _nonzero(layout: struct.Struct) -> Codec[int]:
+    def encode(number: int) -> bytes:
+        if not number:
+            msg = "is zero"
+            raise ValueError(msg)
+        return layout.pack(number)
+
+    return Codec(_decode_nonzero, encode, layout.size, layout.size)
 
 
 def _encode_flag(value: object) -> bytes:
@@ -183,7 +199,8 @@ _HUGE: Final = struct.Struct("!Q")
 U16: Final[Codec[int]] = Codec(int.from_bytes, _WORD.pack, 2, 2)
 U32: Final[Codec[int]] = Codec(int.from_bytes, _LONG.pack, 4, 4)
 U64: Final[Codec[int]] = Codec(int.from_bytes, _HUGE.pack, 8, 8)
-NONZERO: Final[Codec[int]] = Codec(_decode_nonzero, _encode_nonzero, 2, 2)
+NONZERO: Final[Codec[int]] = _nonzero(_WORD)
+NONZERO_32: Final[Codec[int]] = _nonzero(_LONG)
 LOW_OCTET: Final[Codec[int]] = Codec(lambda octets: octets[1], _encode_low_octet, 2, 2)
 TEXT: Final[Codec[str]] = Codec(unpack_text, pack_text, 0, MAX_VALUE)
 NAME: Final[Codec[str]] = Codec(unpack_text, pack_text, 1, MAX_VALUE)
@@ -200,13 +217,33 @@ ERRORS: Final[Codec[CallErrors]] = Codec(CallErrors.unpack, CallErrors.pack, 26,
 CHARACTER_MAPS: Final[Codec[AccmValue]] = Codec(AccmValue.unpack, AccmValue.pack, 10, 10)
 DISCONNECT: Final[Codec[DisconnectCause]] = Codec(DisconnectCause.unpack, DisconnectCause.pack, 5, MAX_VALUE)
 SPEEDS: Final[Codec[tuple[ConnectSpeed, ...]]] = _single(Codec(ConnectSpeed.unpack, ConnectSpeed.pack, 12, 12))
+VENDORS: Final[Codec[tuple[ExtendedAvp, ...]]] = _single(Codec(ExtendedAvp.unpack, ExtendedAvp.pack, 6, MAX_VALUE))
+DIGESTS: Final[Codec[tuple[MessageDigest, ...]]] = _single(
+    Codec(MessageDigest.unpack, MessageDigest.pack, 1, MAX_VALUE)
+)
+PSEUDOWIRES: Final[Codec[tuple[int, ...]]] = Codec(unpack_pseudowires, pack_pseudowires, 2, MAX_VALUE)
+COOKIE: Final[Codec[bytes]] = Codec(unpack_cookie, pack_cookie, 0, 8)
 
 KNOWN: Final[dict[int, Avp[Any]]] = {}
-"""Every row by vendor and attribute number, as the two stand in an AVP header."""
+"""Every row of version 2 by vendor and attribute number, as the two stand in an AVP header."""
+
+KNOWN_3: Final[dict[int, Avp[Any]]] = {}
+"""What version 3 recognizes, that is every row: version 2's must be borne in an SCCRQ (RFC 3931 4.7.3), and calls that
+carry PPP go on describing their line with them."""
 
 
 def avp(number: int, name: str, codec: Codec[T], bits: str, where: str, vendor: int = 0) -> Avp[T]:
-    """Enter a row into the table; `bits` says M bit sent, may be Hidden, is Sensitive, Repeats."""
+    """Enter a row into both tables.
+
+    `bits` says M bit sent in version 2, M bit sent in version 3, may be Hidden, is Sensitive, Repeats.
+    """
+    row = avp3(number, name, codec, bits, where, vendor)
+    KNOWN[row.key] = row
+    return row
+
+
+def avp3(number: int, name: str, codec: Codec[T], bits: str, where: str, vendor: int = 0) -> Avp[T]:
+    """Enter a row into the table of version 3 alone."""
     row = Avp(
         number,
         name,
@@ -215,63 +252,64 @@ def avp(number: int, name: str, codec: Codec[T], bits: str, where: str, vendor: 
         codec.minimum,
         codec.maximum,
         "M" in bits,
+        "3" in bits,
         "H" in bits,
         where,
         vendor,
         "S" in bits,
         "R" in bits,
     )
-    KNOWN[row.key] = row
+    KNOWN_3[row.key] = row
     return row
 
 
 # fmt: off
-MESSAGE_TYPE                 = avp( 0, "Message Type",                 U16,            "M--", "RFC 2661 4.4.1")
-RESULT_CODE                  = avp( 1, "Result Code",                  RESULT,         "M--", "RFC 2661 4.4.2")
-PROTOCOL_VERSION             = avp( 2, "Protocol Version",             VERSION,        "M--", "RFC 2661 4.4.3")
-FRAMING_CAPABILITIES         = avp( 3, "Framing Capabilities",         U32,            "MH-", "RFC 2661 4.4.3")
-BEARER_CAPABILITIES          = avp( 4, "Bearer Capabilities",          U32,            "MH-", "RFC 2661 4.4.3")
-TIE_BREAKER                  = avp( 5, "Tie Breaker",                  U64,            "---", "RFC 2661 4.4.3")
-FIRMWARE_REVISION            = avp( 6, "Firmware Revision",            U16,            "-H-", "RFC 2661 4.4.3")
-HOST_NAME                    = avp( 7, "Host Name",                    NAME,           "M--", "RFC 2661 4.4.3")
-VENDOR_NAME                  = avp( 8, "Vendor Name",                  TEXT,           "-H-", "RFC 2661 4.4.3")
-ASSIGNED_TUNNEL_ID           = avp( 9, "Assigned Tunnel ID",           NONZERO,        "MH-", "RFC 2661 4.4.3")
-RECEIVE_WINDOW_SIZE          = avp(10, "Receive Window Size",          NONZERO,        "M--", "RFC 2661 4.4.3")
-CHALLENGE                    = avp(11, "Challenge",                    SOME_OCTETS,    "MH-", "RFC 2661 4.4.3")
-Q931_CAUSE_CODE              = avp(12, "Q.931 Cause Code",             CAUSE,          "M--", "RFC 2661 4.4.4")
-CHALLENGE_RESPONSE           = avp(13, "Challenge Response",           OCTETS_16,      "MHS", "RFC 2661 4.4.3")
-ASSIGNED_SESSION_ID          = avp(14, "Assigned Session ID",          NONZERO,        "MH-", "RFC 2661 4.4.4")
-CALL_SERIAL_NUMBER           = avp(15, "Call Serial Number",           U32,            "MH-", "RFC 2661 4.4.4")
-MINIMUM_BPS                  = avp(16, "Minimum BPS",                  U32,            "MH-", "RFC 2661 4.4.4")
-MAXIMUM_BPS                  = avp(17, "Maximum BPS",                  U32,            "MH-", "RFC 2661 4.4.4")
-BEARER_TYPE                  = avp(18, "Bearer Type",                  U32,            "MH-", "RFC 2661 4.4.4")
-FRAMING_TYPE                 = avp(19, "Framing Type",                 U32,            "MH-", "RFC 2661 4.4.4")
-CALLED_NUMBER                = avp(21, "Called Number",                TEXT,           "MH-", "RFC 2661 4.4.4")
-CALLING_NUMBER               = avp(22, "Calling Number",               TEXT,           "MH-", "RFC 2661 4.4.4")
-SUB_ADDRESS                  = avp(23, "Sub-Address",                  TEXT,           "MH-", "RFC 2661 4.4.4")
-TX_CONNECT_SPEED             = avp(24, "(Tx) Connect Speed",           U32,            "MH-", "RFC 2661 4.4.4")
-PHYSICAL_CHANNEL_ID          = avp(25, "Physical Channel ID",          U32,            "-H-", "RFC 2661 4.4.4")
-INITIAL_RECEIVED_LCP_CONFREQ = avp(26, "Initial Received LCP CONFREQ", OCTETS,         "-H-", "RFC 2661 4.4.5")
-LAST_SENT_LCP_CONFREQ        = avp(27, "Last Sent LCP CONFREQ",        OCTETS,         "-H-", "RFC 2661 4.4.5")
-LAST_RECEIVED_LCP_CONFREQ    = avp(28, "Last Received LCP CONFREQ",    OCTETS,         "-H-", "RFC 2661 4.4.5")
-PROXY_AUTHEN_TYPE            = avp(29, "Proxy Authen Type",            U16,            "-H-", "RFC 2661 4.4.5")
-PROXY_AUTHEN_NAME            = avp(30, "Proxy Authen Name",            TEXT,           "-H-", "RFC 2661 4.4.5")
-PROXY_AUTHEN_CHALLENGE       = avp(31, "Proxy Authen Challenge",       SOME_OCTETS,    "-H-", "RFC 2661 4.4.5")
-PROXY_AUTHEN_ID              = avp(32, "Proxy Authen ID",              LOW_OCTET,      "-H-", "RFC 2661 4.4.5")
-PROXY_AUTHEN_RESPONSE        = avp(33, "Proxy Authen Response",        OCTETS,         "-HS", "RFC 2661 4.4.5")
-CALL_ERRORS                  = avp(34, "Call Errors",                  ERRORS,         "MH-", "RFC 2661 4.4.6")
-ACCM                         = avp(35, "ACCM",                         CHARACTER_MAPS, "MH-", "RFC 2661 4.4.6")
-RANDOM_VECTOR                = avp(36, "Random Vector",                OCTETS,         "M--", "RFC 2661 4.4.1")
-PRIVATE_GROUP_ID             = avp(37, "Private Group ID",             TEXT,           "-H-", "RFC 2661 4.4.4")
-RX_CONNECT_SPEED             = avp(38, "Rx Connect Speed",             U32,            "-H-", "RFC 2661 4.4.4")
-SEQUENCING_REQUIRED          = avp(39, "Sequencing Required",          FLAG,           "M--", "RFC 2661 4.4.4")
-PPP_DISCONNECT_CAUSE         = avp(46, "PPP Disconnect Cause Code",    DISCONNECT,     "-H-", "RFC 3145 2")
-CONNECT_SPEED_UPDATE         = avp(97, "Connect Speed Update",         SPEEDS,         "-HR", "RFC 5515")
-CONNECT_SPEED_UPDATE_ENABLE  = avp(98, "Connect Speed Update Enable",  FLAG,           "-H-", "RFC 5515")
+MESSAGE_TYPE                 = avp( 0, "Message Type",                 U16,            "M3--", "RFC 2661 4.4.1")
+RESULT_CODE                  = avp( 1, "Result Code",                  RESULT,         "M3--", "RFC 2661 4.4.2")
+PROTOCOL_VERSION             = avp( 2, "Protocol Version",             VERSION,        "M---", "RFC 2661 4.4.3")
+FRAMING_CAPABILITIES         = avp( 3, "Framing Capabilities",         U32,            "M-H-", "RFC 2661 4.4.3")
+BEARER_CAPABILITIES          = avp( 4, "Bearer Capabilities",          U32,            "M-H-", "RFC 2661 4.4.3")
+TIE_BREAKER                  = avp( 5, "Tie Breaker",                  U64,            "-3--", "RFC 2661 4.4.3")
+FIRMWARE_REVISION            = avp( 6, "Firmware Revision",            U16,            "--H-", "RFC 2661 4.4.3")
+HOST_NAME                    = avp( 7, "Host Name",                    NAME,           "M3--", "RFC 2661 4.4.3")
+VENDOR_NAME                  = avp( 8, "Vendor Name",                  TEXT,           "--H-", "RFC 2661 4.4.3")
+ASSIGNED_TUNNEL_ID           = avp( 9, "Assigned Tunnel ID",           NONZERO,        "M-H-", "RFC 2661 4.4.3")
+RECEIVE_WINDOW_SIZE          = avp(10, "Receive Window Size",          NONZERO,        "M3--", "RFC 2661 4.4.3")
+CHALLENGE                    = avp(11, "Challenge",                    SOME_OCTETS,    "M-H-", "RFC 2661 4.4.3")
+Q931_CAUSE_CODE              = avp(12, "Q.931 Cause Code",             CAUSE,          "M---", "RFC 2661 4.4.4")
+CHALLENGE_RESPONSE           = avp(13, "Challenge Response",           OCTETS_16,      "M-HS", "RFC 2661 4.4.3")
+ASSIGNED_SESSION_ID          = avp(14, "Assigned Session ID",          NONZERO,        "M-H-", "RFC 2661 4.4.4")
+CALL_SERIAL_NUMBER           = avp(15, "Call Serial Number",           U32,            "M-H-", "RFC 2661 4.4.4")
+MINIMUM_BPS                  = avp(16, "Minimum BPS",                  U32,            "M-H-", "RFC 2661 4.4.4")
+MAXIMUM_BPS                  = avp(17, "Maximum BPS",                  U32,            "M-H-", "RFC 2661 4.4.4")
+BEARER_TYPE                  = avp(18, "Bearer Type",                  U32,            "M-H-", "RFC 2661 4.4.4")
+FRAMING_TYPE                 = avp(19, "Framing Type",                 U32,            "M-H-", "RFC 2661 4.4.4")
+CALLED_NUMBER                = avp(21, "Called Number",                TEXT,           "M-H-", "RFC 2661 4.4.4")
+CALLING_NUMBER               = avp(22, "Calling Number",               TEXT,           "M-H-", "RFC 2661 4.4.4")
+SUB_ADDRESS                  = avp(23, "Sub-Address",                  TEXT,           "M-H-", "RFC 2661 4.4.4")
+TX_CONNECT_SPEED             = avp(24, "(Tx) Connect Speed",           U32,            "M-H-", "RFC 2661 4.4.4")
+PHYSICAL_CHANNEL_ID          = avp(25, "Physical Channel ID",          U32,            "--H-", "RFC 2661 4.4.4")
+INITIAL_RECEIVED_LCP_CONFREQ = avp(26, "Initial Received LCP CONFREQ", OCTETS,         "--H-", "RFC 2661 4.4.5")
+LAST_SENT_LCP_CONFREQ        = avp(27, "Last Sent LCP CONFREQ",        OCTETS,         "--H-", "RFC 2661 4.4.5")
+LAST_RECEIVED_LCP_CONFREQ    = avp(28, "Last Received LCP CONFREQ",    OCTETS,         "--H-", "RFC 2661 4.4.5")
+PROXY_AUTHEN_TYPE            = avp(29, "Proxy Authen Type",            U16,            "--H-", "RFC 2661 4.4.5")
+PROXY_AUTHEN_NAME            = avp(30, "Proxy Authen Name",            TEXT,           "--H-", "RFC 2661 4.4.5")
+PROXY_AUTHEN_CHALLENGE       = avp(31, "Proxy Authen Challenge",       SOME_OCTETS,    "--H-", "RFC 2661 4.4.5")
+PROXY_AUTHEN_ID              = avp(32, "Proxy Authen ID",              LOW_OCTET,      "--H-", "RFC 2661 4.4.5")
+PROXY_AUTHEN_RESPONSE        = avp(33, "Proxy Authen Response",        OCTETS,         "--HS", "RFC 2661 4.4.5")
+CALL_ERRORS                  = avp(34, "Call Errors",                  ERRORS,         "M-H-", "RFC 2661 4.4.6")
+ACCM                         = avp(35, "ACCM",                         CHARACTER_MAPS, "M-H-", "RFC 2661 4.4.6")
+RANDOM_VECTOR                = avp(36, "Random Vector",                OCTETS,         "M3--", "RFC 2661 4.4.1")
+PRIVATE_GROUP_ID             = avp(37, "Private Group ID",             TEXT,           "--H-", "RFC 2661 4.4.4")
+RX_CONNECT_SPEED             = avp(38, "Rx Connect Speed",             U32,            "--H-", "RFC 2661 4.4.4")
+SEQUENCING_REQUIRED          = avp(39, "Sequencing Required",          FLAG,           "M---", "RFC 2661 4.4.4")
+PPP_DISCONNECT_CAUSE         = avp(46, "PPP Disconnect Cause Code",    DISCONNECT,     "--H-", "RFC 3145 2")
+CONNECT_SPEED_UPDATE         = avp(97, "Connect Speed Update",         SPEEDS,         "--HR", "RFC 5515")
+CONNECT_SPEED_UPDATE_ENABLE  = avp(98, "Connect Speed Update Enable",  FLAG,           "--H-", "RFC 5515")
 
 
 def _access_line(number: int, name: str, codec: Codec[T]) -> Avp[T]:
-    return avp(number, name, codec, "-H-", "RFC 5515", vendor=BROADBAND_FORUM)
+    return avp(number, name, codec, "--H-", "RFC 5515", vendor=BROADBAND_FORUM)
 
 
 AGENT_CIRCUIT_ID                           = _access_line(  1, "Agent Circuit ID",                           SHORT_TEXT)
@@ -293,6 +331,24 @@ ACTUAL_INTERLEAVING_DELAY_DOWNSTREAM       = _access_line(142, "Actual Interleav
 ACCESS_LOOP_ENCAPSULATION                  = _access_line(144, "Access Loop Encapsulation",                  OCTETS_3)
 ANCP_ACCESS_LINE_TYPE                      = _access_line(145, "ANCP Access Line Type",                      U32)
 IWF_SESSION                                = _access_line(254, "IWF Session",                                U32)
+
+EXTENDED_VENDOR_ID             = avp3(58, "Extended Vendor ID",                   VENDORS,     "--HR", "RFC 3931 5.1")
+MESSAGE_DIGEST                 = avp3(59, "Message Digest",                       DIGESTS,     "-3SR", "RFC 3931 5.4.1")
+ROUTER_ID                      = avp3(60, "Router ID",                            U32,         "-3--", "RFC 3931 5.4.3")
+ASSIGNED_CONTROL_CONNECTION_ID = avp3(61, "Assigned Control Connection ID",       NONZERO_32,  "-3H-", "RFC 3931 5.4.3")
+PSEUDOWIRE_CAPABILITIES        = avp3(62, "Pseudowire Capabilities List",         PSEUDOWIRES, "-3H-", "RFC 3931 5.4.3")
+LOCAL_SESSION_ID               = avp3(63, "Local Session ID",                     NONZERO_32,  "-3H-", "RFC 3931 5.4.4")
+REMOTE_SESSION_ID              = avp3(64, "Remote Session ID",                    U32,         "-3H-", "RFC 3931 5.4.4")
+ASSIGNED_COOKIE                = avp3(65, "Assigned Cookie",                      COOKIE,      "-3HS", "RFC 3931 5.4.4")
+REMOTE_END_ID                  = avp3(66, "Remote End ID",                        TEXT,        "-3H-", "RFC 3931 5.4.4")
+PSEUDOWIRE_TYPE                = avp3(68, "Pseudowire Type",                      U16,         "-3H-", "RFC 3931 5.4.4")
+L2_SPECIFIC_SUBLAYER           = avp3(69, "L2-Specific Sublayer",                 U16,         "-3H-", "RFC 3931 5.4.4")
+DATA_SEQUENCING                = avp3(70, "Data Sequencing",                      U16,         "-3H-", "RFC 3931 5.4.4")
+CIRCUIT_STATUS                 = avp3(71, "Circuit Status",                       U16,         "-3H-", "RFC 3931 5.4.5")
+PREFERRED_LANGUAGE             = avp3(72, "Preferred Language",                   TEXT,        "--H-", "RFC 3931 5.4.3")
+CONTROL_MESSAGE_NONCE          = avp3(73, "Control Message Authentication Nonce", SOME_OCTETS, "-3--", "RFC 3931 5.4.1")
+TX_CONNECT_SPEED_BPS           = avp3(74, "Tx Connect Speed BPS",                 U64,         "--H-", "RFC 3931 5.4.4")
+RX_CONNECT_SPEED_BPS           = avp3(75, "Rx Connect Speed BPS",                 U64,         "--H-", "RFC 3931 5.4.4")
 # fmt: on
 
 ACCESS_LINE: Final[tuple[Avp[Any], ...]] = tuple(row for row in KNOWN.values() if row.vendor == BROADBAND_FORUM)

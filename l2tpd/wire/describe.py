@@ -15,23 +15,32 @@ from l2tpd.errors import Malformed
 from l2tpd.wire.avp import (
     BEARER_CAPABILITIES,
     BEARER_TYPE,
+    CIRCUIT_STATUS,
+    DATA_SEQUENCING,
     FRAMING_CAPABILITIES,
     FRAMING_TYPE,
+    L2_SPECIFIC_SUBLAYER,
     MESSAGE_TYPE,
     PROTOCOL_VERSION,
     PROXY_AUTHEN_TYPE,
+    PSEUDOWIRE_CAPABILITIES,
+    PSEUDOWIRE_TYPE,
     RESULT_CODE,
 )
-from l2tpd.wire.header import parse_control, parse_data, peek
-from l2tpd.wire.messages import Message, decode
+from l2tpd.wire.header import parse_control, parse_control3, parse_data, peek
+from l2tpd.wire.messages import FALLBACK, V3, Message, Vocabulary, decode
 from l2tpd.wire.numbers import (
     Bearer,
     CallResult,
+    CircuitStatus,
     ErrorCode,
     Framing,
     MessageType,
     ProxyAuthenType,
+    PseudowireType,
+    SequencingLevel,
     StopResult,
+    SublayerType,
     name_of,
 )
 
@@ -52,7 +61,16 @@ _FLAGS: Final[dict[AnyAvp, type[enum.IntFlag]]] = {
     FRAMING_TYPE: Framing,
     BEARER_CAPABILITIES: Bearer,
     BEARER_TYPE: Bearer,
+    CIRCUIT_STATUS: CircuitStatus,
 }
+_NAMES: Final[dict[AnyAvp, type[enum.IntEnum]]] = {
+    PROXY_AUTHEN_TYPE: ProxyAuthenType,
+    PSEUDOWIRE_TYPE: PseudowireType,
+    L2_SPECIFIC_SUBLAYER: SublayerType,
+    DATA_SEQUENCING: SequencingLevel,
+}
+_OVER_IP: Final = bytes(4)
+"""What stands before a control message over IP (RFC 3931 4.1.1.2); no other datagram begins so."""
 
 
 def printable(text: str) -> str:
@@ -99,10 +117,13 @@ def dump(message: Message, *, reveal: bool = False) -> str:
 def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False) -> str:
     """Describe any datagram in one or more lines; whatever the octets are, a text comes back."""
     try:
+        octets = octets.removeprefix(_OVER_IP)
         seen = peek(octets)
-        if seen.version != 2:
+        if seen.version not in {2, 3}:
             return f"L2TP version {seen.version}, {len(octets)} octets, not decoded"
-        return _control(octets, secret, reveal=reveal) if seen.control else _payload(octets)
+        if not seen.control:
+            return _payload(octets) if seen.version == 2 else _payload3(seen.session_id, octets)
+        return (_control if seen.version == 2 else _control3)(octets, secret, reveal=reveal)
     except Malformed as error:
         return f"malformed ({error}), {len(octets)} octets"
 
@@ -110,12 +131,27 @@ def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False) -> str
 def _control(octets: bytes, secret: bytes, *, reveal: bool) -> str:
     header, body = parse_control(octets)
     line = f"control tunnel={header.tunnel_id} session={header.session_id} ns={header.ns} nr={header.nr}"
+    return f"{line} {_body(body, secret, FALLBACK, reveal=reveal)}"
+
+
+def _control3(octets: bytes, secret: bytes, *, reveal: bool) -> str:
+    header, body = parse_control3(octets)
+    line = f"control connection={header.connection_id} ns={header.ns} nr={header.nr}"
+    return f"{line} {_body(body, secret, V3, reveal=reveal)}"
+
+
+def _body(body: bytes, secret: bytes, vocabulary: Vocabulary, *, reveal: bool) -> str:
     if not body:
-        return f"{line} ZLB"
+        return "ZLB"
     try:
-        return f"{line} {dump(decode(body, secret=secret), reveal=reveal)}"
+        return dump(decode(body, secret=secret, vocabulary=vocabulary), reveal=reveal)
     except Malformed as error:
-        return f"{line} malformed ({error})"
+        return f"malformed ({error})"
+
+
+def _payload3(session_id: int, octets: bytes) -> str:
+    # How long the cookie is and whether a sublayer follows only the session knows (RFC 3931 4.1).
+    return f"data session={session_id} {max(0, len(octets) - 8)} octets with cookie and sublayer"
 
 
 def _payload(octets: bytes) -> str:
@@ -130,7 +166,8 @@ def _lines(message: Message, *, reveal: bool) -> Iterator[tuple[str, str]]:
         if avp is MESSAGE_TYPE:
             continue
         if avp.sensitive and not reveal:
-            yield avp.name, f"<{len(value)} octets>"
+            sizes = map(len, value) if avp.repeats else (len(value),)
+            yield avp.name, ", ".join(f"<{size} octets>" for size in sizes)
         else:
             yield avp.name, _value(message, avp, value)
     for raw in message.extra:
@@ -148,8 +185,11 @@ def _value(message: Message, avp: AnyAvp, value: Any) -> str:
         return _result(message, value)
     if avp is PROTOCOL_VERSION:
         return f"{value[0]}.{value[1]}"
-    if avp is PROXY_AUTHEN_TYPE:
-        return name_of(ProxyAuthenType, value)
+    if avp is PSEUDOWIRE_CAPABILITIES:
+        return ", ".join(name_of(PseudowireType, kind) for kind in value)
+    names = _NAMES.get(avp)
+    if names is not None:
+        return name_of(names, value)
     flags = _FLAGS.get(avp)
     return _plain(value) if flags is None else _bits(flags, value)
 

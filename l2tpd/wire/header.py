@@ -1,10 +1,12 @@
-"""The L2TP header (RFC 2661 3.1): control and data, and a cheap look at it for demultiplexing.
+"""The L2TP header: control and data, and a cheap look at it for demultiplexing.
+
+Version 2 is RFC 2661 3.1; of version 3 the control messages are here (RFC 3931 3.2.1).
 
 Everything here eats bytes of strangers and raises `Malformed` on what is no header, never anything else. Octets after
 the Length that the header names are ignored. The reserved bits are ignored, as the RFC demands. On control messages,
 where the P and O bits MUST be 0, a set P bit is ignored because it changes nothing that we do; a set O bit is
 malformed because it would move the body, and a peer that breaks that rule cannot be trusted to have put the offset
-field where the rule that it broke would have it.
+field where the rule that it broke would have it. Version 3 knows neither bit: there both are reserved.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ _VERSION: Final = 0x000F
 _CONTROL_BITS: Final = _CONTROL | _LENGTH | _SEQUENCE
 _CONTROL_MASK: Final = _CONTROL_BITS | _OFFSET | _VERSION
 _CONTROL_FLAGS: Final = _CONTROL_BITS | 2
+_CONTROL_3_MASK: Final = _CONTROL_BITS | _VERSION
+_CONTROL_3_FLAGS: Final = _CONTROL_BITS | 3
 _LAYOUT_MASK: Final = _CONTROL | _VERSION
 
 _WORD: Final = struct.Struct("!H")
@@ -32,6 +36,7 @@ _WORDS_3: Final = struct.Struct("!HHH")
 _WORDS_4: Final = struct.Struct("!HHHH")
 _WORDS_6: Final = struct.Struct("!HHHHHH")
 _V3_IDENTIFIER: Final = struct.Struct("!I")
+_CONTROL_3: Final = struct.Struct("!HHIHH")
 
 
 class Peek(NamedTuple):
@@ -48,6 +53,14 @@ class ControlHeader(NamedTuple):
 
     tunnel_id: int
     session_id: int
+    ns: int
+    nr: int
+
+
+class ControlHeader3(NamedTuple):
+    """The fields of a control header of version 3; the id is the recipient's, 0 before it named one (RFC 3931 3.2.1)."""
+
+    connection_id: int
     ns: int
     nr: int
 
@@ -116,19 +129,38 @@ def parse_control(datagram: bytes) -> tuple[ControlHeader, bytes]:
         raise Malformed(msg)
     flags, length, tunnel_id, session_id, ns, nr = _WORDS_6.unpack_from(datagram)
     if flags & _CONTROL_MASK != _CONTROL_FLAGS:
-        raise Malformed(_control_defect(flags))
+        raise Malformed(_control_defect(flags, 2))
     if not 12 <= length <= size:
         msg = f"length field {length} in a datagram of {size} octets"
         raise Malformed(msg)
     return ControlHeader(tunnel_id, session_id, ns, nr), datagram[12:length]
 
 
-def _control_defect(flags: int) -> str:
-    if flags & _VERSION != 2:
+def parse_control3(message: bytes) -> tuple[ControlHeader3, bytes]:
+    """Split a control message of version 3 into its header and its body; an empty body is a ZLB (RFC 3931 6.15).
+
+    Over IP `message` begins after the four octets of zeros (4.1.1.2). Raise `Malformed` on what is none: such a message
+    MUST be discarded (7.1).
+    """
+    size = len(message)
+    if size < 12:
+        msg = f"control header of {size} octets"
+        raise Malformed(msg)
+    flags, length, connection_id, ns, nr = _CONTROL_3.unpack_from(message)
+    if flags & _CONTROL_3_MASK != _CONTROL_3_FLAGS:
+        raise Malformed(_control_defect(flags, 3))
+    if not 12 <= length <= size:
+        msg = f"length field {length} in a message of {size} octets"
+        raise Malformed(msg)
+    return ControlHeader3(connection_id, ns, nr), message[12:length]
+
+
+def _control_defect(flags: int, version: int) -> str:
+    if flags & _VERSION != version:
         return f"header version {flags & _VERSION}"
     if not flags & _CONTROL:
         return "not a control message"
-    if flags & _OFFSET:
+    if flags & _CONTROL_BITS == _CONTROL_BITS:
         return "control message with the O bit"
     return "control message without the L or the S bit"
 
@@ -142,6 +174,18 @@ def build_control(tunnel_id: int, session_id: int, ns: int, nr: int, body: bytes
         return _WORDS_6.pack(_CONTROL_FLAGS, 12 + len(body), tunnel_id, session_id, ns, nr) + body
     except struct.error as error:
         msg = f"control message of {12 + len(body)} octets or a header field does not fit into 16 bits"
+        raise LocalProtocolError(msg) from error
+
+
+def build_control3(connection_id: int, ns: int, nr: int, body: bytes) -> bytes:
+    """Put a control header of version 3 before `body`.
+
+    Raise `LocalProtocolError` when the message or a field does not fit (RFC 3931 3.2.1).
+    """
+    try:
+        return _CONTROL_3.pack(_CONTROL_3_FLAGS, 12 + len(body), connection_id, ns, nr) + body
+    except struct.error as error:
+        msg = f"control message of {12 + len(body)} octets or a header field does not fit"
         raise LocalProtocolError(msg) from error
 
 

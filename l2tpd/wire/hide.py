@@ -1,5 +1,8 @@
 """Hiding of AVP values (RFC 2661 4.3): an MD5 key stream chained over the cipher text, in blocks of 16 octets.
 
+Version 3 hides in the same way, but under a key derived from the secret, `digest3.shared_key(secret, HIDING)`, that
+takes the place of the secret here (RFC 3931 5.3).
+
 It has no integrity: what comes out of `unhide` is as hostile as what went in, and a wrong secret shows only as an
 inner length that does not fit.
 """

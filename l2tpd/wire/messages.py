@@ -1,4 +1,7 @@
-"""Control messages: the table of RFC 2661 section 6, and the decoder and encoder that it drives.
+"""Control messages: the decoder and encoder that the tables of RFC 2661 section 6 and RFC 3931 section 6 drive.
+
+Which version of the protocol is spoken is the `vocabulary` of a call, version 2 unless said otherwise; `decode3` and
+`encode3` speak version 3. Sections named without an RFC are those of RFC 2661, whose rules RFC 3931 5.2 and 7.1 keep.
 
 `decode` is total: any octets give a `Message`, or `Malformed` when not even the Message Type can be read (RFC 2661
 4.4.1). Everything else that may be wrong is judged by the M bit that the peer sent (7.1, 4.2): a defect that ends the
@@ -9,39 +12,58 @@ stand. One pass, each octet looked at once, so the work is linear in the length.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import attrs
 
 from l2tpd.errors import LocalProtocolError, Malformed
 from l2tpd.wire.avp import (
-    CONNECT_SPEED_UPDATE,
+    ASSIGNED_COOKIE,
     HEADER,
     HEADER_SIZE,
     HIDDEN,
-    KNOWN,
+    KNOWN_3,
     LENGTH,
     MANDATORY,
     MAX_VALUE,
     MESSAGE_TYPE,
+    PSEUDOWIRE_CAPABILITIES,
     RANDOM_VECTOR,
     RESERVED,
     RESULT_CODE,
     Avp,
     RawAvp,
-    build,
     encode_value,
     pack,
 )
 from l2tpd.wire.hide import hide as hide_value
 from l2tpd.wire.hide import unhide
 from l2tpd.wire.numbers import ErrorCode, MessageType, name_of
-from l2tpd.wire.table import MESSAGES, AnyAvp, MessageRow, opening_of
+from l2tpd.wire.table import FALLBACK, MESSAGES, MESSAGES_3, V2, V3, AnyAvp, MessageRow, Vocabulary, opening_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["MESSAGES", "STRICT", "AnyAvp", "Fault", "Message", "Quirks", "decode", "encode", "message"]
+__all__ = [
+    "FALLBACK",
+    "MESSAGES",
+    "MESSAGES_3",
+    "STRICT",
+    "V2",
+    "V3",
+    "AnyAvp",
+    "Fault",
+    "Message",
+    "Quirks",
+    "Vocabulary",
+    "decode",
+    "decode3",
+    "encode",
+    "encode3",
+    "message",
+    "offers_v3",
+]
 
 T = TypeVar("T")
 
@@ -57,7 +79,11 @@ VECTOR_SIZE: Final = 16
 At least so many are recommended (RFC 2661 4.4.1), and so many make a block of the hiding.
 """
 
-_UNUSUAL: Final = HIDDEN | RESERVED
+_NO_ID: Final = (bytes(2), bytes(4))
+"""What stands in an answer for the tunnel, connection or session id that its sender never chose."""
+
+_SIZED_BY_VALUE: Final[frozenset[AnyAvp]] = frozenset({RESULT_CODE, ASSIGNED_COOKIE, PSEUDOWIRE_CAPABILITIES})
+"""What their decoders refuse is a length that lies within the bounds of the row and is wrong all the same."""
 
 
 class Fault(NamedTuple):
@@ -97,6 +123,7 @@ class Message:
     fault: Fault | None = None
     notes: tuple[str, ...] = attrs.field(default=(), eq=False)
     hides: bool = attrs.field(default=False, eq=False)  # it came with a Random Vector
+    vocabulary: Vocabulary = attrs.field(default=V2, eq=False)
 
     def __repr__(self) -> str:
         """Name the type and its AVPs, but no values: some are secrets, and a repr ends up in tracebacks."""
@@ -118,35 +145,48 @@ class Message:
     @property
     def session_scoped(self) -> bool:
         """Whether the message concerns one session: a fault ends the session, not the tunnel (RFC 2661 4.1)."""
-        row = MESSAGES.get(self.type)
+        row = self.vocabulary.messages.get(self.type)
         return row is not None and row.session_scoped
 
     @property
     def known(self) -> bool:
         """Whether the type has a row; an unknown one without a fault may be ignored (RFC 2661 4.4.1)."""
-        return self.type in MESSAGES
+        return self.type in self.vocabulary.messages
 
     @property
     def name(self) -> str:
         """The RFC's short name of the type, or its number."""
-        row = MESSAGES.get(self.type)
+        row = self.vocabulary.messages.get(self.type)
         return name_of(MessageType, self.type) if row is None else row.name
 
 
-def message(kind: int, values: Mapping[Avp[Any], Any] | None = None, extra: Iterable[RawAvp] = ()) -> Message:
+def message(
+    kind: int,
+    values: Mapping[Avp[Any], Any] | None = None,
+    extra: Iterable[RawAvp] = (),
+    vocabulary: Vocabulary = V2,
+) -> Message:
     """Compose a message to be sent; AVPs travel in the order given, after the Message Type."""
-    return Message(int(kind), {MESSAGE_TYPE: int(kind), **(values or {})}, tuple(extra))
+    return Message(int(kind), {MESSAGE_TYPE: int(kind), **(values or {})}, tuple(extra), vocabulary=vocabulary)
 
 
-def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT) -> Message:
+def offers_v3(said: Message) -> bool:
+    """Tell whether an SCCRQ of version 2, read with `FALLBACK`, may as well be answered by version 3 (RFC 3931 4.7.3).
+
+    It must carry all that an SCCRQ of version 3 must.
+    """
+    return said.type == MessageType.SCCRQ and said.values.keys() >= MESSAGES_3[MessageType.SCCRQ].need
+
+
+def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT, vocabulary: Vocabulary = V2) -> Message:
     """Read the body of a control message (what follows the header); raise `Malformed` when no Message Type can be read.
 
     `secret` unhides hidden AVPs; without it they count as malformed.
     """
-    head, kind = _message_type(body)
-    row = MESSAGES.get(kind)
+    head, kind = _message_type(body, vocabulary)
+    row = vocabulary.messages.get(kind)
     values: dict[AnyAvp, Any] = {MESSAGE_TYPE: kind}
-    reading = _Reading(values, row, secret, quirks)
+    reading = _Reading(values, row, vocabulary, secret, quirks)
     if row is None:
         reading.meet_unknown_type(kind, head & MANDATORY)
     elif not row.mandatory and not head & MANDATORY:
@@ -154,7 +194,8 @@ def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT) -> Mess
     position = 8
     end = len(body)
     unpack = HEADER.unpack_from
-    find = KNOWN.get
+    find = vocabulary.known.get
+    unusual = vocabulary.unusual
     while position < end:
         if end - position < HEADER_SIZE:
             reading.blame(MANDATORY, ErrorCode.BAD_LENGTH, f"{end - position} octets after the last AVP")
@@ -169,7 +210,7 @@ def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT) -> Mess
             break
         position = after
         avp = find(key)
-        if avp is None or head & _UNUSUAL:
+        if avp is None or head & unusual:
             clear = reading.uncover(head, key, avp, octets)
             if avp is None or clear is None:
                 continue
@@ -186,24 +227,25 @@ def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT) -> Mess
     return reading.conclude(kind)
 
 
-def _message_type(body: bytes) -> tuple[int, int]:
+def _message_type(body: bytes, vocabulary: Vocabulary) -> tuple[int, int]:
     """Read the first AVP.
 
-    Anything but a plain Message Type of 8 octets makes the message unreadable (RFC 2661 4.4.1).
+    Anything but a plain Message Type of 8 octets makes the message unreadable (RFC 2661 4.4.1). The type of a vendor,
+    where there may be one (RFC 3931 5.4.1), comes with the vendor's number above its 16 bits and so is unknown to us.
     """
     if len(body) < 8:
         msg = f"body of {len(body)} octets holds no Message Type"
         raise Malformed(msg)
     head, key = HEADER.unpack_from(body)
-    if key != 0 or head & ~MANDATORY != 8:
+    if (key and (key & 0xFFFF or not vocabulary.vendor_types)) or head & (vocabulary.unusual | LENGTH) != 8:
         msg = f"first AVP is no Message Type: {_title(key)}, flags and length 0x{head:04x}"
         raise Malformed(msg)
-    return head, int.from_bytes(body[6:8], "big")
+    return head, key | int.from_bytes(body[6:8], "big")
 
 
 def _title(key: int) -> str:
     """Name an attribute in human readable form (RFC 2661 4.4.2, error 8)."""
-    avp = KNOWN.get(key)
+    avp = KNOWN_3.get(key)
     return str(avp) if avp is not None else f"vendor {key >> 16} attribute {key & 0xFFFF}"
 
 
@@ -213,12 +255,14 @@ class _Reading:
 
     values: dict[AnyAvp, Any]
     row: MessageRow | None
+    vocabulary: Vocabulary
     secret: bytes
     quirks: Quirks
     fault: Fault | None = None
     ignorable: bool = False
     notes: list[str] | None = None
     extra: list[RawAvp] | None = None
+    repeated: set[AnyAvp] | None = None
 
     def blame(self, fatal: int, error: ErrorCode, text: str) -> None:
         """Record a defect; the first one that its M bit (`fatal`) makes fatal is the fault, every other a note."""
@@ -239,15 +283,16 @@ class _Reading:
 
         Without it the whole message is ignorable (RFC 2661 4.4.1).
         """
-        self.blame(mandatory, ErrorCode.BAD_VALUE, f"unknown message type {kind}")
+        vendor = f" of vendor {kind >> 16}" if kind >> 16 else ""
+        self.blame(mandatory, ErrorCode.BAD_VALUE, f"unknown message type {kind & 0xFFFF}{vendor}")
         self.ignorable = not mandatory
 
     def uncover(self, head: int, key: int, avp: AnyAvp | None, octets: bytes) -> bytes | None:
-        """Deal with an AVP that is unknown, hidden or has reserved bits.
+        """Deal with an AVP that is unknown, hidden or has reserved bits that matter.
 
         Give the clear value when it can be read on.
         """
-        if head & RESERVED:
+        if head & self.vocabulary.unusual & RESERVED:
             # RFC 2661 4.1: whatever its number, such an AVP is an unrecognized one.
             self.keep(head, key, octets, "reserved bit set on")
             return None
@@ -280,7 +325,7 @@ class _Reading:
             why = "but there is no secret"
         else:
             try:
-                return unhide(avp.number, octets, self.secret, vector)
+                return unhide(avp.number, octets, self.vocabulary.hiding_key(self.secret), vector)
             except Malformed:
                 why = "with an inner length that does not fit"
         self.blame(head & MANDATORY, ErrorCode.BAD_VALUE, f"{avp} is hidden {why}")
@@ -300,6 +345,7 @@ class _Reading:
         gathered = self.values[avp]
         if isinstance(gathered, tuple):
             gathered = self.values[avp] = list(gathered)
+            self.repeated = {avp} if self.repeated is None else self.repeated | {avp}
         gathered.extend(avp.decode(octets))
 
     def refuse(self, avp: AnyAvp, head: int, octets: bytes, why: str) -> None:
@@ -308,11 +354,11 @@ class _Reading:
         A peer that refuses a tunnel or call for which it never chose an id has only 0 to put into its StopCCN or CDN;
         that still ends it.
         """
-        if self.row is not None and self.row.ends and octets == b"\0\0" and avp in self.row.need:
+        if self.row is not None and self.row.ends and octets in _NO_ID and avp in self.row.listed:
             self.values[avp] = 0
             self.note(f"{avp} is zero")
         else:
-            error = ErrorCode.BAD_LENGTH if avp is RESULT_CODE else ErrorCode.BAD_VALUE
+            error = ErrorCode.BAD_LENGTH if avp in _SIZED_BY_VALUE else ErrorCode.BAD_VALUE
             self.blame(head & MANDATORY, error, f"{avp} {why}")
 
     def conclude(self, kind: int) -> Message:
@@ -326,10 +372,11 @@ class _Reading:
             if not keys <= row.listed:
                 self._note_unexpected(row)
         hides = values.pop(RANDOM_VECTOR, None) is not None
-        speeds = values.get(CONNECT_SPEED_UPDATE)
-        if speeds is not None:
-            values[CONNECT_SPEED_UPDATE] = tuple(speeds)
-        return Message(kind, values, tuple(self.extra or ()), self.fault, tuple(self.notes or ()), hides)
+        for avp in self.repeated or ():
+            values[avp] = tuple(values[avp])
+        return Message(
+            kind, values, tuple(self.extra or ()), self.fault, tuple(self.notes or ()), hides, self.vocabulary
+        )
 
     def _note_unexpected(self, row: MessageRow) -> None:
         # mpd5 puts extra AVPs into SCCCN: nothing forbids them, and refusing them broke interoperation elsewhere.
@@ -339,7 +386,12 @@ class _Reading:
 
 
 def encode(
-    message: Message, *, secret: bytes = b"", hide: bool = False, random: Callable[[int], bytes] | None = None
+    message: Message,
+    *,
+    secret: bytes = b"",
+    hide: bool = False,
+    random: Callable[[int], bytes] | None = None,
+    vocabulary: Vocabulary = V2,
 ) -> bytes:
     """Build the body of a control message, Message Type first.
 
@@ -348,7 +400,7 @@ def encode(
     With `hide` every AVP that may be hidden is, which needs a `secret` and `random`, a source of that many
     unpredictable octets. Raw AVPs that arrived hidden are refused: without their Random Vector nobody can read them.
     """
-    row = MESSAGES.get(message.type)
+    row = vocabulary.messages.get(message.type)
     if row is None:
         parts = [opening_of(message.type, mandatory=True)]
     else:
@@ -356,9 +408,9 @@ def encode(
             raise LocalProtocolError(_missing(row, message.values))
         parts = [row.opening]
     if hide:
-        _append_hidden(parts, message.values, _Hider(secret, random))
+        _append_hidden(parts, message.values, _Hider(secret, random, vocabulary))
     else:
-        _append_plain(parts, message.values)
+        _append_plain(parts, message.values, vocabulary.column)
     if message.extra:
         _append_raw(parts, message.extra)
     body = b"".join(parts)
@@ -372,14 +424,14 @@ def _missing(row: MessageRow, values: Mapping[AnyAvp, Any]) -> str:
     return f"{row.name} without {', '.join(sorted(str(avp) for avp in row.need - values.keys()))}"
 
 
-def _append_plain(parts: list[bytes], values: Mapping[AnyAvp, Any]) -> None:
+def _append_plain(parts: list[bytes], values: Mapping[AnyAvp, Any], column: int) -> None:
     pack_header = HEADER.pack
     for avp, value in values.items():
         if avp is MESSAGE_TYPE:
             continue
         for one in _single_values(avp, value) if avp.repeats else (value,):
             octets = encode_value(avp, one)
-            parts += (pack_header(avp.head + len(octets), avp.key), octets)
+            parts += (pack_header(avp.heads[column] + len(octets), avp.key), octets)
 
 
 def _append_hidden(parts: list[bytes], values: Mapping[AnyAvp, Any], hider: _Hider) -> None:
@@ -387,10 +439,11 @@ def _append_hidden(parts: list[bytes], values: Mapping[AnyAvp, Any], hider: _Hid
         if avp is MESSAGE_TYPE:
             continue
         for one in _single_values(avp, value) if avp.repeats else (value,):
+            octets = encode_value(avp, one)
             if avp.hideable:
-                hider.append(parts, avp, encode_value(avp, one))
+                hider.append(parts, avp, octets)
             else:
-                parts.append(build(avp, one))
+                parts.append(hider.plain(avp, octets))
 
 
 def _single_values(avp: AnyAvp, value: Iterable[Any]) -> list[Any]:
@@ -419,8 +472,13 @@ class _Hider:
 
     secret: bytes
     random: Callable[[int], bytes] | None
+    vocabulary: Vocabulary
     vector: bytes = b""
     used: set[int] = attrs.Factory(set)
+
+    def plain(self, avp: AnyAvp, octets: bytes) -> bytes:
+        """Give one AVP that is not hidden."""
+        return pack(avp.heads[self.vocabulary.column] - HEADER_SIZE, avp.key, octets)
 
     def append(self, parts: list[bytes], avp: AnyAvp, octets: bytes) -> None:
         """Add one hidden AVP, and a Random Vector before it where one is needed.
@@ -433,8 +491,13 @@ class _Hider:
         if not self.vector or avp.number in self.used:
             self.vector = self.random(VECTOR_SIZE)
             self.used.clear()
-            parts.append(build(RANDOM_VECTOR, self.vector))
+            parts.append(self.plain(RANDOM_VECTOR, self.vector))
         self.used.add(avp.number)
         padding = min(-(2 + len(octets)) % VECTOR_SIZE, max(0, MAX_VALUE - 2 - len(octets)))
-        hidden = hide_value(avp.number, octets, self.secret, self.vector, self.random(padding))
-        parts.append(pack(avp.head - HEADER_SIZE | HIDDEN, avp.key, hidden))
+        key = self.vocabulary.hiding_key(self.secret)
+        hidden = hide_value(avp.number, octets, key, self.vector, self.random(padding))
+        parts.append(pack(avp.heads[self.vocabulary.column] - HEADER_SIZE | HIDDEN, avp.key, hidden))
+
+
+decode3: Final = partial(decode, vocabulary=V3)
+encode3: Final = partial(encode, vocabulary=V3)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class MessageType(enum.IntEnum):
-    """Control message types (RFC 2661 3.2; CSUN and CSURQ from RFC 5515)."""
+    """Control message types (RFC 2661 3.2, RFC 3931 3.1; CSUN and CSURQ from RFC 5515)."""
 
     SCCRQ = 1
     SCCRP = 2
@@ -30,12 +30,13 @@ class MessageType(enum.IntEnum):
     CDN = 14
     WEN = 15
     SLI = 16
+    ACK = 20
     CSUN = 28
     CSURQ = 29
 
 
 class StopResult(enum.IntEnum):
-    """Result codes of StopCCN (RFC 2661 4.4.2)."""
+    """Result codes of StopCCN (RFC 2661 4.4.2, the same in RFC 3931 5.4.2)."""
 
     GENERAL = 1
     ERROR = 2
@@ -47,7 +48,7 @@ class StopResult(enum.IntEnum):
 
 
 class CallResult(enum.IntEnum):
-    """Result codes of CDN (RFC 2661 4.4.2)."""
+    """Result codes of CDN (RFC 2661 4.4.2; from LOST_TIE on RFC 3931 5.4.2; from MTU_MISMATCH on RFC 4667 4.4)."""
 
     LOST_CARRIER = 1
     ERROR = 2
@@ -60,10 +61,17 @@ class CallResult(enum.IntEnum):
     NO_DIAL_TONE = 9
     TIMED_OUT = 10
     NO_FRAMING = 11
+    LOST_TIE = 13
+    BAD_PSEUDOWIRE_TYPE = 14
+    NO_SEQUENCING_SUBLAYER = 15
+    FSM_ERROR = 16
+    MTU_MISMATCH = 23
+    NO_FORWARDER = 24
+    FORWARDER_NOT_AUTHORIZED = 25
 
 
 class ErrorCode(enum.IntEnum):
-    """General error codes, shared by StopCCN and CDN (RFC 2661 4.4.2)."""
+    """General error codes, shared by StopCCN and CDN (RFC 2661 4.4.2, the same in RFC 3931 5.4.2)."""
 
     NONE = 0
     NO_CONTROL_CONNECTION = 1
@@ -100,6 +108,50 @@ class ProxyAuthenType(enum.IntEnum):
     MSCHAP_V1 = 5
 
 
+class PseudowireType(enum.IntEnum):
+    """What a session carries (RFC 3931 10.6; RFC 4591, RFC 4719 for Ethernet, RFC 4349 for HDLC)."""
+
+    FRAME_RELAY = 1
+    ETHERNET_VLAN = 4
+    ETHERNET = 5
+    HDLC = 6
+    PPP = 7
+
+
+class SublayerType(enum.IntEnum):
+    """Values of the L2-Specific Sublayer AVP (RFC 3931 5.4.4)."""
+
+    NONE = 0
+    DEFAULT = 1
+
+
+class SequencingLevel(enum.IntEnum):
+    """Values of the Data Sequencing AVP: which packets its sender wants numbered (RFC 3931 5.4.4)."""
+
+    NONE = 0
+    NON_IP = 1
+    ALL = 2
+
+
+class CircuitStatus(enum.IntFlag):
+    """Bits of the Circuit Status AVP (RFC 3931 5.4.5), those above NEW by RFC 5641, which deprecates NEW."""
+
+    ACTIVE = 1
+    NEW = 2
+    CIRCUIT_RECEIVE_FAULT = 4
+    CIRCUIT_TRANSMIT_FAULT = 8
+    PSEUDOWIRE_RECEIVE_FAULT = 16
+    PSEUDOWIRE_TRANSMIT_FAULT = 32
+    STANDBY = 64
+
+
+class DigestType(enum.IntEnum):
+    """Algorithms of the Message Digest AVP (RFC 3931 5.4.1)."""
+
+    HMAC_MD5 = 0
+    HMAC_SHA1 = 1
+
+
 BROADBAND_FORUM: Final = 3561
 """SMI enterprise number under which RFC 5515 numbers the access line AVPs."""
 
@@ -125,6 +177,13 @@ _CALL_RESULT_TEXTS: Final = {
     CallResult.NO_DIAL_TONE: "lack of a dial tone",
     CallResult.TIMED_OUT: "call not established within time allotted by LAC",
     CallResult.NO_FRAMING: "call connected but no appropriate framing detected",
+    CallResult.LOST_TIE: "session not established due to losing tie breaker",
+    CallResult.BAD_PSEUDOWIRE_TYPE: "session not established due to unsupported pseudowire type",
+    CallResult.NO_SEQUENCING_SUBLAYER: "sequencing required without valid L2-specific sublayer",
+    CallResult.FSM_ERROR: "finite state machine error or timeout",
+    CallResult.MTU_MISMATCH: "mismatching interface MTU",
+    CallResult.NO_FORWARDER: "attempt to connect to non-existent forwarder",
+    CallResult.FORWARDER_NOT_AUTHORIZED: "attempt to connect to unauthorized forwarder",
 }
 
 _ERROR_TEXTS: Final = {

@@ -18,6 +18,8 @@ _CALL_ERRORS: Final = struct.Struct("!HIIIIII")
 _ACCM: Final = struct.Struct("!HII")
 _DISCONNECT: Final = struct.Struct("!HHB")
 _SPEEDS: Final = struct.Struct("!HHII")
+_EXTENDED: Final = struct.Struct("!IH")
+_COOKIE_SIZES: Final = (0, 4, 8)
 
 
 class ProtocolVersion(NamedTuple):
@@ -160,6 +162,72 @@ class ConnectSpeed:
     def unpack(cls, octets: bytes) -> ConnectSpeed:
         """Read 12 octets; the reserved field is ignored."""
         return cls(*_SPEEDS.unpack(octets)[1:])
+
+
+@attrs.frozen
+class ExtendedAvp:
+    """An attribute of a vendor whose number has 32 bits, in the value of an Extended Vendor ID AVP (RFC 3931 5.1)."""
+
+    vendor: int
+    number: int
+    value: bytes = b""
+
+    def pack(self) -> bytes:
+        """Give 6 octets and the value."""
+        return _EXTENDED.pack(self.vendor, self.number) + self.value
+
+    @classmethod
+    def unpack(cls, octets: bytes) -> ExtendedAvp:
+        """Read 6 octets or more."""
+        vendor, number = _EXTENDED.unpack_from(octets)
+        return cls(vendor, number, octets[6:])
+
+
+@attrs.frozen
+class MessageDigest:
+    """A digest as it stands in a message; whether it is right is for `wire.digest3` to say (RFC 3931 5.4.1)."""
+
+    kind: int
+    digest: bytes
+
+    def __len__(self) -> int:
+        """Count the octets of the AVP's value."""
+        return 1 + len(self.digest)
+
+    def pack(self) -> bytes:
+        """Give 1 octet and the digest."""
+        return bytes((self.kind,)) + self.digest
+
+    @classmethod
+    def unpack(cls, octets: bytes) -> MessageDigest:
+        """Read 1 octet or more."""
+        return cls(octets[0], octets[1:])
+
+
+def pack_pseudowires(kinds: tuple[int, ...]) -> bytes:
+    """Lay out a list of pseudowire types, 2 octets each (RFC 3931 5.4.3)."""
+    return struct.pack(f"!{len(kinds)}H", *kinds)
+
+
+def unpack_pseudowires(octets: bytes) -> tuple[int, ...]:
+    """Read a list of pseudowire types; raise `ValueError` on half of one."""
+    if len(octets) % 2:
+        msg = "ends with half a pseudowire type"
+        raise ValueError(msg)
+    return struct.unpack(f"!{len(octets) // 2}H", octets)
+
+
+def pack_cookie(cookie: bytes) -> bytes:
+    """Check a cookie and give it as it is; raise `ValueError` unless it has 0, 4 or 8 octets (RFC 3931 5.4.4)."""
+    if len(cookie) not in _COOKIE_SIZES:
+        msg = f"of {len(cookie)} octets, not 0, 4 or 8"
+        raise ValueError(msg)
+    return b"".join((cookie,))
+
+
+def unpack_cookie(octets: bytes) -> bytes:
+    """Read a cookie; raise `ValueError` unless it has 0, 4 or 8 octets."""
+    return pack_cookie(bytes(octets))
 
 
 def pack_text(text: str) -> bytes:

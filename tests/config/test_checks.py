@@ -10,6 +10,19 @@ from l2tpd.errors import ConfigError
 TUNNEL = '[tunnel.a]\npeer = "192.0.2.1"\n'
 
 
+def static(name: str, *, peer: str = "192.0.2.1", tunnel_id: int, more: str = "", **sessions: int) -> str:
+    """Write a static tunnel with sessions, given as NAME=ID."""
+    calls = "".join(
+        f'[tunnel.{name}.session.{call}]\npseudowire = "eth"\nsession_id = {number}\npeer_session_id = 1\n'
+        for call, number in sessions.items()
+    )
+    head = f'version = "l2tpv3"\nmode = "static"\ntunnel_id = {tunnel_id}\npeer_tunnel_id = 1\n'
+    return f'[tunnel.{name}]\npeer = "{peer}"\n{head}{more}\n{calls}'
+
+
+IP = 'encap = "ip"'
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -37,6 +50,13 @@ TUNNEL = '[tunnel.a]\npeer = "192.0.2.1"\n'
         (f'{TUNNEL}local = "::1"', "tunnel.a.local: is not of the same IP version as `peer`"),
         ('[tunnel.a]\npeer = "[::1]"\nlocal = "192.0.2.1"', "tunnel.a.local: is not of the same IP version as `peer`"),
         (f'{TUNNEL}[tunnel.a.session.s]\ninterface_name = "ppp7"\n[tunnel.a.session.t]\ninterface_name = "ppp7"', "tunnel.a.session.t.interface_name: `ppp7` belongs to `[tunnel.a.session.s]` already"),
+        (static("a", tunnel_id=1) + static("b", peer="192.0.2.2", tunnel_id=1, more=IP), "tunnel.b.tunnel_id: `1` belongs to `[tunnel.a]` already"),
+        (static("a", tunnel_id=1) + static("b", peer="192.0.2.1:1701", tunnel_id=2, more="local_port = 1701"), "tunnel.b.peer: `192.0.2.1:1701 from port 1701` belongs to `[tunnel.a]` already"),
+        (static("a", tunnel_id=1, s=7, t=7), "tunnel.a.session.t.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
+        (static("a", tunnel_id=1, more=IP, s=7) + static("b", tunnel_id=2, more=IP, s=7), "tunnel.b.session.s.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
+        (static("a", tunnel_id=1, more=IP, s=7) + static("b", tunnel_id=2, s=7), "tunnel.b.session.s.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
+        (static("a", tunnel_id=1, s=7) + static("b", tunnel_id=2, more=IP, s=7), "tunnel.b.session.s.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
+        ('[profile.session.lan]\npseudowire = "eth"\n[peer.x]\nhost_name = "x"\nsession_profile = "lan"', "peer.x.session_profile: leads to `eth`, but callers speak L2TPv2, which carries `ppp` alone"),
     ],
 )  # fmt: skip
 def test_told_once(text: str, expected: str) -> None:
@@ -55,6 +75,10 @@ def test_told_once(text: str, expected: str) -> None:
         '[tunnel.a]\npeer = "lns.example"\nlocal = "::1"\n[tunnel.b]\npeer = "lns.example"\nlocal = "192.0.2.1"',
         '[peer.a]\nmatch = ["192.0.2.0/24"]\n[peer.b]\nmatch = ["192.0.2.0/25"]',
         f'{TUNNEL}[tunnel.a.session.s]\ninterface_name = "ppp%d"\n[tunnel.a.session.t]\ninterface_name = "ppp%d"',
+        static("a", tunnel_id=1, s=7) + static("b", peer="192.0.2.2", tunnel_id=2, s=7),
+        static("a", tunnel_id=1, s=7) + static("b", tunnel_id=2, more="local_port = 1702", s=8),
+        static("a", tunnel_id=1, more=IP, s=7) + static("b", tunnel_id=2, more=IP, s=8),
+        '[profile.session.lan]\npseudowire = "eth"\n[peer.x]\nhost_name = "x"\nsession_profile = "lan"\naccept = false',
         '[profile.ppp.a]\npool = ""\n[profile.pseudowire.a]\nppp_profile = "a"',
     ],
 )

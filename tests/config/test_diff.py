@@ -115,6 +115,32 @@ def test_sessions_of_a_tunnel() -> None:
     assert () == moved.sessions(Verb.ADDED)
 
 
+def test_a_static_pseudowire() -> None:
+    """Identities are set up anew, each for itself; a plan, which goes to the log, does not show a cookie."""
+    old = (
+        f'{TUNNEL}version = "l2tpv3"\nmode = "static"\ntunnel_id = 1\npeer_tunnel_id = 2\n[tunnel.hq.session.a]\n'
+        'pseudowire = "eth"\nsession_id = 3\npeer_session_id = 4\npeer_cookie = "00112233"\n'
+    )
+    new = old.replace("session_id = 3", "session_id = 5").replace("00112233", "44556677") + 'cookie = "00112233"\n'
+    again = "the session is closed and asked for again"
+    expected = [
+        f"tunnel hq session a: session_id 3 -> 5, {again}",
+        f"tunnel hq session a: cookie (none) -> (not shown), {again}",
+        f"tunnel hq session a: peer_cookie (not shown) -> (not shown), {again}",
+    ]
+    assert expected == plan(old, new)
+    moved = (
+        old.replace('"static"', '"quiescent"').replace("192.0.2.1", "192.0.2.9").replace("\nv", '\nencap = "ip"\nv', 1)
+    )
+    over = "the tunnel is closed and opened again"
+    expected = [
+        f"tunnel hq: peer 192.0.2.1:1701 -> 192.0.2.9, {over}",
+        f"tunnel hq: encap udp -> ip, {over}",
+        f"tunnel hq: mode static -> quiescent, {over}",
+    ]
+    assert expected == plan(old, moved)
+
+
 def test_a_session_with_another_profile() -> None:
     """Naming another profile means another call."""
     profile = "[profile.session.gold]\n"

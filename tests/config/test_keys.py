@@ -1,5 +1,6 @@
 """The key table: every key of the model has its check, and the manual describes it."""
 
+import enum
 import re
 from pathlib import Path
 
@@ -24,18 +25,27 @@ from l2tpd.config.scalars import ElementError
 MANUAL = Path(keys.__file__).parents[1] / "man" / "l2tpd.toml.5.md"
 
 
+UNSAYABLE = {"roles", "session_id", "peer_session_id", "vlan_id"}
+"""Keys whose default only means that nothing was said: 0 is no identifier."""
+
+
 def test_defaults_pass_their_own_checks() -> None:
     """Saying a default changes nothing: each one that a file can say is accepted and stays what it is."""
     for cls in (System, TunnelSettings, SessionSettings, PseudowireSettings, Peer):
         for field in attrs.fields(cls):
-            default = field.default
-            if default is None or field.name == "roles":
-                continue
-            said = (
-                default.value if hasattr(default, "value") else str(default) if isinstance(default, Path) else default
-            )
-            said = list(said) if isinstance(said, tuple) else said
-            assert default == keys.KEYS[cls][field.name](said), field.name
+            if field.default is not None and field.name not in UNSAYABLE:
+                assert field.default == keys.KEYS[cls][field.name](as_said(field.default)), field.name
+
+
+def as_said(default: object) -> object:
+    """Return what a file says to mean a value."""
+    if isinstance(default, enum.Enum):
+        return default.value
+    if isinstance(default, bytes):
+        return default.hex()
+    if isinstance(default, Path):
+        return str(default)
+    return list(default) if isinstance(default, tuple) else default
 
 
 def test_every_rule_belongs_to_a_key() -> None:
@@ -49,9 +59,10 @@ def test_every_rule_belongs_to_a_key() -> None:
         (System, "log_level", "warn", "`warn` is not available here: must be one of `critical`, `error`, `warning`, `notice`, `info`, `debug`; did you mean `warning`?"),
         (System, "control_socket", "run/x", "must be an absolute path, not `run/x`"),
         (System, "max_tunnels", -1, "must be at least 0, not the integer -1"),
-        (System, "data_plane", "user", "`user` is not available in this version (available: `auto`, `kernel`, `null`)"),
-        (System, "data_plane", 1, "must be one of `auto`, `kernel`, `null`, not the integer 1"),
-        (Listen, "encap", "upd", "`upd` is not available here: must be `udp`; did you mean `udp`?"),
+        (System, "data_plane", "users", "`users` is not available here: must be one of `auto`, `kernel`, `user`, `null`; did you mean `user`?"),
+        (System, "data_plane", 1, "must be one of `auto`, `kernel`, `user`, `null`, not the integer 1"),
+        (Listen, "encap", "upd", "`upd` is not available here: must be one of `udp`, `ip`; did you mean `udp`?"),
+        (Listen, "encap", "ip", "`ip` is not available in this version (available: `udp`)"),
         (TunnelSettings, "retry_cap", 7.5, "must be at least 8 (RFC 2661 5.8), not the float 7.5"),
         (TunnelSettings, "max_retries", 0, "must be from 1 to 65535, not the integer 0"),
         (TunnelSettings, "receive_window", 0, "must be from 1 to 32768, not the integer 0"),
@@ -60,12 +71,34 @@ def test_every_rule_belongs_to_a_key() -> None:
         (TunnelSettings, "host_name", "a\n", "must not hold control characters"),
         (TunnelSettings, "quirks", "x", "must be an array, not the string `x`"),
         (TunnelSettings, "framing_caps", ["sync", "sync"], "names something twice"),
-        (SessionSettings, "pseudowire", "eth", "`eth` is not available in this version (available: `ppp`)"),
+        (SessionSettings, "pseudowire", "pppac", "`pppac` is not available in this version (available: `ppp`, `eth`, `eth-vlan`)"),
+        (SessionSettings, "session_id", 0, "must be from 1 to 4294967295, not the integer 0"),
+        (SessionSettings, "peer_session_id", 2**32, "must be from 1 to 4294967295, not the integer 4294967296"),
+        (SessionSettings, "cookie", "0x0011223", "must consist of hexadecimal digits, two an octet, without separators"),
+        (SessionSettings, "cookie", "00:11:22:33", "must consist of hexadecimal digits, two an octet, without separators"),
+        (SessionSettings, "peer_cookie", "001122", "has 6 hexadecimal digits; a cookie has 8 or 16 (RFC 3931 5.4.4)"),
+        (SessionSettings, "peer_cookie", 11223344, "must be a string, not the integer 11223344"),
+        (SessionSettings, "sublayer", "atm", "`atm` is not available here: must be one of `none`, `default`"),
+        (SessionSettings, "mtu", 67, "must be from 68 to 65535, not the integer 67"),
+        (SessionSettings, "vlan_id", 0, "must be from 1 to 4094, not the integer 0"),
+        (SessionSettings, "vlan_id", 4095, "must be from 1 to 4094, not the integer 4095"),
+        (SessionSettings, "address", "192.0.2.1/33", "`192.0.2.1/33` has no prefix length from 0 to 32"),
+        (SessionSettings, "peer_address", "192.0.2.1/32", "`192.0.2.1/32` is not an IPv4 or IPv6 address"),
+        (SessionSettings, "bridge", "br%d", "`br%d`: a pattern names no interface that exists"),
+        (SessionSettings, "bridge", "br/0", "`br/0` is not an interface name: at most 15 octets without space, `/` and `:`"),
         (SessionSettings, "called_number", "é", "must be ASCII (RFC 2661 4.4.4)"),
         (SessionSettings, "interface_name", "a/b", "`a/b` is not an interface name: at most 15 octets without space, `/` and `:`"),
         (SessionSettings, "rx_connect_speed", 2**32, "must be from 0 to 4294967295, not the integer 4294967296"),
         (PseudowireSettings, "mtu", 67, "must be from 68 to 65535, not the integer 67"),
+        (PppSettings, "local_address", "::1", "`::1` is not an IPv4 address"),
+        (PppSettings, "dns", ["192.0.2.1", "192.0.2.2", "192.0.2.3"], "names more than two servers (RFC 1877)"),
+        (PppSettings, "pppd_options", "nomppe", "must be an array, not the string `nomppe`"),
+        (PppSettings, "pppd_options", ["idle", ""], "must hold printable words"),
         (Peer, "roles", [], "must name at least one"),
+        (PseudowireSettings, "bridge", "br%d", "`br%d`: a pattern names no interface that exists"),
+        (TunnelInstance, "mode", "still", "`still` is not available here: must be one of `dynamic`, `static`, `quiescent`"),
+        (TunnelInstance, "tunnel_id", 0, "must be from 1 to 4294967295, not the integer 0"),
+        (TunnelInstance, "peer_tunnel_id", -1, "must be from 1 to 4294967295, not the integer -1"),
         (TunnelInstance, "local", "[::1]", "`[::1]` is not an IPv4 or IPv6 address"),
     ],
 )  # fmt: skip
@@ -74,6 +107,33 @@ def test_refused(cls: type, key: str, value: object, expected: str) -> None:
     with pytest.raises(ValueError) as caught:
         keys.KEYS[cls][key](value)
     assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("cookie", "0x00112233", bytes.fromhex("00112233")),
+        ("cookie", "0011223344AAbbff", bytes.fromhex("0011223344aabbff")),
+        ("peer_cookie", "", b""),
+        ("session_id", 2**32 - 1, 2**32 - 1),
+        ("vlan_id", 4094, 4094),
+        ("mtu", 0, 0),
+        ("address", "2001:DB8:0::1/064", "2001:db8::1/64"),
+        ("address", "192.0.2.1", "192.0.2.1"),
+        ("address", "", ""),
+        ("peer_address", "2001:DB8:0::2", "2001:db8::2"),
+        ("bridge", "", ""),
+    ],
+)
+def test_accepted(key: str, value: object, expected: object) -> None:
+    """What a key takes, in the one form in which it is kept."""
+    assert expected == keys.KEYS[SessionSettings][key](value)
+
+
+def test_words_of_a_command_line_may_repeat() -> None:
+    """Unlike those of other arrays; at most two name servers are told."""
+    assert ("a", "1", "b", "1") == keys.KEYS[PppSettings]["pppd_options"](["a", "1", "b", "1"])
+    assert ("192.0.2.1", "192.0.2.2") == keys.KEYS[PppSettings]["dns"](["192.0.2.1", "192.0.2.2"])
 
 
 def test_each_wrong_element_of_an_array_is_told() -> None:

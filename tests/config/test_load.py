@@ -1,7 +1,9 @@
 """Texts and files become one checked configuration, or all that is wrong with them."""
 
+import re
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,9 @@ from l2tpd.config.model import (
     Address,
     Config,
     DataPlane,
+    Encapsulation,
     HostPort,
+    Mode,
     Peer,
     Pool,
     Pseudowire,
@@ -20,6 +24,7 @@ from l2tpd.config.model import (
     SessionInstance,
     System,
     TunnelInstance,
+    Version,
 )
 from l2tpd.errors import ConfigError
 
@@ -113,6 +118,59 @@ def test_a_session_takes_its_tunnels_session_profile() -> None:
     assert "gold" == parse([("a", text)]).tunnels["a"].sessions["s"].profile
 
 
+STATIC = """
+[profile.pseudowire.lan]
+bridge = "br0"
+mtu = 1400
+
+[tunnel.site]
+peer = "[2001:db8::2]"
+local = "2001:db8::1"
+version = "l2tpv3"
+encap = "ip"
+mode = "static"
+tunnel_id = 1
+peer_tunnel_id = 2
+
+[tunnel.site.session.lan]
+pseudowire = "eth-vlan"
+pseudowire_profile = "lan"
+interface_name = "site0"
+session_id = 10
+peer_session_id = 20
+cookie = "0x0011223344556677"
+peer_cookie = "8899AABB"
+vlan_id = 7
+"""
+
+
+def test_a_static_pseudowire_is_understood() -> None:
+    """Identifiers and cookies come out as numbers and octets; a peer over IP has no port."""
+    site = parse([("l2tpd.toml", STATIC)]).tunnels["site"]
+    said = {
+        "pseudowire": Pseudowire.ETH_VLAN,
+        "pseudowire_profile": "lan",
+        "interface_name": "site0",
+        "session_id": 10,
+        "peer_session_id": 20,
+        "cookie": bytes.fromhex("0011223344556677"),
+        "peer_cookie": bytes.fromhex("8899aabb"),
+        "vlan_id": 7,
+    }
+    expected = TunnelInstance(
+        name="site",
+        peer=HostPort("2001:db8::2", 0),
+        local="2001:db8::1",
+        version=Version.L2TPV3,
+        encap=Encapsulation.IP,
+        mode=Mode.STATIC,
+        tunnel_id=1,
+        peer_tunnel_id=2,
+        sessions={"lan": SessionInstance(name="lan", said=said)},
+    )
+    assert expected == site
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     """Every mistake is listed with its file and key path, in one go."""
     text = '[system]\nmax_tunnel = 5\ndrain = 1\n[tunnel."a.b"]\n[profile.tunnel.x]\nretry_cap = 4\n'
@@ -150,9 +208,8 @@ def test_a_misplaced_table_is_told(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("line", "word", "available"),
     [
-        ('version = "l2tpv3"', "l2tpv3", "`l2tpv2`"),
-        ('version = "auto"', "auto", "`l2tpv2`"),
-        ('encap = "ip"', "ip", "`udp`"),
+        ('version = "auto"', "auto", "`l2tpv2`, `l2tpv3`"),
+        ('session.s.pseudowire = "pppac"', "pppac", "`ppp`, `eth`, `eth-vlan`"),
     ],
 )
 def test_a_word_of_a_later_version_is_refused_as_such(line: str, word: str, available: str) -> None:
@@ -248,13 +305,15 @@ def test_a_path_that_the_system_refuses_is_told() -> None:
         load(Path("x" * 300))
 
 
-def test_the_example_of_the_manual_loads() -> None:
-    """Who copies the example of l2tpd.toml(5) gets a tunnel, a session and a peer entry with their secrets."""
-    text = MANUAL.read_text(encoding="utf-8").partition("```toml\n")[2].partition("```")[0]
-    config = parse([("/etc/l2tpd/l2tpd.toml", text)], read_secret=lambda file: f"of {file}")
+def test_the_examples_of_the_manual_load() -> None:
+    """Who copies the examples of l2tpd.toml(5) gets tunnels, sessions and a peer entry with their secrets."""
+    texts = re.findall(r"```toml\n(.*?)```", MANUAL.read_text(encoding="utf-8"), re.DOTALL)
+    files = [(f"/etc/l2tpd/{number}.toml", text) for number, text in enumerate(texts)]
+    config = parse(files, read_secret=lambda file: f"of {file}")
     assert "of /etc/l2tpd/branches.secret" == config.peers["branches"].secret
     assert "of /etc/l2tpd/hq.secret" == config.tunnels["hq"].said["secret"]
     assert ["branch"] == list(config.tunnels["hq"].sessions)
+    assert bytes.fromhex("8d4f3c0a") == config.tunnels["site"].sessions["lan"].said["cookie"]
 
 
 def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
@@ -376,6 +435,29 @@ def test_a_requested_session_takes_the_tunnels_profile() -> None:
     )
     with pytest.raises(ConfigError, match=r"^request: profile: there is no `\[profile.session.x\]`$"):
         said_session({"profile": "x"})
+
+
+def test_a_requested_static_pseudowire_is_checked_against_the_configuration() -> None:
+    """Identifiers that the configuration uses are taken for those that operators create, and the other way round."""
+    config = parse([("l2tpd.toml", STATIC)])
+    keys = {"version": "l2tpv3", "encap": "ip", "mode": "static", "peer_tunnel_id": 2, "peer": "192.0.2.1"}
+    with pytest.raises(ConfigError, match=r"^request: tunnel_id: `1` belongs to `\[tunnel.site\]` already$"):
+        said_tunnel({**keys, "tunnel_id": 1}, config)
+    tunnel = said_tunnel({**keys, "tunnel_id": 3, "name": "t"}, config)
+    session = {"pseudowire": "eth", "peer_session_id": 1}
+    with pytest.raises(ConfigError, match=r"session_id: `10` belongs to `\[tunnel.site.session.lan\]` already$"):
+        said_session({**session, "session_id": 10}, config, tunnel=tunnel)
+    added = said_session({**session, "session_id": 11}, config, tunnel=tunnel)
+    assert 11 == added.said["session_id"]
+    holding = attrs.evolve(tunnel, sessions={"a": added})
+    with pytest.raises(ConfigError, match=r"session_id: `11` belongs to `\[tunnel.t.session.a\]` already$"):
+        said_session({**session, "session_id": 11}, config, tunnel=holding)
+
+
+def test_a_session_requested_in_a_callers_tunnel_is_one_of_version_2() -> None:
+    """Who opened the tunnel speaks L2TPv2, so there is no Ethernet pseudowire in it."""
+    with pytest.raises(ConfigError, match=r'^request: pseudowire: L2TPv2 carries `"ppp"` alone'):
+        said_session({"pseudowire": "eth"})
 
 
 # -- anything at all ----------------------------------------------------------------------------------------------------------------------

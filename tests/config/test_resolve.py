@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2tpd.config.model import Config, Peer, System
+from l2tpd.config.model import Config, Peer, Sublayer, System
 from l2tpd.config.resolve import (
     PeerTable,
     listener_settings,
@@ -48,6 +48,28 @@ def test_instance_over_profile_over_default_over_built_in() -> None:
     assert "x" == session_settings(CONFIG).user_data
     assert 1400 == pseudowire_settings(CONFIG, "p").mtu
     assert "a" == ppp_settings(CONFIG).pool
+
+
+def test_a_session_has_from_its_pseudowire_profile_what_nobody_nearer_says() -> None:
+    """`mtu`, `bridge` and `sublayer` come from the pseudowire profile, unless the session or its profile says them, be it to unset them."""
+    config = Config(
+        session_profiles={"x": {"pseudowire_profile": "p", "mtu": 1300}},
+        pseudowire_profiles={
+            "default": {"sublayer": Sublayer.NONE},
+            "p": {"mtu": 1400, "bridge": "br0", "ppp_profile": "q"},
+        },
+    )
+    settings = session_settings(config, "x")
+    assert (1300, "br0", Sublayer.NONE) == (settings.mtu, settings.bridge, settings.sublayer)
+    settings = session_settings(config, said={"pseudowire_profile": "p", "bridge": "", "mtu": 0})
+    assert (0, "", Sublayer.NONE) == (settings.mtu, settings.bridge, settings.sublayer)
+    assert (0, "", Sublayer.NONE) == (
+        session_settings(config).mtu,
+        session_settings(config).bridge,
+        session_settings(config).sublayer,
+    )
+    with pytest.raises(LocalProtocolError, match="there is no profile `gone`"):
+        session_settings(config, said={"pseudowire_profile": "gone"})
 
 
 def test_the_host_name_falls_back_to_the_systems() -> None:

@@ -23,9 +23,9 @@ from l2tpd.config.model import Address, HostPort
         (scalars.address, "[2001:DB8:0::1]:1701", Address("2001:db8::1", 1701)),
         (scalars.address, "[::]", Address("::", 1701)),
         (scalars.host_port, "192.0.2.1:1", HostPort("192.0.2.1", 1)),
-        (scalars.host_port, "lns.example", HostPort("lns.example", 1701)),
+        (scalars.host_port, "lns.example", HostPort("lns.example", 0)),
         (scalars.host_port, "lns_1.example.:65535", HostPort("lns_1.example.", 65535)),
-        (scalars.host_port, "[2001:db8::1]", HostPort("2001:db8::1", 1701)),
+        (scalars.host_port, "[2001:db8::1]", HostPort("2001:db8::1", 0)),
         (scalars.prefix, "203.0.113.0/24", "203.0.113.0/24"),
         (scalars.prefix, "2001:DB8::/32", "2001:db8::/32"),
         (scalars.prefix, "192.0.2.1", "192.0.2.1/32"),
@@ -74,6 +74,17 @@ def test_accepted(check: Callable[[object], object], value: object, expected: ob
         (scalars.address, "[192.0.2.1]:1701", "`[192.0.2.1]:1701` is not of the form `[2001:db8::1]:1701`"),
         (scalars.address, "[::1]1701", "`[::1]1701` is not of the form `[2001:db8::1]:1701`"),
         (scalars.address, "[fe80::1%eth0]", "`fe80::1%eth0`: an interface name inside an address is not supported"),
+        (scalars.interface_address, "0.0.0.0/8", "`0.0.0.0/8` is no address of an interface"),
+        (scalars.interface_address, "ff02::1", "`ff02::1` is no address of an interface"),
+        (scalars.interface_address, "192.0.2.1/", "`192.0.2.1/` has no prefix length from 0 to 32"),
+        (
+            scalars.interface_address,
+            "192.0.2.1/255.255.255.0",
+            "`192.0.2.1/255.255.255.0` has no prefix length from 0 to 32",
+        ),
+        (scalars.interface_address, "::1/129", "`::1/129` has no prefix length from 0 to 128"),
+        (scalars.octets, "0x0", "must consist of hexadecimal digits, two an octet, without separators"),
+        (scalars.octets, "٠٠", "must consist of hexadecimal digits, two an octet, without separators"),
         (scalars.host_port, "300.0.0.1", "`300.0.0.1` is not an IPv4 or IPv6 address"),
         (scalars.host_port, "[::]", "`[::]` is no address of a single peer"),
         (scalars.host_port, "224.0.0.1:1701", "`224.0.0.1:1701` is no address of a single peer"),
@@ -131,7 +142,14 @@ def test_a_suggestion_is_made_only_where_it_is_cheap() -> None:
 @given(st.text(max_size=40) | st.from_regex(r"[\[\]0-9a-f:./%-]{1,30}", fullmatch=True))
 def test_any_string_is_parsed_or_refused(text: str) -> None:
     """Whatever the string is, each grammar gives its canonical form, which parses to itself, or a `ValueError`."""
-    for check in (scalars.numeric_host, scalars.prefix, scalars.address_range, scalars.dns_name, scalars.instance_name):
+    for check in (
+        scalars.numeric_host,
+        scalars.interface_address,
+        scalars.prefix,
+        scalars.address_range,
+        scalars.dns_name,
+        scalars.instance_name,
+    ):
         try:
             found = check(text)
         except ValueError:

@@ -30,6 +30,7 @@ def test_what_a_create_takes_are_the_keys_of_the_configuration() -> None:
     assert "said" not in keys
     keys = {p["name"]: p for p in DESCRIBED["session.create"]["params"]}["keys"]["schema"]["properties"]
     assert {"type": "string"} == keys["called_number"]
+    assert ({"type": "string"}, {"type": "integer"}) == (keys["cookie"], keys["session_id"])
     assert {"type": "string", "enum": ["lac", "lns"]} == keys["role"]
     assert {"anyOf": [{"type": "integer"}, {"type": "null"}]} == keys["physical_channel_id"]
 

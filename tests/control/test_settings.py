@@ -10,6 +10,7 @@ from l2tpd.config.model import (
     Listen,
     Peer,
     Role,
+    SessionSettings,
     System,
     TunnelInstance,
     TunnelSettings,
@@ -36,4 +37,12 @@ def test_values_are_told_as_the_configuration_writes_them() -> None:
     assert (["192.0.2.0/24"], ["lns"], "/etc/l2tpd/secret") == (peer["match"], peer["roles"], peer["secret_file"])
     assert "[2001:db8::1]:1701" == told(Listen(address=Address("2001:db8::1", 1701)))["address"]
     assert "lns.example:1701" == told(TunnelInstance(name="x", peer=HostPort("lns.example", 1701)))["peer"]
+    assert "192.0.2.1" == told(TunnelInstance(name="x", peer=HostPort("192.0.2.1", 0)))["peer"]
     assert ("auto", 0o660) == (told(System())["data_plane"], told(System())["control_mode"])
+
+
+def test_a_cookie_is_told_as_digits() -> None:
+    """Both ends have to compare them; an object's own text, which may get into a log, has none."""
+    settings = SessionSettings(cookie=b"\x00\x11\x22\xff")
+    assert ("001122ff", "") == (told(settings)["cookie"], told({"peer_cookie": b""})["peer_cookie"])
+    assert "cookie=" not in repr(settings)

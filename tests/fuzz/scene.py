@@ -78,7 +78,7 @@ class Policy:
     dice: Random
     live: int = 0
 
-    def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
+    def admit(self, tunnel: ControlConnection, kind: Kind, end_id: str) -> tuple[str, SessionSettings]:
         if self.dice.random() < 0.02:
             raise RemoteProtocolError(4, 4, "no more")
         return "default", SessionSettings(sequencing_required=self.dice.random() < 0.1)

@@ -9,11 +9,11 @@ from random import Random
 
 import pytest
 
-from fuzz import cores, decoders, endpoint, seeds
+from fuzz import cores, decoders, endpoint, seeds, seeds3
 from fuzz.crash import Crashes
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.bin"))
-KNOWN = {**seeds.datagrams(), **{path.stem: path.read_bytes() for path in CORPUS}}
+KNOWN = {**seeds.datagrams(), **seeds3.datagrams(), **{path.stem: path.read_bytes() for path in CORPUS}}
 
 
 @pytest.mark.parametrize("name", KNOWN)

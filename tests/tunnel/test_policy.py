@@ -123,20 +123,20 @@ def test_calls_are_counted_against_the_limit() -> None:
     """The last one that fits is admitted, the next one refused until one ends."""
     judge = policy("[system]\nmax_sessions = 1\n[peer.default]\n")
     core = tunnel(judge)
-    assert "default" == judge.admit(core, Kind.LNS_INCOMING)[0]
+    assert "default" == judge.admit(core, Kind.LNS_INCOMING, "")[0]
     judge.began(core)
     with pytest.raises(RemoteProtocolError) as refusal:
-        judge.admit(core, Kind.LNS_INCOMING)
+        judge.admit(core, Kind.LNS_INCOMING, "")
     assert (4, 4) == (refusal.value.result, refusal.value.error)
     judge.ended(core)
-    judge.admit(core, Kind.LNS_INCOMING)
+    judge.admit(core, Kind.LNS_INCOMING, "")
 
 
 def test_no_calls_while_drained() -> None:
     """The caller is sent to another LNS."""
     judge = policy("[system]\ndrain = true\n[peer.default]\n")
     with pytest.raises(RemoteProtocolError) as refusal:
-        judge.admit(tunnel(judge), Kind.LNS_INCOMING)
+        judge.admit(tunnel(judge), Kind.LNS_INCOMING, "")
     assert (2, 7) == (refusal.value.result, refusal.value.error)
 
 
@@ -144,10 +144,10 @@ def test_roles_of_a_peer() -> None:
     """We are LNS towards it, as configured, and no LAC; its sessions have its profile."""
     judge = policy(PEERS)
     core = tunnel(judge, profile="near")
-    profile, settings = judge.admit(core, Kind.LNS_INCOMING)
+    profile, settings = judge.admit(core, Kind.LNS_INCOMING, "")
     assert ("theirs", "theirs") == (profile, settings.user_data)
     with pytest.raises(RemoteProtocolError) as refusal:
-        judge.admit(core, Kind.LAC_OUTGOING)
+        judge.admit(core, Kind.LAC_OUTGOING, "")
     assert (5, 0) == (refusal.value.result, refusal.value.error)
 
 
@@ -155,7 +155,7 @@ def test_a_tunnel_of_ours_admits_either_role() -> None:
     """Roles are a matter of peer entries, and a tunnel that we opened has none."""
     judge = policy(PEERS)
     core = tunnel(judge, origin="local")
-    assert ["default", "default"] == [judge.admit(core, kind)[0] for kind in (Kind.LNS_INCOMING, Kind.LAC_OUTGOING)]
+    assert ["default", "default"] == [judge.admit(core, kind, "")[0] for kind in (Kind.LNS_INCOMING, Kind.LAC_OUTGOING)]
 
 
 def test_another_configuration_applies_at_once() -> None:

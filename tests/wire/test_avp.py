@@ -17,6 +17,7 @@ from l2tpd.wire.avp import (
     CHALLENGE,
     HOST_NAME,
     KNOWN,
+    KNOWN_3,
     PROTOCOL_VERSION,
     PROXY_AUTHEN_ID,
     RECEIVE_WINDOW_SIZE,
@@ -30,7 +31,7 @@ from l2tpd.wire.avp import (
     build,
     pack,
 )
-from l2tpd.wire.values import AccmValue, ResultCode
+from l2tpd.wire.values import AccmValue, ExtendedAvp, MessageDigest, ResultCode
 
 # Number, M bit, may be hidden, Length of the whole AVP where RFC 2661 4.4 gives one number, read off the text of each section.
 RFC_2661 = [
@@ -93,10 +94,22 @@ def test_the_table_is_complete_and_has_no_more() -> None:
 
 
 def test_every_constant_is_in_the_table_and_says_where_it_comes_from() -> None:
-    """A row is found by its vendor and number and cites its RFC."""
+    """A row is found by its vendor and number and cites its RFC; version 2 has all but those of RFC 3931."""
     rows = [row for row in vars(table).values() if isinstance(row, Avp)]
-    assert len(rows) == len(KNOWN)
-    assert all(KNOWN[row.vendor << 16 | row.number] is row and row.where.startswith("RFC ") for row in rows)
+    assert len(rows) == len(KNOWN_3)
+    assert all(KNOWN_3[row.vendor << 16 | row.number] is row and row.where.startswith("RFC ") for row in rows)
+    assert {row for row in rows if not row.where.startswith("RFC 3931")} == set(KNOWN.values())
+
+
+def test_m_bits_of_a_version_that_does_not_define_the_attribute_are_clear() -> None:
+    """RFC 3931 4.7.3: attributes of version 3 in an SCCRQ of version 2, and the other way round what a call for PPP says."""
+    assert not any(row.mandatory for row in KNOWN_3.values() if row.where.startswith("RFC 3931"))
+    shared = {0, 1, 5, 7, 8, 10, 15, 25, 34, 36}
+    assert {0, 1, 5, 7, 10, 36} == {row.number for row in KNOWN.values() if row.mandatory3}
+    assert {row.number for row in KNOWN.values() if row.mandatory3} <= shared
+    assert (0x8006, 0x8006) == HOST_NAME.heads
+    assert (0x0006, 0x8006) == TIE_BREAKER.heads == table.ROUTER_ID.heads
+    assert (0x8006, 0x0006) == ASSIGNED_TUNNEL_ID.heads
 
 
 @pytest.mark.parametrize(
@@ -142,6 +155,18 @@ def test_build_by_hand(row: Avp[Any], value: object, octets: str) -> None:
         (SEQUENCING_REQUIRED, False),
         (CALL_ERRORS, None),
         (RESULT_CODE, ResultCode(2, 0, "x" * 1014)),
+        (table.ASSIGNED_CONTROL_CONNECTION_ID, 0),
+        (table.LOCAL_SESSION_ID, 1 << 32),
+        (table.ASSIGNED_COOKIE, b"123"),
+        (table.ASSIGNED_COOKIE, "1234"),
+        (table.ASSIGNED_COOKIE, 8),
+        (table.PSEUDOWIRE_CAPABILITIES, ()),
+        (table.PSEUDOWIRE_CAPABILITIES, (5, 65536)),
+        (table.PSEUDOWIRE_CAPABILITIES, 5),
+        (table.REMOTE_END_ID, b"octets"),
+        (table.CONTROL_MESSAGE_NONCE, b""),
+        (table.MESSAGE_DIGEST, (MessageDigest(256, b""),)),
+        (table.EXTENDED_VENDOR_ID, (ExtendedAvp(1 << 32, 0),)),
     ],
 )
 def test_values_that_do_not_fit_are_our_error(row: Avp[Any], value: object) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from l2tpd.wire import avp as table
-from l2tpd.wire.avp import RawAvp
+from l2tpd.wire.avp import Avp, RawAvp
 from l2tpd.wire.describe import datagram, dump, printable, summary
-from l2tpd.wire.header import DataHeader, build_control, build_data
-from l2tpd.wire.messages import decode, encode, message
+from l2tpd.wire.header import DataHeader, build_control, build_control3, build_data
+from l2tpd.wire.messages import FALLBACK, V3, decode, encode, encode3, message
 from l2tpd.wire.numbers import MessageType
-from l2tpd.wire.values import AccmValue, ConnectSpeed, ResultCode
+from l2tpd.wire.values import AccmValue, ConnectSpeed, ExtendedAvp, MessageDigest, ResultCode
 
 SCCRQ = message(
     MessageType.SCCRQ,
@@ -22,6 +24,21 @@ SCCRQ = message(
         table.HOST_NAME: "lac1",
         table.ASSIGNED_TUNNEL_ID: 4711,
     },
+)
+ICRQ_3 = message(
+    MessageType.ICRQ,
+    {
+        table.LOCAL_SESSION_ID: 257,
+        table.REMOTE_SESSION_ID: 0,
+        table.CALL_SERIAL_NUMBER: 1,
+        table.PSEUDOWIRE_TYPE: 5,
+        table.REMOTE_END_ID: "branch",
+        table.CIRCUIT_STATUS: 0x43,
+        table.ASSIGNED_COOKIE: bytes(range(1, 9)),
+        table.L2_SPECIFIC_SUBLAYER: 1,
+        table.DATA_SEQUENCING: 2,
+    },
+    vocabulary=V3,
 )
 ICCN = message(
     MessageType.ICCN,
@@ -148,9 +165,56 @@ def test_datagrams() -> None:
     assert "data tunnel=1 session=2 3 octets" == datagram(build_data(DataHeader(1, 2), b"PPP"))
     sequenced = build_data(DataHeader(1, 2, 3, 4, True), b"PPP")
     assert "data tunnel=1 session=2 ns=3 nr=4 priority 3 octets" == datagram(sequenced)
-    assert "L2TP version 3, 12 octets, not decoded" == datagram(bytes.fromhex("c803 000c 00000001 0000 0000"))
+    assert "L2TP version 1, 12 octets, not decoded" == datagram(bytes.fromhex("c001 000c 00000001 0000 0000"))
     assert "malformed (shorter than the flags of a header), 0 octets" == datagram(b"")
     assert datagram(build_control(1, 0, 2, 3, b"x")).startswith("control tunnel=1 session=0 ns=2 nr=3 malformed (body")
+
+
+def test_datagrams_of_version_3() -> None:
+    """Control over UDP and over IP, ZLB, ACK and data."""
+    control = build_control3(7, 2, 3, encode3(ICRQ_3))
+    shown = (
+        "control connection=7 ns=2 nr=3 ICRQ (10)\n"
+        "  Local Session ID: 257\n"
+        "  Remote Session ID: 0\n"
+        "  Call Serial Number: 1\n"
+        "  Pseudowire Type: ETHERNET\n"
+        '  Remote End ID: "branch"\n'
+        "  Circuit Status: 0x43 (active, new, standby)\n"
+        "  Assigned Cookie: <8 octets>\n"
+        "  L2-Specific Sublayer: DEFAULT\n"
+        "  Data Sequencing: ALL"
+    )
+    assert shown == datagram(control) == datagram(bytes(4) + control)
+    assert "Assigned Cookie: 0102030405060708" in datagram(control, reveal=True)
+    assert "control connection=1 ns=2 nr=3 ZLB" == datagram(build_control3(1, 2, 3, b""))
+    assert "control connection=1 ns=2 nr=3 ACK (20)" == datagram(build_control3(1, 2, 3, encode3(message(20))))
+    data = bytes.fromhex("0003 0000 01020304") + b"cookieframe"
+    assert "data session=16909060 11 octets with cookie and sublayer" == datagram(data)
+    assert "data session=0 0 octets with cookie and sublayer" == datagram(data[:5])
+    assert datagram(build_control3(1, 2, 3, b"x")).startswith("control connection=1 ns=2 nr=3 malformed (body")
+    assert datagram(bytes.fromhex("8803 000c 00000001 0000 0000")).startswith("malformed (control message without")
+
+
+def test_lists_digests_and_unknown_types() -> None:
+    """Capabilities by name or number; a digest by its length, since a guessed secret could be tried on it."""
+    values: dict[Avp[Any], Any] = {
+        table.PSEUDOWIRE_CAPABILITIES: (5, 99),
+        table.MESSAGE_DIGEST: (MessageDigest(0, bytes(16)),) * 2,
+    }
+    said = message(MessageType.HELLO, values, vocabulary=V3)
+    assert "HELLO Pseudowire Capabilities List=ETHERNET, 99 Message Digest=<17 octets>, <17 octets>" == summary(said)
+    assert f"Message Digest: kind=0 digest={bytes(16).hex()}, kind=0" in dump(said, reveal=True)
+    vendor = message(MessageType.HELLO, {table.EXTENDED_VENDOR_ID: (ExtendedAvp(65536, 1, b"A"),)}, vocabulary=V3)
+    assert "HELLO Extended Vendor ID=vendor=65536 number=1 value=41" == summary(vendor)
+
+
+def test_an_sccrq_for_either_version_shows_both() -> None:
+    """The attributes of version 3 in a message of version 2 have their names (RFC 3931 4.7.3)."""
+    both = message(MessageType.SCCRQ, {**SCCRQ.values, table.ASSIGNED_CONTROL_CONNECTION_ID: 9}, vocabulary=FALLBACK)
+    shown = datagram(build_control(0, 0, 0, 0, encode(both, vocabulary=FALLBACK)))
+    assert "Assigned Tunnel ID: 4711" in shown
+    assert "Assigned Control Connection ID: 9" in shown
 
 
 def test_datagram_with_a_secret_shows_hidden_values() -> None:

@@ -1,4 +1,4 @@
-"""Headers: every combination of flags, every cut, and the refusal to build what does not fit (RFC 2661 3.1)."""
+"""Headers: every combination of flags, every cut, and the refusal to build what does not fit (RFC 2661 3.1, RFC 3931 3.2.1)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from l2tpd.errors import LocalProtocolError, Malformed
 from l2tpd.wire.header import (
     ControlHeader,
+    ControlHeader3,
     DataHeader,
     Peek,
     build_control,
+    build_control3,
     build_data,
     parse_control,
+    parse_control3,
     parse_data,
     peek,
 )
@@ -117,6 +120,42 @@ def test_control_round_trip(tunnel_id: int, session_id: int, ns: int, nr: int, b
     assert Peek(2, True, tunnel_id, session_id) == peek(octets)
 
 
+@pytest.mark.parametrize("size", range(12))
+def test_every_cut_of_a_control_header_of_version_3_is_malformed(size: int) -> None:
+    """Fewer than twelve octets are no control header (RFC 3931 3.2.1)."""
+    with pytest.raises(Malformed, match="octets"):
+        parse_control3(build_control3(1, 2, 3, b"")[:size])
+
+
+@pytest.mark.parametrize("length", [0, 11, 13, 0xFFFF])
+def test_length_of_version_3_out_of_bounds_is_malformed(length: int) -> None:
+    """A Length below 12 or past the message is refused."""
+    with pytest.raises(Malformed, match="length field"):
+        parse_control3(struct.pack("!HHIHH", 0xC803, length, 1, 2, 3))
+
+
+@pytest.mark.parametrize(("connection_id", "ns", "nr"), [(-1, 0, 0), (1 << 32, 0, 0), (1, 65536, 0), (1, 0, -1)])
+def test_control_fields_of_version_3_out_of_range_are_our_error(connection_id: int, ns: int, nr: int) -> None:
+    """The id has 32 bits, Ns and Nr have 16."""
+    with pytest.raises(LocalProtocolError):
+        build_control3(connection_id, ns, nr, b"")
+
+
+def test_control_message_of_version_3_too_long_for_its_length_is_our_error() -> None:
+    """The Length field has 16 bits; nothing is truncated."""
+    assert 65535 == len(build_control3(1, 2, 3, bytes(65535 - 12)))
+    with pytest.raises(LocalProtocolError, match="65536"):
+        build_control3(1, 2, 3, bytes(65536 - 12))
+
+
+@given(st.integers(0, (1 << 32) - 1), WORD, WORD, st.binary(max_size=40))
+def test_control_round_trip_of_version_3(connection_id: int, ns: int, nr: int, body: bytes) -> None:
+    """What is built parses to the same fields, and peek agrees."""
+    octets = build_control3(connection_id, ns, nr, body)
+    assert (ControlHeader3(connection_id, ns, nr), body) == parse_control3(octets)
+    assert Peek(3, True, connection_id, 0) == peek(octets)
+
+
 @pytest.mark.parametrize(("length", "sequence", "offset", "priority"), FLAGS)
 def test_data_header_by_hand(*, length: bool, sequence: bool, offset: bool, priority: bool) -> None:
     """All sixteen layouts of a data message parse, peek and build."""
@@ -202,7 +241,7 @@ def test_peek_needs_the_ids() -> None:
 @given(st.binary(max_size=64))
 def test_any_octets_are_parsed_or_malformed(octets: bytes) -> None:
     """Nothing but Malformed ever leaves the parsers, and a parsed payload is a part of what came."""
-    for parser in (peek, parse_control, parse_data):
+    for parser in (peek, parse_control, parse_control3, parse_data):
         try:
             result = parser(octets)
         except Malformed:

@@ -43,7 +43,7 @@ def test_codes_without_words_say_so() -> None:
 
 
 def test_result_codes_have_the_numbers_of_the_rfc() -> None:
-    """The lists of RFC 2661 4.4.2 are complete."""
+    """The lists of RFC 2661 4.4.2 are complete; RFC 3931 5.4.2 and RFC 4667 add to those of CDN."""
     assert list(range(1, 8)) == list(StopResult)
-    assert list(range(1, 12)) == list(CallResult)
+    assert [*range(1, 12), 13, 14, 15, 16, 23, 24, 25] == list(CallResult)
     assert list(range(9)) == list(ErrorCode)

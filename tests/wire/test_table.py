@@ -1,12 +1,12 @@
-"""The message table against the lists of RFC 2661 section 6."""
+"""The message table against the lists of RFC 2661 section 6; those of RFC 3931 are in conformance/rfc3931."""
 
 from __future__ import annotations
 
 import pytest
 
-from l2tpd.wire.avp import KNOWN
+from l2tpd.wire.avp import KNOWN, KNOWN_3
 from l2tpd.wire.numbers import MessageType
-from l2tpd.wire.table import MESSAGES
+from l2tpd.wire.table import FALLBACK, MESSAGES, MESSAGES_3, V2, AnyAvp
 
 # Type, attributes that MUST be present, attributes that MAY be, whether it concerns a session: numbers read off sections 6.1 to 6.14.
 RFC_2661 = [
@@ -37,8 +37,10 @@ def test_row_says_what_the_rfc_says(kind: int, need: set[int], may: set[int], *,
 
 
 def test_every_message_type_has_a_row() -> None:
-    """The enumeration and the table agree."""
-    assert set(MessageType) == set(MESSAGES)
+    """The enumeration and the tables agree; only the ACK is of version 3 alone, and of version 2 what RFC 5515 added."""
+    assert set(MessageType) == set(MESSAGES) | set(MESSAGES_3)
+    assert {MessageType.ACK} == set(MESSAGES_3) - set(MESSAGES)
+    assert {MessageType.CSUN, MessageType.CSURQ} == set(MESSAGES) - set(MESSAGES_3)
 
 
 def test_m_bit_of_the_message_type() -> None:
@@ -49,5 +51,15 @@ def test_m_bit_of_the_message_type() -> None:
 
 
 def test_every_attribute_is_used_by_some_message() -> None:
-    """No row of the AVP table is orphaned."""
-    assert set(KNOWN.values()) == set().union(*(row.listed for row in MESSAGES.values()))
+    """No row of the AVP tables is orphaned."""
+    used = set[AnyAvp]().union(*(row.listed for row in MESSAGES.values()))
+    assert set(KNOWN.values()) == used
+    assert set(KNOWN_3.values()) == used.union(*(row.listed for row in MESSAGES_3.values()))
+
+
+def test_the_fallback_differs_from_version_2_in_the_sccrq_alone() -> None:
+    """It demands what version 2 demands and expects what version 3 knows besides (RFC 3931 4.7.3)."""
+    assert {kind for kind, row in FALLBACK.messages.items() if row is not V2.messages[kind]} == {MessageType.SCCRQ}
+    both, two, three = (table[MessageType.SCCRQ] for table in (FALLBACK.messages, MESSAGES, MESSAGES_3))
+    assert two.need == both.need
+    assert two.listed | three.listed == both.listed

@@ -11,10 +11,14 @@ from l2tpd.wire.values import (
     CallErrors,
     ConnectSpeed,
     DisconnectCause,
+    ExtendedAvp,
+    MessageDigest,
     ProtocolVersion,
     Q931Cause,
     ResultCode,
     pack_text,
+    unpack_cookie,
+    unpack_pseudowires,
     unpack_text,
 )
 
@@ -28,6 +32,10 @@ LAYOUTS = [
     (AccmValue(0x000A0000, 0xFFFFFFFF), "0000 000a0000 ffffffff"),
     (DisconnectCause(3, 0xC021, 1, "no"), "0003 c021 01 6e6f"),
     (ConnectSpeed(9, 1000, 2000), "0000 0009 000003e8 000007d0"),
+    (ExtendedAvp(0x00010203, 4), "00010203 0004"),
+    (ExtendedAvp(0x00010203, 4, b"AB"), "00010203 0004 4142"),
+    (MessageDigest(1, bytes(20)), "01" + "00" * 20),
+    (MessageDigest(7, b""), "07"),
 ]
 
 
@@ -54,6 +62,26 @@ def test_half_an_error_code_is_refused() -> None:
     """Three octets fit no layout."""
     with pytest.raises(ValueError, match="half"):
         ResultCode.unpack(b"\0\1\0")
+
+
+def test_half_a_pseudowire_type_is_refused() -> None:
+    """Each has two octets."""
+    assert (4, 5) == unpack_pseudowires(b"\0\4\0\5")
+    with pytest.raises(ValueError, match="half"):
+        unpack_pseudowires(b"\0\4\0")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7, 9])
+def test_a_cookie_has_0_4_or_8_octets(size: int) -> None:
+    """Nothing in between, and no more (RFC 3931 5.4.4)."""
+    assert [b"", bytes(4), bytes(8)] == [unpack_cookie(bytes(right)) for right in (0, 4, 8)]
+    with pytest.raises(ValueError, match=f"of {size} octets"):
+        unpack_cookie(bytes(size))
+
+
+def test_a_digest_has_the_length_of_its_avp() -> None:
+    """One octet says of what type it is."""
+    assert 17 == len(MessageDigest(0, bytes(16)))
 
 
 def test_reserved_fields_are_ignored() -> None:

@@ -1,0 +1,184 @@
+"""What L2TPv3 says about a session, message by message (RFC 3931 6.6 to 6.14), and what is learnt from the peer's messages.
+
+The sublayer. Each side may want another L2-specific sublayer on what it receives (5.4.4), but a session of the Linux kernel has one for both directions.
+So whoever is asked takes what the other side asks for, and whoever asked takes over what the answer says, and repeats it in its ICCN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from l2tpd.config.model import Pseudowire, SessionSettings, Sublayer
+from l2tpd.errors import RemoteProtocolError
+from l2tpd.session.call import Call
+from l2tpd.session.speech import Speech, Values
+from l2tpd.wire.avp import (
+    ASSIGNED_COOKIE,
+    CALL_SERIAL_NUMBER,
+    CIRCUIT_STATUS,
+    DATA_SEQUENCING,
+    L2_SPECIFIC_SUBLAYER,
+    LOCAL_SESSION_ID,
+    PHYSICAL_CHANNEL_ID,
+    PSEUDOWIRE_TYPE,
+    REMOTE_END_ID,
+    REMOTE_SESSION_ID,
+    RESULT_CODE,
+    RX_CONNECT_SPEED_BPS,
+    TIE_BREAKER,
+    TX_CONNECT_SPEED_BPS,
+    Avp,
+)
+from l2tpd.wire.messages import Message
+from l2tpd.wire.numbers import (
+    CallResult,
+    CircuitStatus,
+    ErrorCode,
+    MessageType,
+    PseudowireType,
+    SequencingLevel,
+    SublayerType,
+)
+from l2tpd.wire.values import ResultCode
+
+PSEUDOWIRES: Mapping[Pseudowire, PseudowireType] = {
+    Pseudowire.PPP: PseudowireType.PPP,
+    Pseudowire.ETH: PseudowireType.ETHERNET,
+    Pseudowire.ETH_VLAN: PseudowireType.ETHERNET_VLAN,
+}
+BY_TYPE: Mapping[int, Pseudowire] = {int(number): word for word, number in PSEUDOWIRES.items()}
+_SUBLAYERS: Mapping[Sublayer, SublayerType] = {
+    Sublayer.NONE: SublayerType.NONE,
+    Sublayer.DEFAULT: SublayerType.DEFAULT,
+}
+_BY_SUBLAYER: Mapping[int, Sublayer] = {int(number): word for word, number in _SUBLAYERS.items()}
+
+
+def _ids(call: Call) -> dict[Avp[Any], Any]:
+    return {LOCAL_SESSION_ID: call.local_id, REMOTE_SESSION_ID: call.peer_id}  # 0 before the peer has named one (5.4.4)
+
+
+def _request(call: Call) -> Values:
+    """RFC 3931 6.6, 6.9."""
+    values = _ids(call) | {
+        CALL_SERIAL_NUMBER: call.serial,
+        PSEUDOWIRE_TYPE: int(PSEUDOWIRES[call.settings.pseudowire]),
+        REMOTE_END_ID: call.end_id,
+        CIRCUIT_STATUS: int(CircuitStatus.ACTIVE | CircuitStatus.NEW),
+    }
+    if call.tie_breaker is not None:
+        values[TIE_BREAKER] = call.tie_breaker
+    return values | _data(call) | _speeds(call) | _channel(call)
+
+
+def _accepted(call: Call) -> Values:
+    """RFC 3931 6.7, 6.10."""
+    values = _ids(call) | {CIRCUIT_STATUS: int(CircuitStatus.ACTIVE | CircuitStatus.NEW)}
+    return values | _data(call) | _speeds(call) | _channel(call)
+
+
+def _connected(call: Call) -> Values:
+    """RFC 3931 6.8, 6.11."""
+    values = _data(call)
+    values.pop(ASSIGNED_COOKIE, None)
+    return _ids(call) | values
+
+
+def _data(call: Call) -> dict[Avp[Any], Any]:
+    """Return what the peer has to put into its data packets."""
+    values: dict[Avp[Any], Any] = {L2_SPECIFIC_SUBLAYER: int(_SUBLAYERS[call.sublayer])}
+    if call.cookie:
+        values[ASSIGNED_COOKIE] = call.cookie
+    if call.settings.sequencing_required:
+        values[DATA_SEQUENCING] = int(SequencingLevel.ALL)
+    return values
+
+
+def _speeds(call: Call) -> dict[Avp[Any], Any]:
+    asked = call.settings
+    speeds: dict[Avp[Any], Any] = {TX_CONNECT_SPEED_BPS: asked.tx_connect_speed}
+    if asked.rx_connect_speed:
+        speeds[RX_CONNECT_SPEED_BPS] = asked.rx_connect_speed
+    return speeds
+
+
+def _channel(call: Call) -> dict[Avp[Any], Any]:
+    number = call.settings.physical_channel_id
+    return {} if number is None else {PHYSICAL_CHANNEL_ID: number}
+
+
+def _cdn(local_id: int, peer_id: int, code: ResultCode) -> Values:
+    """RFC 3931 6.12."""
+    return {RESULT_CODE: code, LOCAL_SESSION_ID: local_id, REMOTE_SESSION_ID: peer_id}
+
+
+def _settle(said: Message, settings: SessionSettings) -> SessionSettings:
+    """Take the pseudowire that is asked for. Raises `RemoteProtocolError` where we cannot carry it (5.4.4, Pseudowire Type)."""
+    wanted = BY_TYPE.get(said[PSEUDOWIRE_TYPE])
+    if wanted is None:
+        text = f"pseudowire type {said[PSEUDOWIRE_TYPE]} is not carried here"
+        raise RemoteProtocolError(CallResult.BAD_PSEUDOWIRE_TYPE, ErrorCode.NONE, text)
+    if wanted is Pseudowire.ETH_VLAN and not settings.vlan_id:
+        raise RemoteProtocolError(CallResult.NO_FACILITIES_PERMANENT, ErrorCode.NONE, "no VLAN is configured for it")
+    return settings if settings.pseudowire is wanted else attrs.evolve(settings, pseudowire=wanted)
+
+
+def _learn(call: Call, said: Message) -> None:
+    """Take what ICRQ, ICRP, OCRQ or OCRP says of the packets that its sender wants. Raises `RemoteProtocolError` with CDN codes."""
+    call.peer_cookie = said.get(ASSIGNED_COOKIE) or b""
+    _learn_data(call, said)
+    call.circuit = said.get(CIRCUIT_STATUS)
+    call.tx_connect_speed = said.get(TX_CONNECT_SPEED_BPS) or call.tx_connect_speed
+    call.rx_connect_speed = said.get(RX_CONNECT_SPEED_BPS) or call.rx_connect_speed
+    end_id = said.get(REMOTE_END_ID)
+    if end_id is not None:
+        call.end_id = end_id
+
+
+def _learn_connected(call: Call, said: Message) -> None:
+    """Take what ICCN or OCCN adds; what they leave out stays as it was said before."""
+    if call.settings.sequencing_required and L2_SPECIFIC_SUBLAYER in said and not said[L2_SPECIFIC_SUBLAYER]:
+        raise RemoteProtocolError(CallResult.NO_SEQUENCING_SUBLAYER, ErrorCode.NONE, "numbers travel in the sublayer")
+    if DATA_SEQUENCING in said:
+        call.sequencing = call.settings.sequencing_required or bool(said[DATA_SEQUENCING])
+    call.tx_connect_speed = said.get(TX_CONNECT_SPEED_BPS) or call.tx_connect_speed
+    call.rx_connect_speed = said.get(RX_CONNECT_SPEED_BPS) or call.rx_connect_speed
+    if CIRCUIT_STATUS in said:
+        call.circuit = said[CIRCUIT_STATUS]
+
+
+def _learn_data(call: Call, said: Message) -> None:
+    sublayer: int = said.get(L2_SPECIFIC_SUBLAYER) or 0
+    if sublayer not in _BY_SUBLAYER:
+        raise RemoteProtocolError(
+            CallResult.ERROR, ErrorCode.BAD_VALUE, f"L2-specific sublayer {sublayer} is not known"
+        )
+    wanted = (said.get(DATA_SEQUENCING) or 0) > 0
+    if (wanted or call.settings.sequencing_required) and not sublayer:
+        # RFC 3931 5.4.4, Data Sequencing: without a sublayer there is no place for numbers
+        raise RemoteProtocolError(CallResult.NO_SEQUENCING_SUBLAYER, ErrorCode.NONE, "numbers travel in the sublayer")
+    call.sublayer = _BY_SUBLAYER[sublayer]
+    call.sequencing = call.settings.sequencing_required or wanted
+
+
+V3 = Speech(
+    says={
+        MessageType.ICRQ: _request,
+        MessageType.ICRP: _accepted,
+        MessageType.ICCN: _connected,
+        MessageType.OCRQ: _request,
+        MessageType.OCRP: _accepted,
+        MessageType.OCCN: _connected,
+    },
+    cdn=_cdn,
+    peer_id=lambda said: said.get(LOCAL_SESSION_ID) or 0,
+    our_id=lambda said: said.get(REMOTE_SESSION_ID) or 0,
+    end_id=lambda said: said.get(REMOTE_END_ID) or "",
+    settle=_settle,
+    ties=True,
+    learn=_learn,
+    connected=_learn_connected,
+)

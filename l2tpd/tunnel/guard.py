@@ -1,0 +1,68 @@
+"""Authentication and integrity of control messages in L2TPv3 (RFC 3931 4.3, 5.4.1): who signs what, and which messages are believed.
+
+With a secret every message is signed, and none is believed that is not: there is nothing to which an attacker could talk two peers down. Without a
+secret a digest proves integrity only. It is sent directly over IP, where no checksum protects a message (4.1.1.2), and checked wherever it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from l2tpd.config.model import Digest, Encapsulation, TunnelSettings
+from l2tpd.errors import Malformed
+from l2tpd.wire.avp import CONTROL_MESSAGE_NONCE
+from l2tpd.wire.digest3 import Signer, sign, verify
+from l2tpd.wire.messages import V3, decode
+from l2tpd.wire.numbers import DigestType
+
+NONCE_SIZE = 16
+
+_TYPES = {Digest.HMAC_MD5: DigestType.HMAC_MD5, Digest.HMAC_SHA1: DigestType.HMAC_SHA1}
+
+
+@attrs.define(eq=False)
+class Guard:
+    """The digests of one control connection."""
+
+    demands: bool  # messages without a digest are not believed
+    signers: tuple[Signer, ...]  # of what we send; none: it goes unsigned
+    judges: tuple[Signer, ...]  # of what arrives, whatever algorithm the peer prefers
+    nonce: bytes = b""
+    peer_nonce: bytes = b""
+
+    @classmethod
+    def of(cls, settings: TunnelSettings, secret: bytes, encap: Encapsulation, random: Callable[[int], bytes]) -> Guard:
+        """Return what a tunnel of these settings needs."""
+        judges = tuple(Signer.of(secret, kind) for kind in _TYPES.values())
+        if settings.digest is Digest.NONE:
+            return cls(False, (), judges)
+        signs = bool(secret) or encap is Encapsulation.IP
+        signers = (Signer.of(secret, _TYPES[settings.digest]),) if signs else ()
+        return cls(bool(secret), signers, judges, random(NONCE_SIZE) if secret else b"")
+
+    def seal(self, datagram: bytes) -> bytes:
+        """Sign a message on its way out; its header is final."""
+        return sign(datagram, self.signers, self.nonce, self.peer_nonce) if self.signers else datagram
+
+    def believes(self, datagram: bytes, body: bytes) -> bool:
+        """Tell whether a received message is its sender's; `body` is what follows its header."""
+        nonce = self.peer_nonce
+        if self.demands and not nonce:
+            nonce = _nonce_in(body)  # an SCCRP is signed with the nonce that it brings
+        length = int.from_bytes(datagram[2:4], "big")
+        right = verify(datagram[:length], self.judges, nonce, self.nonce)
+        if right is None:
+            return not self.demands
+        if right and (nonce or not self.demands):
+            self.peer_nonce = nonce
+            return True
+        return False
+
+
+def _nonce_in(body: bytes) -> bytes:
+    try:
+        return decode(body, vocabulary=V3).get(CONTROL_MESSAGE_NONCE) or b""
+    except Malformed:
+        return b""
