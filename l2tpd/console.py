@@ -15,7 +15,7 @@ import trio
 
 from l2tpd import __version__, log, portrait
 from l2tpd.config import load, resolve
-from l2tpd.config.contradictions import CALLED
+from l2tpd.config.contradictions import called
 from l2tpd.config.diff import Plan, Verb, When
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED, Json
@@ -61,7 +61,9 @@ class Console:
             pid=os.getpid(),
             uptime=trio.current_time() - daemon.started,
             config_path=str(daemon.options.config_path),
-            listening=tuple(views.Listening(address=str(listener.address)) for listener in daemon.endpoint.listeners),
+            listening=tuple(
+                views.Listening(address=str(one.address), encap=one.encap.value) for one in daemon.endpoint.listeners
+            ),
             data_plane=daemon.adapter.plane.name,
             data_plane_reason=daemon.plane_reason,
             log_level=log.level(),
@@ -195,7 +197,7 @@ class Console:
             {"name": name, **keys},
             daemon.config,
             line.instance.session_profile if line else "default",
-            tunnel=line.instance if line else CALLED,
+            tunnel=line.instance if line else called(tunnel.core.dialect.version),
         )
         if line is not None:
             call = daemon.dialer.add_session(line, instance)

@@ -21,7 +21,7 @@ import trio
 
 from l2tpd import log, signals, systemd
 from l2tpd.bus import Bus
-from l2tpd.config.model import Address, Config
+from l2tpd.config.model import Address, Config, Encapsulation, Listen
 from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
@@ -36,13 +36,15 @@ from l2tpd.options import Options
 from l2tpd.ppp.pppd import Pppd
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
+from l2tpd.scripts import Scripts
 from l2tpd.supervise import contain
 from l2tpd.trace import Category, mask
 from l2tpd.tunnel.endpoint import Endpoint
+from l2tpd.tunnel.ipsock import IpListener
 from l2tpd.tunnel.linger import CYCLE, Lingering
 from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.policy import Policy
-from l2tpd.tunnel.port import Arrived, Listener
+from l2tpd.tunnel.port import AnyListener, Arrived, Listener
 from l2tpd.tunnel.site import Site
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
@@ -71,10 +73,11 @@ class Daemon:
         self.registry: Registry[Tunnel] = Registry()
         self.lingering = Lingering()
         self.policy = Policy(config, self.registry)
-        self.site = Site(
-            random=os.urandom, calls=self.policy, hostname=config.system.hostname, vendor_name=config.system.vendor_name
-        )
+        self.site = Site(random=os.urandom, calls=self.policy, hostname="", vendor_name="")
+        self.site.name(config.system)
         self.bus = Bus()
+        system = config.system
+        self.scripts = Scripts(system.script_directory, limit=system.script_limit, timeout=system.script_timeout)
         self.adapter = Adapter(NullPlane(), self._plane_refused)
         self.endpoint = Endpoint(self)
         self.dialer = Dialer(self)
@@ -84,7 +87,7 @@ class Daemon:
         self.take_packet: Callable[[int, memoryview], bool] | None = None
         self.ppp = Pppd(lambda: self.config, self._remark_ppp)
         self.crashes = 0
-        self._ids = Allocator(16, os.urandom, CYCLE)
+        self._ids = {bits: Allocator(bits, os.urandom, CYCLE) for bits in (16, 32)}
         self._tunnels: trio.Nursery | None = None
         self._stop = trio.Event()
         self._at_once = trio.Event()
@@ -117,14 +120,14 @@ class Daemon:
             _log.notice("data plane", plane=plane.name, reason=chosen.reason)
         return plane
 
-    async def _serve(self, listeners: list[Listener]) -> None:
+    async def _serve(self, listeners: list[AnyListener]) -> None:
         system = self.config.system
         async with trio.open_nursery() as services:
             await services.start(signals.watch, self.stop, self.reloader.request, self.reopen_log, self.dump)
             await services.start(self.adapter.run)
             for listener in listeners:
                 await services.start(self.endpoint.serve, listener)
-                _log.notice("listening", address=str(listener.address), encap="udp")
+                _log.notice("listening", address=str(listener.address), encap=listener.encap.value)
             await services.start(
                 server.serve,
                 Console(self),
@@ -134,6 +137,7 @@ class Daemon:
                 system.control_mode,
             )
             await services.start(self.reloader.run)
+            await services.start(self.scripts.run)
             async with trio.open_nursery() as tunnels:
                 self.adopt(tunnels)
                 await tunnels.start(self.dialer.run, tunnels)
@@ -145,6 +149,7 @@ class Daemon:
                 tunnels.cancel_scope.cancel()
             self.bus.close()
             await trio.lowlevel.checkpoint()
+            await self._finish_scripts()
             services.cancel_scope.cancel()
 
     def adopt(self, tunnels: trio.Nursery | None) -> None:
@@ -163,15 +168,20 @@ class Daemon:
         for instance in sorted(config.tunnels.values(), key=lambda one: not one.tunnel_id):
             self.dialer.place(instance, config, configured=True)
 
-    def _bind(self) -> list[Listener]:
-        listeners: list[Listener] = []
+    def _bind(self) -> list[AnyListener]:
+        listeners: list[AnyListener] = []
         try:
-            listeners.extend(Listener(listen.address) for listen in self.config.listen)
+            listeners.extend(self._listener(listen) for listen in self.config.listen)
         except StartupError:
             for listener in listeners:
-                listener.socket.close()
+                listener.close()
             raise
         return listeners
+
+    def _listener(self, listen: Listen) -> AnyListener:
+        if listen.encap is Encapsulation.IP:
+            return IpListener(listen.address, kernel=self.kernel_sockets)
+        return Listener(listen.address)
 
     @property
     def stopping(self) -> bool:
@@ -191,6 +201,13 @@ class Daemon:
                 if len(self.registry):
                     await self._empty.wait()
                 nursery.cancel_scope.cancel()
+
+    async def _finish_scripts(self) -> None:
+        """Let the scripts of what has just ended run, unless an operator is in a hurry."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cut_short, nursery.cancel_scope)
+            await self.scripts.finish(self.config.system.stop_timeout)
+            nursery.cancel_scope.cancel()
 
     async def _cut_short(self, scope: trio.CancelScope) -> None:
         await self._at_once.wait()
@@ -231,6 +248,7 @@ class Daemon:
                 self.dialer.session_up(event.tunnel_name, event.name)
             self._log_session(event)
         self.bus.publish(event)
+        self.scripts.offer(event)
 
     def remark(self, tunnel: Tunnel, remark: Remark) -> None:
         """Log a trace line, or, within limits, a complaint about a peer."""
@@ -266,7 +284,7 @@ class Daemon:
             self.opened(tunnel)
         self.registry.remove(tunnel)
         core, now = tunnel.core, trio.current_time()
-        self._ids.release(core.local_id, now)
+        self._ids[core.dialect.id_bits].release(core.local_id, now)
         if tunnel.shared_port and core.state is State.LINGERING:
             self.lingering.add(core.remains(), now)
         self.dialer.over(tunnel)
@@ -278,9 +296,9 @@ class Daemon:
         if tunnel_id in self.registry.by_id:
             raise LocalProtocolError(f"tunnel id {tunnel_id} is in use")
 
-    def new_id(self) -> int:
-        """Return a tunnel id that is not in use. Raises `Exhausted`."""
-        return self._ids.allocate(trio.current_time(), self.registry.by_id)
+    def new_id(self, bits: int) -> int:
+        """Return a tunnel id of so many bits that is not in use. Raises `Exhausted`."""
+        return self._ids[bits].allocate(trio.current_time(), self.registry.by_id)
 
     def crashed(self, where: str, bug: Exception) -> None:
         """Log a bug with its traceback, and count it."""

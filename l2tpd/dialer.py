@@ -397,7 +397,7 @@ class Dialer:
         if instance.tunnel_id:
             ward.check_id(instance.tunnel_id)
         core = ControlConnection(
-            instance.tunnel_id or ward.new_id(),
+            instance.tunnel_id or ward.new_id(dialect.id_bits),
             ward.site,
             settings,
             peer,

@@ -73,7 +73,7 @@ class SessionEvent:
     address: str = ""  # 192.0.2.1/24
     far_address: str = ""  # of the far end of a point-to-point link
     bridge: str = ""
-    remote_end_id: str = ""  # octets of the AVP (RFC 3931 5.4.4) in hexadecimal
+    remote_end_id: str = ""  # RFC 3931 5.4.4: text, or 0x and hexadecimal digits
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,9 @@ place; sessions that nothing changed about never notice.
 
 from __future__ import annotations
 
+import ipaddress
 import socket
+import zlib
 from typing import TYPE_CHECKING
 
 import attrs
@@ -99,12 +101,14 @@ class Reloader:
         daemon, old = self._daemon, self._daemon.config
         daemon.config = config
         daemon.policy.apply(config)
-        daemon.site.hostname, daemon.site.vendor_name = config.system.hostname, config.system.vendor_name
+        daemon.site.name(config.system)
         if config.system.drain != old.system.drain:
             daemon.policy.drain = config.system.drain
         if config.system.log_level != old.system.log_level:
             log.set_level(log.raised(config.system.log_level, daemon.options.debug_level))
         daemon.apply_trace()
+        daemon.scripts.directory = config.system.script_directory
+        daemon.scripts.limit, daemon.scripts.timeout = config.system.script_limit, config.system.script_timeout
         await self._apply_tunnels(config, plan)
         self._apply_sessions(config, plan)
         counts = {verb: sum(step.verb is verb for step in plan.steps) for verb in Verb}
@@ -159,7 +163,11 @@ class Reloader:
 
 
 def named(config: Config) -> Config:
-    """Return a configuration whose host name is the machine's, unless it says one: the core cannot ask the machine."""
-    if config.system.hostname:
+    """Return a configuration whose host name is the machine's, unless it says one, and whose router id follows from it: the core cannot ask the machine."""
+    system = config.system
+    hostname = system.hostname or socket.gethostname()
+    # Any number will do that no neighbour has (RFC 3931 5.4.3): it is not an address, only written like one.
+    router_id = system.router_id or str(ipaddress.IPv4Address(zlib.crc32(hostname.encode()) or 1))
+    if (hostname, router_id) == (system.hostname, system.router_id):
         return config
-    return attrs.evolve(config, system=attrs.evolve(config.system, hostname=socket.gethostname()))
+    return attrs.evolve(config, system=attrs.evolve(system, hostname=hostname, router_id=router_id))

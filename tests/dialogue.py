@@ -241,7 +241,7 @@ class Player:
         """Say a message, in the name of the session that the header names; return the datagram, to be repeated by `again`."""
         body = self.body(said)
         datagram = self.stage.core.dialect.build(self.tunnel_id, session_id, self.ns, self.nr, body)
-        counts = not isinstance(said, Zlb)
+        counts = not isinstance(said, Zlb) and said != b""
         if counts:
             self.ns = (self.ns + 1) & 0xFFFF
         self.stage.note(

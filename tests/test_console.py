@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -224,16 +224,22 @@ async def test_the_system(tmp_path: Path) -> None:
         assert (views.Listening(address=f"127.0.0.1:{port}"),) == Console(lns).system().listening
 
 
+def told(view: views.StatisticsView | Awaitable[views.StatisticsView]) -> views.StatisticsView:
+    """Return what a daemon tells at once whose data plane counts nothing."""
+    assert isinstance(view, views.StatisticsView)
+    return view
+
+
 async def test_statistics_and_their_reset(tmp_path: Path) -> None:
     """Messages are counted by type, until they are reset."""
     port = free_port()
     async with stage(tmp_path) as on:
         console, lac, _, _ = await desk(on, calls("t", port), port=port)
         await until(lambda: up(lac, "t"))
-        before = console.statistics(reset=True)
+        before = told(console.statistics(reset=True))
         counts = {count.message: (count.sent, count.received) for count in before.messages}
         assert ((1, 0), (0, 1), (1, 0)) == (counts["SCCRQ"], counts["SCCRP"], counts["SCCCN"])
-        after = console.statistics(reset=False)
+        after = told(console.statistics(reset=False))
         assert [] == [count.message for count in after.messages if count.message.startswith("SCC")]
         assert 0 == after.counters["crashes"]
         assert before.counters["events"] <= after.counters["events"]
@@ -402,5 +408,5 @@ async def test_a_crash_is_counted_and_logged(tmp_path: Path) -> None:
     async with stage(tmp_path) as on:
         console, _, _, _ = await desk(on)
         console.crashed("a method", ValueError("a bug"))
-        assert 1 == console.statistics(reset=False).counters["crashes"]
+        assert 1 == told(console.statistics(reset=False)).counters["crashes"]
         assert any("a method crashed" in line.text for line in console.log_lines(100))

@@ -16,6 +16,7 @@ from l2tpd.config.model import Pseudowire
 from l2tpd.daemon import Daemon
 from l2tpd.errors import StartupError
 from l2tpd.events import DaemonStopping, What
+from l2tpd.hooks import SCRIPTS
 from l2tpd.kernel.ops import CreateSession, CreateTunnel
 from l2tpd.kernel.recording import RecordingPlane
 from l2tpd.reload import named
@@ -426,3 +427,60 @@ def open_sockets() -> int:
         with suppress(OSError):
             count += str(link.readlink()).startswith("socket:")
     return count
+
+
+# --- hook scripts
+
+
+def script_directory(place: Path, *names: str) -> Path:
+    """Return a directory whose scripts of these names note their name, arguments and variables."""
+    folder = place / "scripts"
+    folder.mkdir(mode=0o755)
+    for name in names:
+        script = folder / name
+        script.write_text(f'#!/bin/sh\necho "{name} $* $TUNNEL_NAME/$SESSION_NAME/$USER_DATA" >> {folder}/notes\n')
+        script.chmod(0o755)
+    return folder
+
+
+async def test_each_event_runs_its_hook_script(tmp_path: Path) -> None:
+    """From created to deleted, of tunnel and session, the last ones while the daemon stops."""
+    folder = script_directory(tmp_path, *SCRIPTS)
+    async with stage(tmp_path) as on:
+        port = free_port()
+        await on.start("lns", listen(port) + ANYBODY)
+        keys = session("t", "s", 'user_data = "site 9"\n')
+        lac = await on.start("lac", calls("t", port) + keys, system=f'script_directory = "{folder}"\n', stop=10)
+        await until(lambda: up(lac, "t") and carried(lac, "t", "s"))
+        found = call(lac, "t", "s")
+        assert found is not None
+        tid, sid = tunnel(lac, "t").core.local_id, found.local_id
+        lac.stop(at_once=False)
+        await on.ended["lac"].wait()
+    noted = (folder / "notes").read_text().splitlines()
+    assert [f"tunnel-{word} {tid} t//" for word in ("created", "up", "down", "deleted")] == [
+        line for line in noted if line.startswith("tunnel")
+    ]
+    assert [
+        f"session-created {tid} {sid} t/s/site 9",
+        *(f"session-{word} {tid} {sid} PPP t/s/site 9" for word in ("up", "down", "deleted")),
+    ] == [line for line in noted if line.startswith("session")]
+
+
+async def test_a_second_signal_waits_for_no_hook_script(tmp_path: Path) -> None:
+    """A script that hangs delays a polite stop; a second signal ends that, and the script."""
+    folder = script_directory(tmp_path)
+    hanging = folder / "tunnel-down"
+    hanging.write_text(f"#!/bin/sh\necho $$ > {folder}/notes\nexec sleep 1000\n")
+    hanging.chmod(0o755)
+    async with stage(tmp_path) as on:
+        port = free_port()
+        await on.start("lns", listen(port) + ANYBODY)
+        lac = await on.start("lac", calls("t", port), system=f'script_directory = "{folder}"\n', stop=1000)
+        await until(lambda: up(lac, "t"))
+        lac.stop(at_once=False)
+        await until((folder / "notes").exists)
+        await until((folder / "notes").read_text)
+        lac.stop(at_once=True)
+        await on.ended["lac"].wait()
+        assert not Path("/proc", (folder / "notes").read_text().strip()).exists()

@@ -14,7 +14,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -22,7 +22,7 @@ import click
 
 from l2tpctl.errors import CommandError
 from l2tpctl.options import socket_option, stop
-from l2tpctl.render import quoted
+from l2tpctl.render import printable, quoted
 from l2tpd.control.jsonrpc import Json
 
 WHATS = ("created", "up", "down", "deleted")
@@ -73,6 +73,13 @@ CSV_FIELDS = (
     "result",
     "error",
     "message",
+    # Columns are only ever added at the end: scripts count them.
+    "user_data",
+    "mtu",
+    "address",
+    "far_address",
+    "bridge",
+    "remote_end_id",
 )
 
 Event = Mapping[str, Json]
@@ -88,9 +95,18 @@ def line(event: Event, *, verbose: bool = False, prefix: bool = False) -> str:
 
 def csv_line(event: Event) -> str:
     """Write a tunnel or session event as comma separated values, the columns always the same."""
-    out = io.StringIO()
     values = (event.get(field) for field in CSV_FIELDS)
-    csv.writer(out, lineterminator="").writerow([_printable(value) for value in values])
+    return _record(printable(value) if isinstance(value, str) else value for value in values)
+
+
+def csv_heading() -> str:
+    """Write the names of the columns."""
+    return _record(CSV_FIELDS)
+
+
+def _record(values: Iterable[Json]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(values)
     return out.getvalue()
 
 
@@ -103,21 +119,21 @@ def _value(field: str, value: Json) -> str:
     return quoted(value) if isinstance(value, str) and field not in BARE else str(value)
 
 
-def _printable(value: Json) -> Json:
-    return quoted(value)[1:-1] if isinstance(value, str) and not value.isprintable() else value
-
-
 def _stamp(event: Event) -> str:
-    """Write the time of an event as local time with its offset from UTC."""
+    """Write the time of an event as local time, to the millisecond."""
     at = event.get("time")
     if not isinstance(at, (int, float)):
         return ""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(at)) + f".{int(at * 1000) % 1000:03d} "
+    seconds, milliseconds = divmod(round(at * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f".{milliseconds:03d} "
 
 
 @attrs.frozen(kw_only=True)
 class Watch:
-    """What to watch for, and how to print it; with `every` also events that are neither a tunnel's nor a session's."""
+    """What to watch for, and how to print it; with `every` also events that are neither a tunnel's nor a session's.
+
+    A `heading` is printed first, once the daemon has begun to tell events.
+    """
 
     path: Path
     write: Callable[[Event], str]
@@ -126,6 +142,7 @@ class Watch:
     count: int | None = None
     timeout: float = math.inf
     every: bool = False
+    heading: str = ""
 
 
 async def follow(watch: Watch) -> int:
@@ -138,6 +155,8 @@ async def follow(watch: Watch) -> int:
     with trio.move_on_after(watch.timeout):
         async with connected(watch.path) as client:
             await client.call("events.subscribe", {"tunnel": list(watch.tunnel), "session": list(watch.session)})
+            if watch.heading:
+                click.echo(watch.heading)
             while seen != watch.count and (event := await client.next_event()) is not None:
                 seen += _print(event, watch)
     return seen
@@ -189,7 +208,7 @@ def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> t
     "-v", "verbose", is_flag=True, help="Show protocol version and peer of tunnels, type and interface of sessions."
 )
 @click.option("-p", "prefix", is_flag=True, help="Begin each line with the time.")
-@click.option("-c", "as_csv", is_flag=True, help="Write comma separated values.")
+@click.option("-c", "as_csv", count=True, help="Write comma separated values; twice: below the names of the columns.")
 @socket_option
 def l2tpwatch(
     path: Path,
@@ -199,7 +218,7 @@ def l2tpwatch(
     session: tuple[str, ...],
     verbose: bool,
     prefix: bool,
-    as_csv: bool,
+    as_csv: int,
 ) -> None:
     """Print a line for each tunnel or session that is created, comes up, goes down or is deleted.
 
@@ -211,7 +230,9 @@ def l2tpwatch(
         return csv_line(event) if as_csv else line(event, verbose=verbose, prefix=prefix)
 
     wait = math.inf if timeout is None else timeout
-    sys.exit(run(Watch(path=path, write=write, tunnel=tunnel, session=session, count=count, timeout=wait)))
+    heading = csv_heading() if as_csv > 1 else ""
+    watch = Watch(path=path, write=write, tunnel=tunnel, session=session, count=count, timeout=wait, heading=heading)
+    sys.exit(run(watch))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ PEER = Address("any", 0)  # the transport has one far end, so every datagram com
 class Everyone:
     """The policy on calls: everyone may have one."""
 
-    def admit(self, tunnel: ControlConnection, kind: Kind) -> tuple[str, SessionSettings]:
+    def admit(self, tunnel: ControlConnection, kind: Kind, end_id: str) -> tuple[str, SessionSettings]:
         """Return profile and settings of a call that the peer asks for; raise `RemoteProtocolError` to refuse."""
         return "default", SessionSettings()
 

@@ -87,6 +87,10 @@ def _either(tunnel: TunnelInstance, _: object) -> bool:
     return tunnel.version is Version.AUTO
 
 
+def _negotiated_v2(tunnel: TunnelInstance, _: object) -> bool:
+    return _v2(tunnel, _) and tunnel.mode is Mode.DYNAMIC
+
+
 def _negotiated_v3(tunnel: TunnelInstance, _: object) -> bool:
     return tunnel.version is Version.L2TPV3 and tunnel.mode is Mode.DYNAMIC
 
@@ -133,7 +137,7 @@ def _mixed_families(_: object, session: SessionSettings) -> bool:
 
 
 def _no_room_for_numbers(tunnel: TunnelInstance, session: SessionSettings) -> bool:
-    return tunnel.version is Version.L2TPV3 and session.sublayer is Sublayer.NONE and session.sequencing_required
+    return not _v2(tunnel, session) and session.sublayer is Sublayer.NONE and session.sequencing_required
 
 
 def _long_name(_: object, session: SessionSettings) -> bool:
@@ -166,11 +170,7 @@ TUNNEL: Book[TunnelSettings] = Book(
             lambda tunnel, _: _either(tunnel, _) and _not_dynamic(tunnel, _),
             '`version = "auto"` is settled by control messages: any mode but `"dynamic"` needs `version = "l2tpv3"`',
         ),
-        Rule(
-            ("peer",),
-            lambda tunnel, _: _over_ip(tunnel, _) and tunnel.peer.port != 0,
-            NO_PORTS,
-        ),
+        Rule(("peer",), lambda tunnel, _: _over_ip(tunnel, _) and tunnel.peer.port != 0, NO_PORTS),
         Rule(
             ("local_port",),
             lambda tunnel, _: _over_ip(tunnel, _) and tunnel.local_port != 0,
@@ -199,7 +199,7 @@ TUNNEL: Book[TunnelSettings] = Book(
             'has no use here: a static tunnel sends no control messages; `mode = "quiescent"` keeps alive by HELLO',
         ),
         Rule(("udp_checksum",), _over_ip, "has no use here: this tunnel does not run over UDP"),
-        Rule(("digest",), _v2, "has no use here: only L2TPv3 signs its messages (RFC 3931 5.4.1)"),
+        Rule(("digest",), _negotiated_v2, "has no use here: only L2TPv3 signs its messages (RFC 3931 5.4.1)"),
         Rule(
             ("authentication",),
             _negotiated_v3,

@@ -61,6 +61,8 @@ WHEN: Mapping[tuple[type, str], When] = {
     (System, "control_group"): _DAEMON,
     (System, "control_mode"): _DAEMON,
     (System, "script_directory"): _IN_PLACE,
+    (System, "script_limit"): _IN_PLACE,
+    (System, "script_timeout"): _IN_PLACE,
     (System, "log_level"): _IN_PLACE,
     (System, "trace"): _IN_PLACE,
     (System, "max_tunnels"): _IN_PLACE,

@@ -305,6 +305,8 @@ RULES: Mapping[tuple[type, str], Check] = {
     (System, "script_directory"): absolute,
     (System, "log_level"): one_of(words.LOG_LEVELS),
     (System, "trace"): _WORDS_TRACE,
+    (System, "script_limit"): at_least(1),
+    (System, "script_timeout"): at_least(0.1),
     (System, "max_tunnels"): _COUNT,
     (System, "max_sessions"): _COUNT,
     (System, "max_half_open"): at_least(1),

@@ -130,6 +130,8 @@ class System:
     control_group: str = ""  # group name; its members may read state
     control_mode: int = 0o660
     script_directory: Path = Path("/etc/l2tpd")
+    script_limit: int = 16  # hook scripts that run at once
+    script_timeout: float = 30.0  # seconds, then a script is killed
     log_level: str = "notice"  # critical error warning notice info debug
     trace: tuple[str, ...] = ()  # trace categories, see l2tpd(8)
     max_tunnels: int = 0  # 0: no limit

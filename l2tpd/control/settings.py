@@ -10,6 +10,7 @@ from typing import TypeGuard
 import attrs
 
 from l2tpd.config.model import Address, HostPort
+from l2tpd.config.scalars import end_id_as_said
 from l2tpd.control.jsonrpc import Json
 
 SECRETS = frozenset({"secret", "password"})
@@ -29,6 +30,8 @@ def _fields(value: object) -> dict[str, object]:
 
 def _told(key: str, value: object) -> tuple[str, Json]:
     """Turn one key and its value into what may be told of them."""
+    if key == "remote_end_id":
+        return key, end_id_as_said(str(value))
     return (f"{key}_set", bool(value)) if key in SECRETS else (key, _json(value))
 
 

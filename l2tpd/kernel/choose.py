@@ -1,4 +1,4 @@
-"""Which data plane this machine gets: the kernel's where it has one, else the one that moves nothing, and in words why."""
+"""Which data plane this machine gets, and in words why: the kernel's where it has one, else this process where it may make interfaces, else none."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import trio
 
 from l2tpd.config.model import DataPlane as Word
 from l2tpd.errors import PlaneError, StartupError
-from l2tpd.kernel import pppox
+from l2tpd.kernel import pppox, tuntap
 from l2tpd.kernel.null import NullPlane
 from l2tpd.kernel.plane import DataPlane
+from l2tpd.kernel.tuntap import UserPlane
+from l2tpd.kernel.worker import Worker
 
 _GET = "Debian and Ubuntu have it in linux-image and linux-modules-extra, Fedora and RHEL in kernel-modules-extra"
 _MODPROBE = ("modprobe", "--quiet", "--all", "l2tp_ppp", "l2tp_netlink")
@@ -29,17 +31,35 @@ class Chosen(NamedTuple):
 
 
 async def choose(word: Word) -> Chosen:
-    """Open the data plane that the configuration asks for. Raises `StartupError` when it demands a kernel that cannot do it."""
+    """Open the data plane that the configuration asks for. Raises `StartupError` when it demands one that is not possible here."""
     if word is Word.NULL:
         return Chosen(NullPlane(), "configured")
+    if word is Word.AUTO:
+        return await trio.to_thread.run_sync(_best)
+    opener = {Word.KERNEL: _open, Word.USER: _open_user}[word]
     try:
-        plane = await trio.to_thread.run_sync(_open)
+        return Chosen(await trio.to_thread.run_sync(opener), "configured")
     except PlaneError as error:
-        if word is Word.KERNEL:
-            raise StartupError(f'data_plane = "kernel" is not possible here: {error.text}') from error
-        warning = f"no packets will move: {error.text}"
-        return Chosen(NullPlane(), error.text, warning)
-    return Chosen(plane, "configured" if word is Word.KERNEL else f"Linux {os.uname().release} has L2TP and PPP")
+        raise StartupError(f'data_plane = "{word.value}" is not possible here: {error.text}') from error
+
+
+def _best() -> Chosen:
+    """Open the best plane that this machine has."""
+    try:
+        return Chosen(_open(), f"Linux {os.uname().release} has L2TP and PPP")
+    except PlaneError as error:
+        kernel = error.text
+    try:
+        return Chosen(_open_user(), f"Ethernet moves through this process, for {kernel}")
+    except PlaneError as error:
+        reason = f"{kernel}; and {error.text}"
+    return Chosen(NullPlane(), reason, f"no packets will move: {reason}")
+
+
+def _open_user() -> DataPlane:
+    """Open the user-space plane, having tried what every Ethernet session will need. Raises `PlaneError`."""
+    tuntap.probe()
+    return UserPlane(Worker("user plane"))
 
 
 def _open() -> DataPlane:

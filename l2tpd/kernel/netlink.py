@@ -1,16 +1,23 @@
-"""The Linux plane: L2TP in the kernel, over generic netlink, with a PPPoX socket for each PPP session.
+"""The Linux plane: L2TP in the kernel, over generic netlink, with a PPPoX socket for each PPP session and an interface for each other one.
 
 Theory of operation. The kernel works inside the send call (deleting a session waits for readers on other processors, 26 to 52 ms), so every
-operation runs in a worker thread, one at a time, on one blocking socket. Nothing here decides anything: the adapter task submits one
+operation runs in one thread of its own, one at a time, on blocking sockets. Nothing here decides anything: the adapter task submits one
 operation after another and waits for each. PPPoX sockets are closed in a thread of their own (up to 32 ms each), so that the end of a tunnel
 with a thousand sessions holds up nobody else.
 
-What is ours in the kernel hangs on our descriptors. A tunnel lives as long as the UDP socket that it was made on, a session as long as its
-tunnel; both therefore die with this process, however it dies, and a start finds no leftovers of a crashed run. What a dump shows at start
-belongs to others (`ip l2tp`, xl2tpd) and is never touched; a tunnel id that one of them has is refused, and another attempt draws another.
+What is ours in the kernel hangs on our descriptors. A tunnel lives as long as the socket that it was made on, a session as long as its
+tunnel, an interface and the VLAN link on it as long as their session; all of it therefore dies with this process, however it dies, and a start
+finds no leftovers of a crashed run. What a dump shows at start belongs to others (`ip l2tp`, xl2tpd) and is never touched; a tunnel id that one
+of them has is refused, and another attempt draws another.
 
 Two tunnels between the same addresses and ports. Before Linux 6.11 the kernel looks a session up in the tunnel whose socket a packet came by,
-and of sockets that are connected alike only the newest gets any. A second tunnel would silence the first, so it is refused.
+and of sockets that are connected alike only the newest gets any. A second tunnel would silence the first, so it is refused. Without UDP there
+is no such thing: the kernel finds a session by its id alone.
+
+An interface whose addresses make the tunnel's own packets go into it is refused too: they would be wrapped over and over again.
+
+The kernel answers the delete of a tunnel before it is done with it. A create that finds an id or a name taken by what we deleted just now is
+tried again for a while, so that a static tunnel can come back under its numbers at once.
 """
 
 from __future__ import annotations
@@ -19,25 +26,33 @@ import errno
 import os
 import re
 import socket
-import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 import trio
 
+from l2tpd.config.model import Encapsulation, Pseudowire, Sublayer
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl, pppox
+from l2tpd.kernel.links import Links
 from l2tpd.kernel.ops import (
     CreateSession,
     CreateTunnel,
+    Delete,
     DeleteSession,
     DeleteTunnel,
+    ModifySession,
     Operation,
     Outcome,
+    inverse,
 )
+from l2tpd.kernel.overhead import overhead
+from l2tpd.kernel.worker import Closer, Worker
 
 SHARING_SINCE = (6, 11)
 """The first Linux that finds a session whatever socket its packet came by."""
@@ -46,6 +61,12 @@ _RECEIVE = 1 << 16
 _TIMEOUT = 10.0  # seconds: a kernel that does not answer a request is a bug of its own
 _NETLINK_GENERIC, _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 16, 270, 10, 11  # linux/netlink.h
 _GONE = frozenset({errno.ENOENT, errno.ENODEV})
+_TAKEN = frozenset({errno.EEXIST, errno.ENOTUNIQ})
+# Seconds after which what is still taken by a tunnel that we deleted counts as somebody else's: at least, for each session, and at most.
+_ENDING, _ENDING_SESSION, _ENDING_MOST = 1.0, 0.05, 10.0
+_AGAIN = 0.02  # seconds between two attempts
+_DROPS = ("rx_seq_discards", "rx_oos_packets", "rx_errors", "rx_cookie_discards")
+"""What the kernel counts of sessions only; all else it counts of their tunnel as well, also of those that have ended."""
 
 
 class Path(NamedTuple):
@@ -76,9 +97,9 @@ class Netlink:
         """Close the socket."""
         self._socket.close()
 
-    def carry_out(self, operation: Operation, descriptor: int = -1) -> None:
-        """Carry out an operation. Raises `PlaneError` with what the kernel says."""
-        self._ask(genl.request(operation, self._family, self._next(), descriptor))
+    def carry_out(self, operation: Operation, *, descriptor: int = -1, version: int = 2) -> None:
+        """Carry out an operation; see `genl.request`. Raises `PlaneError` with what the kernel says."""
+        self._ask(genl.request(operation, self._family, self._next(), descriptor=descriptor, version=version))
 
     def tunnel(self, tunnel_id: int) -> genl.TunnelFacts:
         """Return what the kernel knows of a tunnel. Raises `PlaneError`."""
@@ -124,41 +145,35 @@ class Netlink:
                     return bodies
 
 
-class Closer:
-    """Closes sockets, in a thread that exists once there was something to close."""
+@attrs.define(eq=False)
+class _Session:
+    """A session that the kernel has for us."""
 
-    def __init__(self) -> None:
-        """Start with nothing to do."""
-        self._queue: SimpleQueue[socket.socket | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def close(self, sockets: Iterable[socket.socket]) -> None:
-        """Close these, soon."""
-        for sock in sockets:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="closer", daemon=True)
-                self._thread.start()
-            self._queue.put(sock)
-
-    def finish(self) -> None:
-        """Wait until everything is closed."""
-        if self._thread is not None:
-            self._queue.put(None)
-            self._thread.join(_TIMEOUT)
-            self._thread = None
-
-    def _run(self) -> None:
-        while (sock := self._queue.get()) is not None:
-            sock.close()
+    outcome: Outcome
+    numberable: bool  # its packets have a place for numbers
+    interfaces: frozenset[str] = frozenset()  # its own, and the VLAN link on it
+    channel: socket.socket | None = None
+    counted: Mapping[str, int] = attrs.field(factory=dict)  # of `_DROPS`, as last seen
 
 
 @attrs.define(eq=False)
 class _Carried:
     """A tunnel that the kernel has for us."""
 
-    peer_tunnel_id: int
+    operation: CreateTunnel
     path: Path
-    channels: dict[int, socket.socket] = attrs.field(factory=dict)
+    sessions: dict[int, _Session] = attrs.field(factory=dict)
+    counted: Mapping[str, int] = attrs.field(factory=dict)  # all but `_DROPS`, as last seen
+
+    @property
+    def peer(self) -> str:
+        """The peer's numeric address."""
+        return self.path.peer[0]
+
+    @property
+    def channels(self) -> Iterable[socket.socket]:
+        """The PPPoX sockets of its sessions."""
+        return (session.channel for session in self.sessions.values() if session.channel is not None)
 
 
 class LinuxPlane:
@@ -167,13 +182,18 @@ class LinuxPlane:
     name = "kernel"
 
     def __init__(self, netlink: Netlink, release: str) -> None:
-        """Use an open netlink socket; `release` is the kernel's, as `uname -r` tells it."""
+        """Use an open netlink socket in the network namespace of this thread; `release` is the kernel's, as `uname -r` tells it."""
         self.exclusive_paths = _version(release) < SHARING_SINCE
         self._netlink = netlink
         self._release = release
         self._tunnels: dict[int, _Carried] = {}
         self._paths: dict[Path, int] = {}
-        self._turn = trio.CapacityLimiter(1)
+        self._ended: Counter[str] = Counter()  # what tunnels and sessions had counted that we deleted
+        # Until when, and what, the kernel may not be done with.
+        self._ending: deque[tuple[float, frozenset[str]]] = deque()
+        self._owners: dict[str, _Carried] = {}  # by interface
+        self._worker = Worker("netlink")
+        self._opened_links: Links | None = None
         self._closer = Closer()
 
     def perform_nowait(self, operation: Operation) -> Outcome | None:
@@ -187,32 +207,75 @@ class LinuxPlane:
         descriptor = _duplicate(operation) if isinstance(operation, CreateTunnel) else -1
         try:
             with trio.CancelScope(shield=True):
-                outcome = await trio.to_thread.run_sync(
-                    partial(self._perform, operation, descriptor), limiter=self._turn
-                )
+                outcome = await self._persist(partial(self._perform, operation, descriptor), _wanted(operation))
             return outcome  # noqa: RET504 - mypy cannot tell that the scope above never ends the block early
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
 
+    async def _persist(self, work: Callable[[], Outcome], wanted: frozenset[str]) -> Outcome:
+        """Do it, again if need be, while that which is in the way is about to go. Raises `PlaneError`."""
+        while True:
+            try:
+                return await self._worker.run(work)
+            except PlaneError as error:
+                if error.errno not in _TAKEN or not self._is_ending(wanted):
+                    raise
+            await trio.sleep(_AGAIN)
+
+    def _is_ending(self, wanted: frozenset[str]) -> bool:
+        now = time.monotonic()
+        return any(until > now and not wanted.isdisjoint(names) for until, names in self._ending)
+
     async def statistics(self, tunnel_id: int, session_id: int = 0) -> Mapping[str, int]:
         """Return the kernel's counters of a session, or of the tunnel itself. Raises `PlaneError`."""
-        return await trio.to_thread.run_sync(partial(self._count, tunnel_id, session_id), limiter=self._turn)
+        return await self._worker.run(partial(self._count, tunnel_id, session_id))
+
+    async def totals(self) -> Mapping[str, int]:
+        """Return the kernel's counters of all that is ours, and was: what a tunnel or session had counted is read once more when it is deleted.
+
+        Where the kernel lost it before that (a tunnel whose socket is closed), what the last call of this saw counts.
+        """
+        return await self._worker.run(self._add_up)
 
     def close(self) -> None:
         """Close every socket; what the kernel still carries for them ends."""
         for carried in self._tunnels.values():
-            self._closer.close(carried.channels.values())
+            self._closer.close(carried.channels)
         self._tunnels.clear()
         self._paths.clear()
-        self._netlink.close()
+        self._owners.clear()
+        self._worker.close(self._close_sockets)
         self._closer.finish()
 
     # --- in the worker thread -------------------------------------------------------------------------------------------------
 
+    @property
+    def _links(self) -> Links:
+        if self._opened_links is None:
+            self._opened_links = Links()
+        return self._opened_links
+
+    def _close_sockets(self) -> None:
+        self._netlink.close()
+        if self._opened_links is not None:
+            self._opened_links.close()
+
     def _count(self, tunnel_id: int, session_id: int) -> Mapping[str, int]:
         netlink = self._netlink
         return netlink.session(tunnel_id, session_id).counters if session_id else netlink.tunnel(tunnel_id).counters
+
+    def _add_up(self) -> Mapping[str, int]:
+        for tunnel in self._netlink.tunnels():
+            if (carried := self._tunnels.get(tunnel.tunnel_id)) is not None:
+                carried.counted = _moved(tunnel.counters)
+        for found in self._netlink.sessions():
+            if (session := self._session(found.tunnel_id, found.session_id)) is not None:
+                session.counted = _dropped(found.counters)
+        sums = Counter(self._ended)
+        for carried in self._tunnels.values():
+            sums.update(_counted(carried))
+        return dict(sums)
 
     def _perform(self, operation: Operation, descriptor: int) -> Outcome:
         match operation:
@@ -221,16 +284,30 @@ class LinuxPlane:
             case DeleteTunnel():
                 self._delete_tunnel(operation)
             case CreateSession():
-                return Outcome(channel=self._create_session(operation))
+                return self._create_session(operation)
+            case ModifySession():
+                self._modify_session(operation)
             case DeleteSession():
                 self._delete_session(operation)
         return Outcome()
 
     def _create_tunnel(self, operation: CreateTunnel, descriptor: int) -> None:
         known = self._tunnels.get(operation.tunnel_id)
-        if known is not None and known.peer_tunnel_id == operation.peer_tunnel_id:
+        if known is not None and known.operation.peer_tunnel_id == operation.peer_tunnel_id:
             return  # done before: this is a second attempt
         path = _path_of(descriptor)
+        if operation.encap is Encapsulation.UDP:
+            self._check_path(path)
+        try:
+            self._netlink.carry_out(operation, descriptor=descriptor)
+        except PlaneError as error:
+            raise PlaneError(error.errno, f"the kernel refused tunnel {operation.tunnel_id}: {error.text}") from error
+        # Without the socket: it is its owner's to close.
+        self._tunnels[operation.tunnel_id] = _Carried(attrs.evolve(operation, socket=None), path)
+        if operation.encap is Encapsulation.UDP:
+            self._paths[path] = operation.tunnel_id
+
+    def _check_path(self, path: Path) -> None:
         other = self._paths.get(path)
         if other is not None and self.exclusive_paths:
             raise PlaneError(
@@ -238,12 +315,6 @@ class LinuxPlane:
                 f"Linux {self._release} cannot carry two tunnels between {_shown(path.local)} and {_shown(path.peer)}, and tunnel {other} is "
                 f"there: give one of them another `local_port`, or use Linux {'.'.join(map(str, SHARING_SINCE))} or newer",
             )
-        try:
-            self._netlink.carry_out(operation, descriptor)
-        except PlaneError as error:
-            raise PlaneError(error.errno, f"the kernel refused tunnel {operation.tunnel_id}: {error.text}") from error
-        self._tunnels[operation.tunnel_id] = _Carried(operation.peer_tunnel_id, path)
-        self._paths[path] = operation.tunnel_id
 
     def _delete_tunnel(self, operation: DeleteTunnel) -> None:
         carried = self._tunnels.pop(operation.tunnel_id, None)
@@ -251,43 +322,134 @@ class LinuxPlane:
             return  # never ours: one of this number would be somebody else's
         if self._paths.get(carried.path) == operation.tunnel_id:
             del self._paths[carried.path]
+        self._disown(carried.sessions.values())
+        self._note_end(operation, carried)
         try:
+            with suppress(PlaneError):  # it may be gone
+                carried.counted = _moved(self._netlink.tunnel(operation.tunnel_id).counters)
+            self._ended.update(_counted(carried))
             self._forget(operation, f"tunnel {operation.tunnel_id}")
         finally:
-            self._closer.close(carried.channels.values())
+            self._closer.close(carried.channels)
 
-    def _create_session(self, operation: CreateSession) -> int:
+    def _note_end(self, operation: DeleteTunnel, carried: _Carried) -> None:
+        now = time.monotonic()
+        while self._ending and self._ending[0][0] < now:
+            self._ending.popleft()
+        names = {f"tunnel {operation.tunnel_id}"}
+        if carried.operation.version == 3:  # whose sessions may have ids and interfaces that are the same every time
+            names.update(f"session {session_id}" for session_id in carried.sessions)
+            names.update(*(session.interfaces for session in carried.sessions.values()))
+        patience = min(_ENDING + _ENDING_SESSION * len(carried.sessions), _ENDING_MOST)
+        self._ending.append((now + patience, frozenset(names)))
+
+    def _disown(self, sessions: Iterable[_Session]) -> None:
+        for session in sessions:
+            for interface in session.interfaces:
+                del self._owners[interface]
+
+    def _create_session(self, operation: CreateSession) -> Outcome:
         carried = self._tunnels.get(operation.tunnel_id)
-        whose = f"session {operation.tunnel_id}/{operation.session_id}"
         if carried is None:
-            raise PlaneError(errno.ENODEV, f"the kernel has no tunnel for {whose}")
-        if (known := carried.channels.get(operation.session_id)) is not None:
-            return known.fileno()
+            raise PlaneError(errno.ENODEV, f"the kernel has no tunnel for {_whose(operation)}")
+        if (known := carried.sessions.get(operation.session_id)) is not None:
+            return known.outcome
+        try:
+            self._netlink.carry_out(operation, version=carried.operation.version)
+        except PlaneError as error:
+            raise self._refusal(operation, error) from error
+        try:
+            session = self._equip(operation, carried)
+        except Exception:
+            self._forget(inverse(operation), _whose(operation))
+            raise
+        carried.sessions[operation.session_id] = session
+        self._owners.update(dict.fromkeys(session.interfaces, carried))
+        return session.outcome
+
+    def _refusal(self, operation: CreateSession, error: PlaneError) -> PlaneError:
+        """Say why the kernel did not make a session: it has one number for a name and for an id that are taken."""
+        if error.errno != errno.EEXIST:
+            return PlaneError(error.errno, f"the kernel refused {_whose(operation)}: {error.text}")
+        name = operation.link.name
+        if operation.pseudowire is not Pseudowire.PPP and name and self._links.exists(name):
+            return PlaneError(
+                errno.ENOTUNIQ, f"an interface `{name}` exists already, so {_whose(operation)} cannot have it"
+            )
+        return PlaneError(errno.EEXIST, f"the kernel refused {_whose(operation)}: it has a session of this id already")
+
+    def _equip(self, operation: CreateSession, carried: _Carried) -> _Session:
+        """Give a session of the kernel the means to be used."""
+        numberable = carried.operation.version == 2 or operation.sublayer is not Sublayer.NONE
+        if operation.pseudowire is Pseudowire.PPP:
+            near, far = operation.session_id, operation.peer_session_id
+            ids = operation.tunnel_id, near, carried.operation.peer_tunnel_id, far
+            channel = pppox.open_session(*ids, version=carried.operation.version)
+            return _Session(Outcome(channel=channel.fileno()), numberable, channel=channel)
+        master = operation.link.name
+        if not master:
+            master = self._netlink.session(operation.tunnel_id, operation.session_id).interface
+        interface = self._links.settle(master, operation.link, operation.link.mtu or self._mtu(operation, carried))
+        session = _Session(Outcome(interface), numberable, frozenset({master, interface}))
+        self._check_recursion(carried, session)
+        return session
+
+    def _mtu(self, operation: CreateSession, carried: _Carried) -> int:
+        """Return what the path to the peer leaves."""
+        peer, tunnel = carried.peer, carried.operation
+        fixed = overhead(
+            tunnel.encap,
+            6 if ":" in peer else 4,
+            tunnel.version,
+            len(operation.peer_cookie),
+            operation.sublayer,
+            bool(operation.link.vlan_id),
+        )
+        return self._links.path_mtu(peer) - fixed
+
+    def _check_recursion(self, carried: _Carried, session: _Session) -> None:
+        """Follow the way of a tunnel's packets, through other tunnels of ours if need be. Raises `PlaneError` when it leads into `session`."""
+        tunnel: _Carried | None = carried
+        seen: list[_Carried] = []
+        while tunnel is not None and tunnel not in seen:
+            seen.append(tunnel)
+            interface = self._links.route_interface(tunnel.peer)
+            if interface in session.interfaces:
+                text = f"the tunnel's own packets to {tunnel.peer} would go into its interface {interface}: its addresses are in the way of the peer's"
+                raise PlaneError(errno.ELOOP, text)
+            tunnel = self._owners.get(interface)
+
+    def _modify_session(self, operation: ModifySession) -> None:
+        session = self._session(operation.tunnel_id, operation.session_id)
+        if session is None:
+            raise PlaneError(errno.ENODEV, f"the kernel has no {_whose(operation)} of ours")
+        if operation.sequencing and not session.numberable:
+            raise PlaneError(errno.EINVAL, genl.NO_NUMBERS)
         try:
             self._netlink.carry_out(operation)
         except PlaneError as error:
-            raise PlaneError(error.errno, f"the kernel refused {whose}: {error.text}") from error
-        try:
-            channel = pppox.open_session(
-                operation.tunnel_id, operation.session_id, carried.peer_tunnel_id, operation.peer_session_id
-            )
-        except PlaneError:
-            self._netlink.carry_out(DeleteSession(tunnel_id=operation.tunnel_id, session_id=operation.session_id))
-            raise
-        carried.channels[operation.session_id] = channel
-        return channel.fileno()
+            raise PlaneError(error.errno, f"the kernel refused to change {_whose(operation)}: {error.text}") from error
 
     def _delete_session(self, operation: DeleteSession) -> None:
-        carried = self._tunnels.get(operation.tunnel_id)
-        channel = carried.channels.pop(operation.session_id, None) if carried else None
-        if channel is None:
+        session = self._session(operation.tunnel_id, operation.session_id)
+        if session is None:
             return
+        del self._tunnels[operation.tunnel_id].sessions[operation.session_id]
+        self._disown([session])
         try:
-            self._forget(operation, f"session {operation.tunnel_id}/{operation.session_id}")
+            with suppress(PlaneError):  # it may be gone
+                session.counted = _dropped(self._netlink.session(operation.tunnel_id, operation.session_id).counters)
+            self._ended.update(session.counted)
+            self._forget(operation, _whose(operation))
         finally:
-            self._closer.close([channel])
+            if session.channel is not None:
+                self._closer.close([session.channel])
 
-    def _forget(self, operation: DeleteTunnel | DeleteSession, whose: str) -> None:
+    def _session(self, tunnel_id: int, session_id: int) -> _Session | None:
+        carried = self._tunnels.get(tunnel_id)
+        return carried.sessions.get(session_id) if carried else None
+
+    def _forget(self, operation: Delete, whose: str) -> None:
         try:
             self._netlink.carry_out(operation)
         except PlaneError as error:
@@ -322,9 +484,45 @@ def _path_of(descriptor: int) -> Path:
     """Return both ends of a socket. Raises `PlaneError` when it is not connected."""
     try:
         with socket.socket(fileno=os.dup(descriptor)) as sock:
-            return Path(sock.getsockname()[:2], sock.getpeername()[:2])
+            return Path(_end(sock.getsockname()), _end(sock.getpeername()))
     except OSError as error:
         raise PlaneError(error.errno or 0, f"the tunnel's socket: {error.strerror}") from error
+
+
+def _end(name: tuple[Any, ...]) -> tuple[str, int]:
+    """Return address and port; a link-local address brings the number of its interface, without which it says nothing (RFC 4007 11)."""
+    host, port, *more = name
+    return (f"{host}%{more[1]}" if more and more[1] else str(host)), int(port)
+
+
+def _whose(operation: CreateSession | ModifySession | DeleteSession) -> str:
+    return f"session {operation.tunnel_id}/{operation.session_id}"
+
+
+def _wanted(operation: Operation) -> frozenset[str]:
+    """Return what an operation needs that only one tunnel or session can have, in the words of `LinuxPlane._note_end`."""
+    match operation:
+        case CreateTunnel():
+            return frozenset({f"tunnel {operation.tunnel_id}"})
+        case CreateSession():
+            return frozenset({f"session {operation.session_id}", operation.link.name})
+    return frozenset()
+
+
+def _moved(counters: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: value for name, value in counters.items() if name not in _DROPS}
+
+
+def _dropped(counters: Mapping[str, int]) -> Mapping[str, int]:
+    return {name: counters[name] for name in _DROPS if name in counters}
+
+
+def _counted(carried: _Carried) -> Counter[str]:
+    """Add up what was last seen of a tunnel and its sessions."""
+    sums = Counter(carried.counted)
+    for session in carried.sessions.values():
+        sums.update(session.counted)
+    return sums
 
 
 def _version(release: str) -> tuple[int, int]:

@@ -98,17 +98,31 @@ Pump = Callable[[], Awaitable[tuple[int, str]]]
 """Moves the packets of a session until it cannot any more; returns the result code for the CDN, and the reason in words."""
 
 
+class FramePort(Protocol):
+    """Both directions of a session's PPP frames, from the protocol field or the octets before it on, for PPP that runs in this process."""
+
+    def send(self, frame: bytes | memoryview) -> None:
+        """Send a frame to the peer. Never waits: what cannot be sent now is counted and lost."""
+
+    def attach(self, taker: Callable[[bytes | memoryview], None]) -> None:
+        """Have every received frame handed to `taker` from now on, first those that have waited for one.
+
+        `taker` must neither wait nor raise; a memoryview is only its own until it returns. Few frames wait: more are counted as `rx_errors` and lost.
+        """
+
+
 @attrs.frozen
 class Outcome:
     """What came of a create: the network interface, empty when there is none, and what its session has to run.
 
     `channel` is the descriptor of a PPPoX socket, which stays the plane's own; `NO_CHANNEL` where no PPP is run. `pump` is a task that the session
-    has to run for its packets to move; None where something else moves them.
+    has to run for its packets to move; None where something else moves them. `port` has the frames of PPP where the plane is in this process.
     """
 
     interface: str = ""
     channel: int = NO_CHANNEL
     pump: Pump | None = attrs.field(default=None, eq=False)
+    port: FramePort | None = attrs.field(default=None, eq=False)
 
 
 def inverse(operation: Create) -> Delete:

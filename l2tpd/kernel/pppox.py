@@ -1,7 +1,8 @@
 """PPPoX sockets of L2TP sessions, and the device that PPP needs. Everything here blocks: call it in a worker thread.
 
 Python cannot name the addresses of these sockets, so `connect` goes through the C library. The kernel tells the forms of `sockaddr_pppol2tp`
-apart by their length alone. A socket connected to a session takes its frames from then on and keeps those that come before PPP is ready, so
+apart by their length alone, which goes by version and by the family of an address that only a socket making its tunnel as well has to say:
+the shorter form of a version does for every tunnel. A socket connected to a session takes its frames from then on and keeps those that come before PPP is ready, so
 a peer that talks at once loses nothing.
 """
 
@@ -11,6 +12,7 @@ import ctypes
 import os
 import socket
 import struct
+from collections.abc import Mapping
 
 from l2tpd.errors import PlaneError
 
@@ -19,8 +21,8 @@ DEVICE = "/dev/ppp"
 _AF_PPPOX = 24  # linux/socket.h
 _PX_PROTO_OL2TP = 1  # linux/if_pppox.h
 _NO_ADDRESS = bytes(16)  # struct sockaddr_in; only a socket that makes the tunnel as well says one
-# struct sockaddr_pppol2tp: family, protocol, pid, fd, addr, s_tunnel, s_session, d_tunnel, d_session
-_SESSION_V2 = struct.Struct("=HIii16sHHHH")
+# struct sockaddr_pppol2tp and sockaddr_pppol2tpv3: family, protocol, pid, fd, addr, s_tunnel, s_session, d_tunnel, d_session
+_SESSION: Mapping[int, struct.Struct] = {2: struct.Struct("=HIii16sHHHH"), 3: struct.Struct("=HIii16sIIII")}
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -30,13 +32,15 @@ def new_socket() -> socket.socket:
     return socket.socket(_AF_PPPOX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, _PX_PROTO_OL2TP)
 
 
-def open_session(tunnel_id: int, session_id: int, peer_tunnel_id: int, peer_session_id: int) -> socket.socket:
-    """Return a socket that carries the frames of a session that the kernel knows. Raises `PlaneError`."""
+def open_session(
+    tunnel_id: int, session_id: int, peer_tunnel_id: int, peer_session_id: int, version: int = 2
+) -> socket.socket:
+    """Return a socket that carries the frames of a session that the kernel knows, in a tunnel of `version` 2 or 3. Raises `PlaneError`."""
     try:
         sock = new_socket()
     except OSError as error:
         raise PlaneError(error.errno or 0, f"no socket for PPP over L2TP: {error.strerror}") from error
-    address = _SESSION_V2.pack(
+    address = _SESSION[version].pack(
         _AF_PPPOX, _PX_PROTO_OL2TP, 0, -1, _NO_ADDRESS, tunnel_id, session_id, peer_tunnel_id, peer_session_id
     )
     if _libc.connect(sock.fileno(), address, len(address)):

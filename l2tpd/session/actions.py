@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from l2tpd.config.scalars import end_id_as_said
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
@@ -274,6 +275,7 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
         address=call.settings.address,
         far_address=call.settings.peer_address,
         bridge=call.settings.bridge,
+        remote_end_id=end_id_as_said(call.end_id),
     )
 
 

@@ -46,6 +46,7 @@ FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
 class Speech:
     """How a version of the protocol speaks of a call."""
 
+    prepare: Callable[[Call, Callable[[int], bytes]], None]  # a new call; the second draws random octets
     says: Mapping[MessageType, Callable[[Call], Values]]  # what we put into a message
     cdn: Callable[[int, int, ResultCode], Values]  # our session id and the peer's, 0 if it is not known
     peer_id: Callable[[Message], int]  # the sender's session id, 0 where the message has none
@@ -138,7 +139,21 @@ def _learn_connected(call: Call, said: Message) -> None:
     call.sequencing = call.sequencing or SEQUENCING_REQUIRED in said
 
 
+def _nothing(call: Call, random: Callable[[int], bytes]) -> None:
+    """Version 2 has neither cookies nor sublayers."""
+    del call, random
+
+
+def _configured(call: Call, random: Callable[[int], bytes]) -> None:
+    """Take everything from the configuration, which is alike at both ends."""
+    del random
+    asked = call.settings
+    call.peer_id, call.cookie, call.peer_cookie = asked.peer_session_id, asked.cookie, asked.peer_cookie
+    call.sublayer = asked.sublayer
+
+
 V2 = Speech(
+    prepare=_nothing,
     says={
         MessageType.ICRQ: _icrq,
         MessageType.ICRP: _accepted,
@@ -156,3 +171,4 @@ V2 = Speech(
     learn=_learn,
     connected=_learn_connected,
 )
+FIXED = attrs.evolve(V2, prepare=_configured)  # nothing is said about calls

@@ -6,7 +6,7 @@ So whoever is asked takes what the other side asks for, and whoever asked takes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -164,7 +164,16 @@ def _learn_data(call: Call, said: Message) -> None:
     call.sequencing = call.settings.sequencing_required or wanted
 
 
+def _prepare(call: Call, random: Callable[[int], bytes]) -> None:
+    """Choose what the peer's packets have to look like."""
+    asked = call.settings
+    call.cookie, call.sublayer = random(asked.cookie_size), asked.sublayer
+    call.end_id = asked.remote_end_id or call.name
+    call.tie_breaker = int.from_bytes(random(8), "big") if call.kind.ours else None
+
+
 V3 = Speech(
+    prepare=_prepare,
     says={
         MessageType.ICRQ: _request,
         MessageType.ICRP: _accepted,

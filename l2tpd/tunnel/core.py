@@ -44,7 +44,7 @@ from l2tpd.wire.avp import (
     RECEIVE_WINDOW_SIZE,
     RX_CONNECT_SPEED,
 )
-from l2tpd.wire.header import ControlHeader, build_control
+from l2tpd.wire.header import ControlHeader
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
 
@@ -123,6 +123,7 @@ class ControlConnection:
         dialect: Dialect = V2,
         encap: Encapsulation = Encapsulation.UDP,
         peer_id: int = 0,
+        guard: Guard | None = None,
     ) -> None:
         """Start idle. `profile` names the peer entry or instance that the settings came from, `peer_id` is the peer's tunnel id where it is known."""
         self.local_id = local_id
@@ -142,7 +143,8 @@ class ControlConnection:
         self.facts = None
         self.ending = None
         self.tie_breaker = None
-        self.guard = Guard.of(settings, self.secret, encap, site.random) if dialect.guarded else None
+        self.guard = None
+        self.protect(guard or dialect.guard(settings, self.secret, encap, site.random))
         self.challenge = b""
         self.calls = {}
         self.trace = mask(settings.trace)
@@ -165,16 +167,18 @@ class ControlConnection:
         if address != self.peer and not (self.state is State.WAIT_CTL_REPLY and address.host == self.peer.host):
             counters.foreign += 1
             return
+        dialect = self.dialect.chosen(data)
         try:
-            header, body = self.dialect.parse(data)
+            header, body = dialect.parse(data)
         except Malformed as defect:
             counters.malformed += 1
             self.complain(str(defect))
             return
-        if self.guard is not None and not self.guard.believes(data, body):
+        if dialect.guarded and self.guard is not None and not self.guard.believes(data, body):
             counters.auth_failures += 1
             self.complain("a message with a wrong digest, or without one")
         elif header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
+            self.speak(dialect)
             self.take_packet(header, body, address, now)
         else:
             counters.no_tunnel += 1
@@ -321,7 +325,8 @@ class ControlConnection:
 
     def remains(self) -> Remains:
         """Return what must outlive this object for another retransmission cycle."""
-        return self._late or Remains(self.local_id, self.peer_id, self.peer, self.channel.ns, self.channel.nr)
+        ns, nr = self.channel.ns, self.channel.nr
+        return self._late or Remains(self.local_id, self.peer_id, self.peer, ns, nr, self.dialect, self.guard)
 
     # --- for the actions of table.py ------------------------------------------------------------------------------------------
 
@@ -332,6 +337,20 @@ class ControlConnection:
                 self._outputs.append(Remark(Category.FSM, f"{self.state.value} -> {state.value}"))
             self.state = state
             self.since = now
+
+    def protect(self, guard: Guard | None) -> None:
+        """Take or leave what signs our messages; a nonce of ours is remembered, for it must never come back (reflection)."""
+        if self.guard is not None:
+            self.site.challenges.discard(self.guard.nonce)
+        self.guard = guard
+        if guard is not None and guard.nonce:
+            self.site.challenges.add(guard.nonce)
+
+    def speak(self, dialect: Dialect) -> None:
+        """Go on in the dialect that the peer has chosen."""
+        self.dialect = dialect
+        if not dialect.guarded:
+            self.protect(None)
 
     def send_control(self, said: Message, now: float) -> None:
         """Send a message about the tunnel itself."""
@@ -380,6 +399,8 @@ class ControlConnection:
         """Forget our challenge: it was answered, or nobody may answer it any more."""
         self.site.challenges.discard(self.challenge)
         self.challenge = b""
+        if self.cleared and self.guard is not None:
+            self.site.challenges.discard(self.guard.nonce)
 
     def complain(self, text: str) -> None:
         """Log something that the peer did wrong; the shell limits the rate."""
@@ -401,7 +422,7 @@ class ControlConnection:
         """Send nothing any more but acknowledgements: what is still queued is of no use to a peer that has ended the tunnel."""
         self._late = self.remains()
         if self.channel.transmit(now):  # what it would have sent is dropped, and with it no Ns is used up
-            self._late_acks.append(build_control(self.peer_id, 0, self._late.ns, self._late.nr, b""))
+            self._late_acks.append(self._late.ack())
 
     def find_call(self, said: Message) -> Call | None:
         """Return the call that the message in hand is about, if there is one."""
@@ -431,7 +452,7 @@ class ControlConnection:
         )
         call.trace = mask(settings.trace)
         self.calls[session_id] = call
-        self._describe(call)
+        self.speech.prepare(call, self.site.random)
         if self.state is State.ESTABLISHED:
             self.clear_deadline()  # a tunnel with a call is not idle
         self.site.calls.began(self)
@@ -541,18 +562,6 @@ class ControlConnection:
             self._late, datagram = late_ack(self._late, header)
             self._late_acks.append(datagram)
 
-    def _describe(self, call: Call) -> None:
-        """Give a call what version 3 needs to know of its packets: as configured at both ends, or as we want it."""
-        settings = call.settings
-        if call.kind is Kind.STATIC:
-            self.learn_peer_id(call, settings.peer_session_id)
-            call.cookie, call.peer_cookie, call.sublayer = settings.cookie, settings.peer_cookie, settings.sublayer
-        elif self.speech.ties:
-            call.cookie = self.site.random(settings.cookie_size)
-            call.sublayer = settings.sublayer
-            call.end_id = settings.remote_end_id or call.name
-            call.tie_breaker = int.from_bytes(self.site.random(8), "big") if call.kind.ours else None
-
     def _may_be_unaddressed(self, header: ControlHeader) -> bool:
         """Tell whether a packet to tunnel 0 may be ours: a copy of the SCCRQ, or from a peer that did not see our SCCRP or cannot address us."""
         if header.tunnel_id != 0:
@@ -574,7 +583,7 @@ class ControlConnection:
 
     def _allocator(self) -> Allocator:
         if self._ids is None:
-            self._ids = Allocator(16, self.site.random, CYCLE)
+            self._ids = Allocator(self.dialect.id_bits, self.site.random, CYCLE)
         return self._ids
 
 

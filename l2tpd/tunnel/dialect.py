@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from l2tpd.config.model import Mode, Role, Version
+from l2tpd.config.model import Encapsulation, Mode, Role, TunnelSettings, Version
 from l2tpd.errors import LocalProtocolError
 from l2tpd.session import speech, speech3
 from l2tpd.session.call import Kind
 from l2tpd.session.speech import Speech
 from l2tpd.tunnel import speech as control_speech
 from l2tpd.tunnel import speech3 as control_speech3
+from l2tpd.tunnel.guard import Guard
 from l2tpd.tunnel.speech import Speech as ControlSpeech
 from l2tpd.tunnel.static import QUIESCENT_TABLE, STATIC_TABLE
 from l2tpd.tunnel.table import TABLE, Table
@@ -32,6 +33,7 @@ class Dialect:
     version: Version
     mode: Mode
     header: int  # the version that headers say
+    id_bits: int
     parse: Callable[[bytes], tuple[ControlHeader, bytes]]
     build: Callable[[int, int, int, int, bytes], bytes]
     vocabulary: Vocabulary  # what messages and attributes there are
@@ -43,6 +45,18 @@ class Dialect:
     kinds: Mapping[Role, Kind]  # of the calls that we open
     talks: bool  # control messages are exchanged
     negotiates: bool  # ids, and whether a call is wanted, are settled with the peer
+
+    def guard(
+        self, settings: TunnelSettings, secret: bytes, encap: Encapsulation, random: Callable[[int], bytes]
+    ) -> Guard | None:
+        """Return what signs and judges the messages of a tunnel, where they are signed."""
+        return Guard.of(settings, secret, encap, random) if self.guarded else None
+
+    def chosen(self, answer: bytes) -> Dialect:
+        """Return the dialect to go on in after this packet: where either would do, that of the peer (RFC 3931 4.7.3)."""
+        if self.version is not Version.AUTO or len(answer) < 2:
+            return self
+        return V3 if answer[1] & 0xF == 3 else V2
 
 
 def _parse3(datagram: bytes) -> tuple[ControlHeader, bytes]:
@@ -62,6 +76,7 @@ V2 = Dialect(
     version=Version.L2TPV2,
     mode=Mode.DYNAMIC,
     header=2,
+    id_bits=16,
     parse=parse_control,
     build=build_control,
     vocabulary=messages.V2,
@@ -78,6 +93,7 @@ QUIESCENT = Dialect(
     version=Version.L2TPV3,
     mode=Mode.QUIESCENT,
     header=3,
+    id_bits=32,
     parse=_parse3,
     build=_build3,
     vocabulary=messages.V3,
@@ -85,7 +101,7 @@ QUIESCENT = Dialect(
     ack=_ACK,
     table=QUIESCENT_TABLE,
     control=control_speech.V2,
-    speech=speech.V2,  # nothing is said about calls
+    speech=speech.FIXED,
     kinds={Role.LAC: Kind.STATIC, Role.LNS: Kind.STATIC},
     talks=True,
     negotiates=False,
@@ -100,10 +116,13 @@ V3 = attrs.evolve(
     kinds=V2.kinds,
     negotiates=True,
 )
+EITHER = attrs.evolve(
+    V2, version=Version.AUTO, vocabulary=messages.FALLBACK, guarded=True, control=control_speech3.EITHER
+)
 STATIC = attrs.evolve(QUIESCENT, mode=Mode.STATIC, table=STATIC_TABLE, talks=False)
 
 DIALECTS: Mapping[tuple[Version, Mode], Dialect] = {
-    (dialect.version, dialect.mode): dialect for dialect in (V2, V3, QUIESCENT, STATIC)
+    (dialect.version, dialect.mode): dialect for dialect in (V2, V3, EITHER, QUIESCENT, STATIC)
 }
 
 

@@ -15,23 +15,26 @@ from __future__ import annotations
 import math
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
+from l2tpd.config.model import Encapsulation, Version
 from l2tpd.errors import Exhausted, Malformed, RemoteProtocolError
 from l2tpd.trace import Category
+from l2tpd.tunnel import speech
 from l2tpd.tunnel.collision import Verdict, judge
 from l2tpd.tunnel.core import ControlConnection
-from l2tpd.tunnel.dialect import V2
+from l2tpd.tunnel.dialect import V2, V3, Dialect
+from l2tpd.tunnel.guard import Guard
 from l2tpd.tunnel.linger import CYCLE
 from l2tpd.tunnel.outputs import Remark
-from l2tpd.tunnel.port import BATCH, Arrived, Listener, take_strays
+from l2tpd.tunnel.port import BATCH, AnyListener, Arrived, take_strays
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import House, Tunnel
-from l2tpd.wire.avp import ASSIGNED_TUNNEL_ID, HOST_NAME, RESULT_CODE, TIE_BREAKER
-from l2tpd.wire.header import ControlHeader, build_control, parse_control, peek
-from l2tpd.wire.messages import Message, decode, encode, message
+from l2tpd.wire.avp import HOST_NAME, RESULT_CODE, TIE_BREAKER
+from l2tpd.wire.header import ControlHeader, peek
+from l2tpd.wire.messages import FALLBACK, Message, decode, encode, message, offers_v3
 from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
 from l2tpd.wire.values import ResultCode
 
@@ -51,10 +54,19 @@ PROBES = 16
 PROBE_PAUSE = 1.0
 """How many tunnels of a refused caller are probed, and how many seconds pass before that is done again."""
 
-_VERSIONS = frozenset({2, 3})
+_DIALECTS = {2: V2, 3: V3}
 
 REFUSALS = 1000.0
 """How many refusals a second may leave."""
+
+
+class Asked(NamedTuple):
+    """What a message to nobody in particular says, and the dialect that it is answered in."""
+
+    dialect: Dialect
+    header: ControlHeader
+    body: bytes
+    said: Message
 
 
 class Ward(House, Protocol):
@@ -87,8 +99,8 @@ class Ward(House, Protocol):
     def check_id(self, tunnel_id: int) -> None:
         """Raise `LocalProtocolError` when a configured tunnel id is in use."""
 
-    def new_id(self) -> int:
-        """Return a tunnel id. Raises `Exhausted`."""
+    def new_id(self, bits: int) -> int:
+        """Return a tunnel id of so many bits. Raises `Exhausted`."""
 
     def launch(self, tunnel: Tunnel) -> None:
         """Start the task of a tunnel."""
@@ -111,22 +123,24 @@ class Endpoint:
         self._next_probe = -math.inf
         self._strays: deque[Arrived] = deque()
         self._returning = False
-        self.listeners: list[Listener] = []
+        self.listeners: list[AnyListener] = []
 
-    async def serve(self, listener: Listener, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def serve(
+        self, listener: AnyListener, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Read a listener until cancelled."""
         self.listeners.append(listener)
         task_status.started()
         try:
             while True:
-                await trio.lowlevel.wait_readable(listener.socket)
+                await trio.lowlevel.wait_readable(listener)
                 for tunnel in self._drain(listener):
                     tunnel.flush_contained()
         finally:
             self.listeners.remove(listener)
-            listener.socket.close()
+            listener.close()
 
-    def _drain(self, listener: Listener) -> set[Tunnel]:
+    def _drain(self, listener: AnyListener) -> set[Tunnel]:
         fed: set[Tunnel] = set()
         for _ in range(BATCH):
             try:
@@ -157,19 +171,23 @@ class Endpoint:
             counters.malformed += 1
             return None
         tunnel = self._ward.registry.by_id.get(tunnel_id)
-        if not control and version in _VERSIONS:
+        if not control and version in _DIALECTS:
             self._take_data(tunnel, version, arrived)
             return None
-        if version != 2 and (tunnel is None or tunnel.core.dialect.header != version):
+        if version not in _DIALECTS:
             counters.wrong_version += 1  # RFC 2661 3.1, 8.1: discarded, L2F silently
             return None
+        dialect = _DIALECTS[version]
         if not tunnel_id:
-            return self._take_unaddressed(arrived)
-        if tunnel is not None and tunnel.sock is not None:  # one that waits to be opened expects nobody
-            tunnel.receive_contained(arrived.data, arrived.peer)
-            return tunnel
-        self._answer_late(arrived)
-        return None
+            return self._take_unaddressed(arrived, dialect)
+        if tunnel is None or tunnel.sock is None:  # one that waits to be opened expects nobody
+            self._answer_late(arrived, dialect)
+            return None
+        if tunnel.core.dialect.chosen(arrived.data).header != version:
+            counters.wrong_version += 1
+            return None
+        tunnel.receive_contained(arrived.data, arrived.peer)
+        return tunnel
 
     # --- what names no live tunnel --------------------------------------------------------------------------------------------
 
@@ -186,61 +204,64 @@ class Endpoint:
         if tunnel is not None and ours:
             tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
 
-    def _answer_late(self, arrived: Arrived) -> None:
+    def _answer_late(self, arrived: Arrived, dialect: Dialect) -> None:
         """Acknowledge a copy of the last message of a tunnel that is over; anything else is nobody's."""
         try:
-            header, body = parse_control(arrived.data)
+            header, body = dialect.parse(arrived.data)
         except Malformed:
             self._ward.site.counters.malformed += 1
             return
-        self._acknowledge_late(header, arrived, zlb=not body)
+        self._acknowledge_late(header, body, arrived)
 
-    def _acknowledge_late(self, header: ControlHeader, arrived: Arrived, *, zlb: bool) -> None:
-        answer = self._ward.lingering.answer(header, arrived.peer, trio.current_time(), zlb=zlb)
+    def _acknowledge_late(self, header: ControlHeader, body: bytes, arrived: Arrived) -> None:
+        answer = self._ward.lingering.answer(header, body, arrived.data, arrived.peer, trio.current_time())
         if answer is None:
             self._ward.site.counters.no_tunnel += 1
         else:
             self._send(answer, arrived)
 
-    def _take_unaddressed(self, arrived: Arrived) -> Tunnel | None:
+    def _take_unaddressed(self, arrived: Arrived, dialect: Dialect) -> Tunnel | None:
         try:
-            header, body, said = self._read(arrived)
+            asked = self._read(arrived, dialect)
         except Malformed:
             self._ward.site.counters.malformed += 1
             return None
-        peer_id = said.get(ASSIGNED_TUNNEL_ID)
+        header, body, said = asked.header, asked.body, asked.said
+        peer_id = said.get(dialect.control.peer_id)
         known = self._ward.registry.called_by((arrived.peer, peer_id)) if peer_id else None
         if said.type == MessageType.STOPCCN and known is not None and known.core.state is State.WAIT_CTL_CONN:
             # RFC 2661 4.4.3: sent before the caller had learnt our id, so only its own id says which tunnel is meant.
-            known.core.take_packet(header, body, arrived.peer, trio.current_time())
+            known.receive_contained(arrived.data, arrived.peer)
             return known
         late = self._ward.lingering.called_by(arrived.peer, peer_id, trio.current_time()) if peer_id else None
         if said.type == MessageType.STOPCCN and late is not None:
-            self._acknowledge_late(header._replace(tunnel_id=late), arrived, zlb=False)
+            self._acknowledge_late(header._replace(tunnel_id=late), body, arrived)
             return None
         if said.type != MessageType.SCCRQ or header.ns != 0:
             self._ward.site.counters.no_tunnel += 1
             return None
         if known is not None and self._is_copy(known, body):
-            known.receive_contained(arrived.data, arrived.peer)
+            known.repeat(header, body, arrived.peer)
             return known
         if header.nr != 0:  # we have said nothing yet that could be acknowledged
             self._ward.site.counters.malformed += 1
             return None
         if known is not None:
             known.probe()  # its caller has begun anew under the same id, so very likely nobody is there any more
-        return self._take_request(arrived, header, body, said)
+        return self._take_request(arrived, asked)
 
-    def _read(self, arrived: Arrived) -> tuple[ControlHeader, bytes, Message]:
+    def _read(self, arrived: Arrived, dialect: Dialect) -> Asked:
         """Read a message to nobody in particular, with the secret that its Host Name leads to if it hides something. Raises `Malformed`."""
-        header, body = parse_control(arrived.data)
+        header, body = dialect.parse(arrived.data)
         if len(body) > LARGEST_REQUEST:
             raise Malformed(f"request of {len(body)} octets")
-        said = decode(body)
+        # A request of version 2 may offer version 3 as well (RFC 3931 4.7.3).
+        vocabulary = FALLBACK if dialect is V2 else dialect.vocabulary
+        said = decode(body, vocabulary=vocabulary)
         if said.fault is not None and said.type == MessageType.SCCRQ:
             secret = self._ward.policy.secret_of(said.get(HOST_NAME) or "", arrived.peer.host)
-            said = decode(body, secret=secret) if secret else said
-        return header, body, said
+            said = decode(body, secret=secret, vocabulary=vocabulary) if secret else said
+        return Asked(dialect, header, body, said)
 
     def _is_copy(self, tunnel: Tunnel, body: bytes) -> bool:
         """Tell a repeated SCCRQ from a new one of a caller that restarted and drew the same id.
@@ -256,43 +277,59 @@ class Endpoint:
 
     # --- new tunnels ----------------------------------------------------------------------------------------------------------
 
-    def _take_request(self, arrived: Arrived, header: ControlHeader, body: bytes, said: Message) -> Tunnel | None:
-        counters = self._ward.site.counters
+    def _take_request(self, arrived: Arrived, asked: Asked) -> Tunnel | None:
+        counters, said = self._ward.site.counters, asked.said
         try:
-            admitted = self._admit(arrived.peer, said)
-            self._ward.policy.admit_tunnel(admitted)
+            admitted = self._ward.policy.known(said.get(HOST_NAME) or "", arrived.peer.host)
             listener = self._listener_of(arrived.local)
-            self._leave_path(arrived)
+            asked, guard = self._choose(arrived, asked, admitted, listener.encap)
+            self._ward.policy.admit_tunnel(admitted)
+            self._leave_path(arrived, listener.encap)
             if not self._survives_collision(arrived.peer, said.get(TIE_BREAKER)):
                 return None
             self._make_room(arrived.peer.host)
-            return self._open(listener, arrived, header, body, said, admitted)
+            return self._open(listener, arrived, asked, admitted, guard)
         except RemoteProtocolError as refusal:
             counters.tunnels_refused += 1
-            self._refuse(arrived, said, refusal)
+            self._refuse(arrived, asked, refusal)
             if refusal.error == ErrorCode.NO_RESOURCES:
                 self._probe_tunnels_of(arrived.peer.host)
         except (OSError, Exhausted):
             # Descriptors or ids have run out: the newcomer is refused, and nobody who is established notices.
             counters.tunnels_refused += 1
             full = RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, "no resources for another tunnel")
-            self._refuse(arrived, said, full)
+            self._refuse(arrived, asked, full)
         return None
 
-    def _admit(self, peer: Address, said: Message) -> Admitted:
-        """Return what applies to a caller whose request is in order. Raises `RemoteProtocolError`."""
-        admitted = self._ward.policy.known(said.get(HOST_NAME) or "", peer.host)
+    def _choose(
+        self, arrived: Arrived, asked: Asked, admitted: Admitted, encap: Encapsulation
+    ) -> tuple[Asked, Guard | None]:
+        """Return the request with the dialect to answer it in, and what signs the answers, if it is in order. Raises `RemoteProtocolError`."""
+        said = asked.said
         if said.fault is not None:
             raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
-        V2.control.check(said, admitted.settings, self._ward.site)
-        return admitted
+        settings, random = admitted.settings, self._ward.site.random
+        guard = None
+        if asked.dialect is V3 or (offers_v3(said) and Version.L2TPV3 in admitted.versions):
+            guard = Guard.of(settings, settings.secret.encode("utf-8", "surrogateescape"), encap, random)
+            if guard.believes(arrived.data, asked.body):
+                asked = asked._replace(dialect=V3)
+            elif asked.dialect is V3:
+                raise speech.unauthorized(self._ward.site, "the digest is wrong, or there is none")
+        if asked.dialect.version not in admitted.versions:
+            highest = max(version.value for version in admitted.versions)[-1]
+            raise RemoteProtocolError(StopResult.BAD_VERSION, int(highest) << 8, f"only version {highest} is spoken")
+        asked.dialect.control.check(said, settings, self._ward.site)
+        return asked, guard if asked.dialect is V3 else None
 
-    def _leave_path(self, arrived: Arrived) -> None:
+    def _leave_path(self, arrived: Arrived, encap: Encapsulation) -> None:
         """Refuse a second tunnel on a path where the data plane can have but one: even its socket would silence the first. Raises `RemoteProtocolError`.
 
         A caller that has restarted calls from the same port again, so whether the first is still alive is worth asking at once.
         """
-        first = self._ward.registry.occupant((arrived.local, arrived.peer)) if self._ward.exclusive_paths else None
+        if encap is Encapsulation.IP or not self._ward.exclusive_paths:
+            return
+        first = self._ward.registry.occupant((arrived.local, arrived.peer))
         if first is not None:
             first.probe()
             text = f"this host carries one tunnel between {arrived.local} and {arrived.peer}; call from another port"
@@ -326,32 +363,44 @@ class Endpoint:
         return lives
 
     def _open(
-        self,
-        listener: Listener,
-        arrived: Arrived,
-        header: ControlHeader,
-        body: bytes,
-        said: Message,
-        admitted: Admitted,
+        self, listener: AnyListener, arrived: Arrived, asked: Asked, admitted: Admitted, guard: Guard | None
     ) -> Tunnel:
-        ward, now, peer = self._ward, trio.current_time(), arrived.peer
+        ward, now, peer, dialect = self._ward, trio.current_time(), arrived.peer, asked.dialect
         core = ControlConnection(
-            ward.new_id(), ward.site, admitted.settings, peer, now, origin="network", profile=admitted.peer
+            ward.new_id(dialect.id_bits),
+            ward.site,
+            admitted.settings,
+            peer,
+            now,
+            origin="network",
+            profile=admitted.peer,
+            dialect=dialect,
+            encap=listener.encap,
+            guard=guard,
         )
-        sock = listener.open_tunnel(peer, arrived.local)
+        peer_id = asked.said[dialect.control.peer_id]
+        sock = listener.open_tunnel(peer, arrived.local, core.local_id, peer_id)
+        over_udp = listener.encap is Encapsulation.UDP
         tunnel = Tunnel(
-            core=core, house=ward, local=arrived.local, sock=sock, connected=True, shared_port=True, request=hash(body)
+            core=core,
+            house=ward,
+            local=arrived.local,
+            sock=sock,
+            connected=True,
+            shared_port=over_udp,
+            request=hash(asked.body),
         )
         if (core.trace | ward.site.trace) & SYSTEM:
             ward.remark(tunnel, Remark(Category.SYSTEM, f"socket {arrived.local} towards {peer}"))
         ward.registry.add(tunnel)
-        if ward.exclusive_paths:
+        if ward.exclusive_paths and over_udp:
             ward.registry.occupy(tunnel, (arrived.local, peer))
         ward.registry.open_half(tunnel)
-        ward.registry.note_caller(tunnel, (peer, said[ASSIGNED_TUNNEL_ID]))
-        tunnel.begin(header, body, peer, said)
+        ward.registry.note_caller(tunnel, (peer, peer_id))
+        tunnel.begin(asked.header, asked.body, peer, asked.said)
         ward.launch(tunnel)
-        self._return_strays(tunnel, arrived.local)
+        if over_udp:
+            self._return_strays(tunnel, arrived.local)
         return tunnel
 
     def _return_strays(self, tunnel: Tunnel, local: Address) -> None:
@@ -368,21 +417,22 @@ class Endpoint:
                 fed.flush_contained()
         self._returning = False
 
-    def _listener_of(self, local: Address) -> Listener:
+    def _listener_of(self, local: Address) -> AnyListener:
         for listener in self.listeners:
             if listener.serves(local):
                 return listener
         raise OSError(f"nothing listens on {local} any more")
 
-    def _refuse(self, arrived: Arrived, said: Message, refusal: RemoteProtocolError) -> None:
+    def _refuse(self, arrived: Arrived, asked: Asked, refusal: RemoteProtocolError) -> None:
         """Send one StopCCN and forget about it. Only an SCCRQ that gave its sender's id can be answered."""
-        peer_id = said.get(ASSIGNED_TUNNEL_ID)
+        dialect = asked.dialect
+        peer_id = asked.said.get(dialect.control.peer_id)
         if not peer_id or not self._may_refuse():
             return
         code = ResultCode(refusal.result, refusal.error, refusal.text)
         our_id = int.from_bytes(self._ward.site.random(2), "big") or 1  # any will do: nothing is kept under it
-        body = encode(message(MessageType.STOPCCN, {ASSIGNED_TUNNEL_ID: our_id, RESULT_CODE: code}))
-        self._send(build_control(peer_id, 0, 0, 1, body), arrived)
+        said = message(MessageType.STOPCCN, {dialect.control.peer_id: our_id, RESULT_CODE: code})
+        self._send(dialect.build(peer_id, 0, 0, 1, encode(said, vocabulary=dialect.vocabulary)), arrived)
 
     def _may_refuse(self) -> bool:
         now = trio.current_time()

@@ -51,8 +51,7 @@ class Guard:
         nonce = self.peer_nonce
         if self.demands and not nonce:
             nonce = _nonce_in(body)  # an SCCRP is signed with the nonce that it brings
-        length = int.from_bytes(datagram[2:4], "big")
-        right = verify(datagram[:length], self.judges, nonce, self.nonce)
+        right = verify(datagram, self.judges, nonce, self.nonce)
         if right is None:
             return not self.demands
         if right and (nonce or not self.demands):

@@ -11,12 +11,15 @@ raw socket needs no module; it gets a copy of everything that its peer sends to 
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import os
 import socket
 import struct
 from typing import Final
 
-from l2tpd.config.model import Address
+from l2tpd.config.model import Address, Encapsulation
+from l2tpd.errors import StartupError
+from l2tpd.tunnel.port import ANCILLARY, Arrived, destination, enlarge_buffer, source, tell_destinations
 
 PROTOCOL: Final = 115
 """IANA, L2TP. It also stands where a port would: without one, the system calls a socket not connected when it is asked for its peer."""
@@ -25,6 +28,7 @@ _DATA: Final = b"\0\3\0\0"  # RFC 3931 4.1.2.1: version 3, reserved
 _CONTROL: Final = bytes(4)  # RFC 3931 4.1.1.2
 _V4: Final = struct.Struct("=HH4sI4x")  # struct sockaddr_l2tpip
 _V6: Final = struct.Struct("=HHI16sII")  # struct sockaddr_l2tpip6
+_LARGEST: Final = 65535
 _LEAST_HEADER: Final = 20  # octets of an IPv4 header without options
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -96,10 +100,82 @@ class IpSocket:
         return size, (name[0], 0)
 
 
+class IpListener:
+    """A listening socket for protocol 115, on one address or on all of a family: it takes the messages that name no control connection.
+
+    What names one comes by the socket of that tunnel, which stays open as long as the peer may repeat itself.
+    """
+
+    encap = Encapsulation.IP
+
+    def __init__(self, address: Address, *, kernel: bool) -> None:
+        """Bind. Raises `StartupError` when the address cannot be had."""
+        self._kernel = kernel
+        self.address = Address(address.host, 0)
+        self._wildcard = ipaddress.ip_address(address.host.partition("%")[0]).is_unspecified
+        try:
+            self._socket = self._bound()
+        except OSError as error:
+            hint = "; that takes the capability CAP_NET_RAW" if isinstance(error, PermissionError) else ""
+            raise StartupError(f"cannot listen on {address} for L2TP over IP: {error.strerror}{hint}") from error
+
+    def _bound(self) -> socket.socket:
+        sock = _socket(self.address.host, raw=not self._kernel)
+        try:
+            enlarge_buffer(sock)
+            tell_destinations(sock)
+            if self._kernel:
+                _call(_libc.bind, sock, _named(self.address, 0))
+            else:
+                sock.bind((self.address.host, 0))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def serves(self, local: Address) -> bool:
+        """Tell whether packets to this address of ours come in here."""
+        return not local.port and (
+            self.address == local or (self._wildcard and (":" in self.address.host) == (":" in local.host))
+        )
+
+    def receive_nowait(self) -> Arrived:
+        """Return one message that names no control connection. Raises `BlockingIOError` when there is none, and other `OSError`s that mean nothing."""
+        while True:
+            data, ancillary, _flags, name = self._socket.recvmsg(_LARGEST, ANCILLARY)
+            local = destination(ancillary) or self.address.host
+            message = data if self._kernel else self._control(data)
+            if message[4:8] == _CONTROL:
+                return Arrived(message, Address(name[0], 0), Address(local, 0))
+
+    def send_nowait(self, data: bytes, peer: Address, local: Address) -> None:
+        """Send a control message from the address that the peer had called. Raises `OSError`."""
+        packets = [data] if self._kernel else [_CONTROL, data]
+        self._socket.sendmsg(packets, source(local.host) if self._wildcard else [], 0, (peer.host, 0))
+
+    def open_tunnel(self, peer: Address, local: Address, local_id: int, peer_id: int) -> IpSocket:
+        """Return a socket on the address that the peer has called, connected to the peer. Raises `OSError`."""
+        if self._kernel:
+            return kernel_socket(local.host, local_id, peer.host, peer_id)
+        return raw_socket(local.host, peer.host)
+
+    def _control(self, packet: bytes) -> bytes:
+        """Return the control message of a packet, or nothing where it has none."""
+        start = (packet[0] & 0xF) * 4 if self._socket.family == socket.AF_INET and packet else 0
+        return packet[start + 4 :] if packet[start : start + 4] == _CONTROL else b""
+
+
 def raw_socket(local: str, peer: str) -> IpSocket:
     """Return a raw socket between two numeric addresses, `local` empty for the one by route. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
+    sock = _socket(peer, raw=True)
     try:
         if local:
             sock.bind((local, 0))
@@ -115,8 +191,7 @@ def kernel_socket(local: str, connection_id: int, peer: str, peer_connection_id:
 
     It takes the control messages to `connection_id`, which no other socket of this machine may have.
     """
-    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
+    sock = _socket(peer, raw=False)
     try:
         _call(_libc.bind, sock, _named(Address(local, 0), connection_id))
         _call(_libc.connect, sock, _named(Address(peer, PROTOCOL), peer_connection_id))
@@ -124,6 +199,12 @@ def kernel_socket(local: str, connection_id: int, peer: str, peer_connection_id:
         sock.close()
         raise
     return IpSocket(sock, raw=False)
+
+
+def _socket(host: str, *, raw: bool) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    kind = socket.SOCK_RAW if raw else socket.SOCK_DGRAM
+    return socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
 
 
 def _named(address: Address, connection_id: int) -> bytes:

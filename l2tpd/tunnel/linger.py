@@ -8,10 +8,14 @@ numbers, held here. Its id stays taken as long, so that no late packet reaches a
 from __future__ import annotations
 
 from collections import deque
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from l2tpd.config.model import Address
-from l2tpd.wire.header import ControlHeader, build_control
+from l2tpd.wire.header import ControlHeader
+
+if TYPE_CHECKING:
+    from l2tpd.tunnel.dialect import Dialect
+    from l2tpd.tunnel.guard import Guard
 
 CYCLE = 31.0
 """A full retransmission cycle in seconds (RFC 2661 5.7)."""
@@ -25,17 +29,24 @@ class Remains(NamedTuple):
     peer: Address
     ns: int
     nr: int
+    dialect: Dialect
+    guard: Guard | None = None
+
+    def ack(self) -> bytes:
+        """Return the packet that acknowledges what was seen."""
+        datagram = self.dialect.build(self.peer_id, 0, self.ns, self.nr, self.dialect.ack)
+        return self.guard.seal(datagram) if self.guard is not None else datagram
 
 
 def late_ack(remains: Remains, header: ControlHeader) -> tuple[Remains, bytes]:
-    """Return the ZLB that acknowledges a late message of the peer, and what is left afterwards.
+    """Return what acknowledges a late message of the peer, and what is left afterwards.
 
     It acknowledges what the tunnel had seen when it ended, and the next message where that is what came: not its content matters any more,
     only that its sender may stop repeating it.
     """
     if header.ns == remains.nr:
         remains = remains._replace(nr=(remains.nr + 1) & 0xFFFF)
-    return remains, build_control(remains.peer_id, 0, remains.ns, remains.nr, b"")
+    return remains, remains.ack()
 
 
 class Lingering:
@@ -62,17 +73,19 @@ class Lingering:
         self._by_caller[remains.peer, remains.peer_id] = remains.local_id
         self._ends.append((now + CYCLE, remains.local_id))
 
-    def answer(self, header: ControlHeader, peer: Address, now: float, *, zlb: bool) -> bytes | None:
-        """Return the ZLB that acknowledges a late message to a finished tunnel, or None when nothing is due.
+    def answer(self, header: ControlHeader, body: bytes, datagram: bytes, peer: Address, now: float) -> bytes | None:
+        """Return what acknowledges a late message to a finished tunnel, or None when nothing is due.
 
         Only the tunnel's own peer is answered.
         """
         self.expire(now)
         remains = self._remains.get(header.tunnel_id)
-        if remains is None or zlb or remains.peer != peer:
+        if remains is None or not body or remains.peer != peer:
             return None
-        self._remains[remains.local_id], datagram = late_ack(remains, header)
-        return datagram
+        if remains.guard is not None and not remains.guard.believes(datagram, body):
+            return None
+        self._remains[remains.local_id], answer = late_ack(remains, header)
+        return answer
 
     def called_by(self, peer: Address, peer_id: int, now: float) -> int | None:
         """Return the id of the finished tunnel to which a peer gave `peer_id`: one that never learnt ours can name only its own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from l2tpd.config.model import Config, SessionSettings, TunnelSettings
+from l2tpd.config.model import Config, SessionSettings, TunnelSettings, Version
 from l2tpd.config.resolve import PeerTable, session_settings
 from l2tpd.errors import RemoteProtocolError
 from l2tpd.session.call import Kind
@@ -21,6 +21,7 @@ class Admitted(NamedTuple):
 
     peer: str
     settings: TunnelSettings
+    versions: tuple[Version, ...] = (Version.L2TPV2, Version.L2TPV3)
 
 
 class Policy:
@@ -48,7 +49,7 @@ class Policy:
         found = self._peers.find(host_name, address)
         if found is None or not found[1].accept:
             raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "this peer is not accepted")
-        return Admitted(found[0], self._peers.settings(found[0]))
+        return Admitted(found[0], self._peers.settings(found[0]), found[1].versions)
 
     def secret_of(self, host_name: str, address: str) -> bytes:
         """Return the secret shared with a caller, empty when there is none or nobody knows it."""

@@ -16,7 +16,7 @@ import socket
 import struct
 from typing import NamedTuple, Protocol
 
-from l2tpd.config.model import Address
+from l2tpd.config.model import Address, Encapsulation
 from l2tpd.errors import StartupError
 
 BATCH = 64
@@ -27,7 +27,7 @@ BUFFER = memoryview(bytearray(65536))
 
 _RECEIVE_BUFFER = 4 << 20  # octets; a burst of 1,000 LACs after a power cut overruns the default
 _SIZE = 65535
-_ANCILLARY = socket.CMSG_SPACE(20)  # struct in6_pktinfo, the larger of the two
+ANCILLARY = socket.CMSG_SPACE(20)  # struct in6_pktinfo, the larger of the two
 _IN_PKTINFO = struct.Struct("=I4s4s")  # struct in_pktinfo: interface index, local address, destination of the header
 _IP_PKTINFO = 8  # linux/in.h; the socket module of Python 3.11 does not name it
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
@@ -70,15 +70,47 @@ class Arrived(NamedTuple):
     local: Address
 
 
+class AnyListener(Protocol):
+    """A listening socket, whatever carries its packets."""
+
+    @property
+    def encap(self) -> Encapsulation:
+        """What carries them."""
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+
+    def close(self) -> None:
+        """Close the socket."""
+
+    def serves(self, local: Address) -> bool:
+        """Tell whether packets to this address of ours come in here."""
+
+    def receive_nowait(self) -> Arrived:
+        """Return one packet. Raises `BlockingIOError` when there is none, and other `OSError`s that say nothing about the listener."""
+
+    def send_nowait(self, data: bytes, peer: Address, local: Address) -> None:
+        """Send a control message from the address that the peer had called. Raises `OSError`."""
+
+    def open_tunnel(self, peer: Address, local: Address, local_id: int, peer_id: int) -> DatagramSocket:
+        """Return a socket on the address that the peer has called, connected to the peer. Raises `OSError`."""
+
+
 class Listener:
-    """A listening socket, on one address or on all of a family."""
+    """A listening UDP socket, on one address or on all of a family."""
+
+    encap = Encapsulation.UDP
 
     def __init__(self, address: Address) -> None:
         """Bind. Raises `StartupError` when the address cannot be had."""
         family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self._prepare(family, address)
+            self._prepare(address)
         except OSError as error:
             self.socket.close()
             raise StartupError(f"cannot listen on {address}: {error.strerror}") from error
@@ -86,15 +118,19 @@ class Listener:
         self.address = Address(address.host, name[1])
         self._wildcard = ipaddress.ip_address(address.host.partition("%")[0]).is_unspecified
 
-    def _prepare(self, family: socket.AddressFamily, address: Address) -> None:
+    def _prepare(self, address: Address) -> None:
         enlarge_buffer(self.socket)
-        if family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        else:
-            self.socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        tell_destinations(self.socket)
         self.socket.bind(address)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self.socket.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()
 
     def serves(self, local: Address) -> bool:
         """Tell whether datagrams to this address of ours come in here."""
@@ -107,20 +143,21 @@ class Listener:
         if not self._wildcard:
             data, name = self.socket.recvfrom(_SIZE)
             return Arrived(data, Address(name[0], name[1]), self.address)
-        data, ancillary, _flags, name = self.socket.recvmsg(_SIZE, _ANCILLARY)
+        data, ancillary, _flags, name = self.socket.recvmsg(_SIZE, ANCILLARY)
         return Arrived(
-            data, Address(name[0], name[1]), Address(_destination(ancillary) or self.address.host, self.address.port)
+            data, Address(name[0], name[1]), Address(destination(ancillary) or self.address.host, self.address.port)
         )
 
     def send_nowait(self, data: bytes, peer: Address, local: Address) -> None:
         """Send a datagram from the address that the peer had called. Raises `OSError`."""
         if self._wildcard:
-            self.socket.sendmsg([data], _source(local.host), 0, peer)
+            self.socket.sendmsg([data], source(local.host), 0, peer)
         else:
             self.socket.sendto(data, peer)
 
-    def open_tunnel(self, peer: Address, local: Address) -> socket.socket:
+    def open_tunnel(self, peer: Address, local: Address, local_id: int, peer_id: int) -> socket.socket:
         """Return a socket on the address that the peer has called, connected to the peer. Raises `OSError`."""
+        del local_id, peer_id
         return connected(local, peer, share=True)
 
 
@@ -147,6 +184,15 @@ def bound(local: Address, *, share: bool) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def tell_destinations(sock: socket.socket) -> None:
+    """Have a socket tell to which of our addresses each packet was sent, and take none of the other family."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
 def omit_checksums(sock: socket.socket) -> None:
@@ -189,7 +235,8 @@ def enlarge_buffer(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
 
 
-def _destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
+def destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
+    """Return to which of our addresses a packet was sent, from what `tell_destinations` asked for."""
     for level, kind, value in ancillary:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
             return socket.inet_ntop(socket.AF_INET, value[8:12])
@@ -198,7 +245,7 @@ def _destination(ancillary: list[tuple[int, int, bytes]]) -> str | None:
     return None
 
 
-def _source(host: str) -> list[tuple[int, int, bytes]]:
+def source(host: str) -> list[tuple[int, int, bytes]]:
     """Return the ancillary data that picks a source address; the interface index stays 0, for an index that is gone makes sending fail."""
     if ":" in host:
         return [

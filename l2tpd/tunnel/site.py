@@ -5,6 +5,7 @@ The core never reads a random source or a registry of its own; it is handed a `S
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,7 @@ import attrs
 from l2tpd.session.call import State as CallState
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import SessionSettings
+    from l2tpd.config.model import SessionSettings, System
     from l2tpd.session.call import Kind
     from l2tpd.tunnel.core import ControlConnection
 
@@ -75,6 +76,11 @@ class Site:
     counters: Counters = attrs.field(factory=Counters)
     call_serial: int = 0
     calls_by_state: dict[CallState, int] = attrs.field(factory=dict)
+
+    def name(self, system: System) -> None:
+        """Take over how a configuration wants us to be known."""
+        self.hostname, self.vendor_name = system.hostname, system.vendor_name
+        self.router_id = int(ipaddress.IPv4Address(system.router_id)) if system.router_id else 1
 
     def moved(self, before: CallState, after: CallState) -> None:
         """Count a call where it is now; in state idle it is not begun or over."""

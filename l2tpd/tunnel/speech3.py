@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from l2tpd.errors import RemoteProtocolError
 from l2tpd.session.speech3 import PSEUDOWIRES
 from l2tpd.tunnel import speech
 from l2tpd.tunnel.facts import facts_of_v3
@@ -22,7 +21,6 @@ from l2tpd.wire.avp import (
     Avp,
 )
 from l2tpd.wire.messages import Message
-from l2tpd.wire.numbers import ErrorCode, StopResult
 
 if TYPE_CHECKING:
     from l2tpd.config.model import TunnelSettings
@@ -65,9 +63,14 @@ def _introduction(core: ControlConnection) -> dict[Avp[Any], Any]:
 
 def _check(said: Message, settings: TunnelSettings, site: Site) -> None:
     """Refuse a peer that wants messages signed with a secret that we do not have (4.3). Raises `RemoteProtocolError`."""
-    if CONTROL_MESSAGE_NONCE in said and not settings.secret:
-        site.counters.auth_failures += 1
-        raise RemoteProtocolError(StopResult.NOT_AUTHORIZED, ErrorCode.NONE, "no secret is shared")
+    nonce = said.get(CONTROL_MESSAGE_NONCE)
+    if nonce is None:
+        return
+    if not settings.secret:
+        raise speech.unauthorized(site, "no secret is shared")
+    if nonce in site.challenges:
+        # Sent back to us, our own request and answer would carry the right digests: both sides' nonces would fall into the same order.
+        raise speech.unauthorized(site, "a nonce of ours came back")
 
 
 V3 = Speech(

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 import trio
 
-from l2tpd.config.model import Address
+from l2tpd.config.model import Address, Encapsulation
 from l2tpd.errors import PlaneError
 from l2tpd.events import Event, SessionEvent, TunnelEvent, What
 from l2tpd.kernel.ops import (
@@ -164,6 +164,10 @@ class Tunnel:
         """Answer the SCCRQ that asked for this tunnel, before its task runs."""
         self.contained(lambda: self._answer(header, body, peer, said))
 
+    def repeat(self, header: ControlHeader, body: bytes, peer: Address) -> None:
+        """Take a copy of the SCCRQ that this tunnel answers: in the header that it came in, which may be of another version."""
+        self.contained(lambda: self.core.take_packet(header, body, peer, trio.current_time()))
+
     def close(self, result: int, text: str) -> None:
         """Stop the tunnel politely from another task; nothing happens when it is over already."""
         self.contained(lambda: self.core.close(trio.current_time(), result, text))
@@ -282,6 +286,8 @@ class Tunnel:
         core = self.core
         own = core.local_id.to_bytes(2, "big") if core.dialect.header == 2 else core.local_id.to_bytes(4, "big")
         named = len(data) > 7 and data[0] & 0x80 and data[4:].startswith(own)
+        if core.encap is Encapsulation.IP and not named:
+            return  # whatever it is for has got a copy of its own
         if named or (self._unaddressed(data) and peer == self.core.peer):
             self.receive(data, peer)
         elif (other := self.house.dispatch(Arrived(data, peer, self.local))) is not None and other is not self:
@@ -426,7 +432,7 @@ class Tunnel:
         if self.sock is not None:
             # What it still holds may be for another tunnel between the same two addresses and ports. It is closed before that is seen
             # to, for as long as it is open it goes on taking what would be lost with it.
-            strays = take_strays(self.sock, self.local)
+            strays = take_strays(self.sock, self.local) if self.core.encap is Encapsulation.UDP else []
             self.sock.close()
             self.sock = None
             self._return(strays)

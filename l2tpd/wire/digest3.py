@@ -141,7 +141,8 @@ def _digests(message: bytes) -> list[_Found]:
 
 def _is_request(message: bytes) -> bool:
     """Tell whether this is an SCCRQ: its nonce is inside it, and the other one is not known yet (RFC 3931 5.4.1)."""
-    return message[18:_START] == MessageType.SCCRQ.to_bytes(2, "big")
+    # Vendor, attribute and value of the Message Type: a vendor may have a type of the same number.
+    return message[14:_START] == bytes(4) + MessageType.SCCRQ.to_bytes(2, "big")
 
 
 def _check_signable(message: bytes, signers: tuple[Signer, ...]) -> None:

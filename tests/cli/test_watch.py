@@ -79,6 +79,30 @@ def test_a_prefix_is_the_time_of_the_event() -> None:
     assert line(told(TUNNEL_UP), prefix=True).startswith(f"{stamp}.250 TUNNEL UP: ")
 
 
+@pytest.mark.parametrize(
+    ("at", "second", "fraction"), [(1.001, 1, "001"), (1.9996, 2, "000"), (1700000000.29, 1700000000, "290")]
+)
+def test_milliseconds_are_rounded_with_their_second(at: float, second: int, fraction: str) -> None:
+    """A time that is next to the following second is that second, and none loses a millisecond to binary fractions."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(second))
+    assert line(event_params(Stamped(at, TUNNEL_UP)), prefix=True).startswith(f"{stamp}.{fraction} ")
+
+
+def test_every_field_of_an_event_has_a_column() -> None:
+    """Comma separated values leave nothing out but whether it has ever been up, which follows from the events before."""
+    known = {field.name for kind in (TunnelEvent, SessionEvent) for field in attrs.fields(kind)}
+    assert known | {"time", "object"} == {*CSV_FIELDS, "up"}
+
+
+def test_values_that_hold_separators_are_quoted() -> None:
+    """What a peer says is one value, whatever is in it; line ends are escaped, so that a record is a line."""
+    event = attrs.evolve(SESSION_DOWN, message='a,b "c"\r\n=1+1', user_data=" x ")
+    text = csv_line(told(event))
+    assert ',"a,b ""c""\\x0d\\x0a=1+1",' in text
+    record = dict(zip(CSV_FIELDS, next(csv.reader([text])), strict=True))
+    assert ('a,b "c"\\x0d\\x0a=1+1', " x ") == (record["message"], record["user_data"])
+
+
 def test_comma_separated_values_have_the_same_columns_always() -> None:
     """One record an event, on one line whatever its message holds."""
     for event in (TUNNEL_UP, SESSION_DOWN):
@@ -171,6 +195,26 @@ def test_it_prints_only_what_was_asked_for(start: Start, daemon: Daemon) -> None
     assert (0, True) == (status, out.startswith("1000.25,session,down,7,3,"))
 
 
+def test_a_heading_names_the_columns(start: Start, daemon: Daemon) -> None:
+    """`-cc` begins with their names, which is no event; what follows can be read by them."""
+    watcher = start("-cc", "-n", "1")
+    daemon.do(daemon.double.bus.publish, SESSION_DOWN)
+    status, out = watcher.end()
+    (row,) = csv.DictReader(out.splitlines())
+    assert (0, "session", "3", "branch") == (status, row["object"], row["session_id"], row["name"])
+
+
+def test_it_ends_when_nobody_reads_it_any_more(start: Start, daemon: Daemon) -> None:
+    """As in `l2tpwatch | head -1`: without a word, at the next event."""
+    watcher = start()
+    assert watcher.process.stdout is not None
+    assert watcher.process.stderr is not None
+    watcher.process.stdout.close()
+    daemon.do(daemon.double.bus.publish, TUNNEL_UP)
+    assert 1 == watcher.process.wait(20)
+    assert "" == watcher.process.stderr.read()
+
+
 def test_it_ends_when_the_time_is_up(daemon: Daemon) -> None:
     """With 0 when nothing was waited for, with 1 when events were and did not come."""
     words = ["--socket", str(daemon.path), "-T", "0.05"]
@@ -185,7 +229,7 @@ def test_an_interrupt_is_a_good_end(start: Start) -> None:
     assert (0, "") == watcher.end()
 
 
-def test_events_of_another_kind_are_passed_over(daemon: Daemon) -> None:
+def test_mistakes_are_told(daemon: Daemon) -> None:
     """A word that is no event is a mistake of usage; the daemon that is not running a sentence."""
     result = CliRunner().invoke(l2tpwatch, ["-t", "upp"])
     assert (2, True) == (result.exit_code, "`upp` is none of created, up, down, deleted, none" in result.stderr)

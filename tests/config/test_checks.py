@@ -21,6 +21,7 @@ def static(name: str, *, peer: str = "192.0.2.1", tunnel_id: int, more: str = ""
 
 
 IP = 'encap = "ip"'
+UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the digest proves that a peer knows it (RFC 3931 4.3)'
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,14 @@ IP = 'encap = "ip"'
         (static("a", tunnel_id=1, more=IP, s=7) + static("b", tunnel_id=2, more=IP, s=7), "tunnel.b.session.s.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
         (static("a", tunnel_id=1, more=IP, s=7) + static("b", tunnel_id=2, s=7), "tunnel.b.session.s.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
         (static("a", tunnel_id=1, s=7) + static("b", tunnel_id=2, more=IP, s=7), "tunnel.b.session.s.session_id: `7` belongs to `[tunnel.a.session.s]` already"),
-        ('[profile.session.lan]\npseudowire = "eth"\n[peer.x]\nhost_name = "x"\nsession_profile = "lan"', "peer.x.session_profile: leads to `eth`, but callers speak L2TPv2, which carries `ppp` alone"),
+        ('[[listen]]\naddress = "192.0.2.1:115"\nencap = "ip"', 'listen[0].address: L2TP over IP has no ports: leave the port out or say `encap = "udp"`'),
+        ('[[listen]]\naddress = "[::]"\nencap = "ip"\n[[listen]]\naddress = "[::]"\n[[listen]]\naddress = "[0::0]"\nencap = "ip"', "listen[2].address: `[::]` is `listen[0]` already"),
+        ('[profile.session.a]\nremote_end_id = "lan"\n[profile.session.b]\nremote_end_id = "0x6c616e"', "profile.session.b.remote_end_id: `lan` belongs to `[profile.session.a]` already"),
+        ('[profile.session.a]\nremote_end_id = "0x00ff"\n[profile.session.default]\nremote_end_id = "0x00FF"', "profile.session.default.remote_end_id: `0x00ff` belongs to `[profile.session.a]` already"),
+        (f'{TUNNEL}version = "l2tpv3"\nsecret = "s"\ndigest = "none"', f"tunnel.a.digest: {UNSIGNED}"),
+        (f'[profile.tunnel.default]\ndigest = "none"\n{TUNNEL}version = "auto"\nsecret = "s"', f"tunnel.a.digest: {UNSIGNED}"),
+        ('[profile.tunnel.default]\ndigest = "none"\n[peer.default]\nsecret = "s"', f"peer.default.digest: {UNSIGNED}"),
+        ('[profile.tunnel.default]\ndigest = "none"\nsecret = "s"\n[peer.default]\nversions = ["l2tpv3"]', f"peer.default.digest: {UNSIGNED}"),
     ],
 )  # fmt: skip
 def test_told_once(text: str, expected: str) -> None:
@@ -78,7 +86,14 @@ def test_told_once(text: str, expected: str) -> None:
         static("a", tunnel_id=1, s=7) + static("b", peer="192.0.2.2", tunnel_id=2, s=7),
         static("a", tunnel_id=1, s=7) + static("b", tunnel_id=2, more="local_port = 1702", s=8),
         static("a", tunnel_id=1, more=IP, s=7) + static("b", tunnel_id=2, more=IP, s=8),
-        '[profile.session.lan]\npseudowire = "eth"\n[peer.x]\nhost_name = "x"\nsession_profile = "lan"\naccept = false',
+        '[profile.session.lan]\npseudowire = "eth"\n[peer.x]\nhost_name = "x"\nsession_profile = "lan"',
+        '[[listen]]\naddress = "192.0.2.1"\nencap = "ip"\n[[listen]]\naddress = "192.0.2.1"\nencap = "udp"',
+        '[profile.session.a]\nremote_end_id = ""\n[profile.session.b]\nremote_end_id = ""',
+        '[profile.session.a]\nremote_end_id = "lan"\n[profile.session.b]\nremote_end_id = "Lan"',
+        f'[profile.tunnel.default]\ndigest = "none"\n{TUNNEL}version = "auto"\n[peer.default]',
+        f'[profile.tunnel.default]\ndigest = "none"\nsecret = "s"\n{TUNNEL}version = "l2tpv3"\nsecret = ""',
+        '[profile.tunnel.default]\ndigest = "none"\n[peer.default]\nsecret = "s"\nversions = ["l2tpv2"]',
+        '[profile.tunnel.default]\ndigest = "none"\n[peer.default]\nsecret = "s"\naccept = false',
         '[profile.ppp.a]\npool = ""\n[profile.pseudowire.a]\nppp_profile = "a"',
     ],
 )

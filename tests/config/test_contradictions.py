@@ -11,6 +11,7 @@ from l2tpd.errors import ConfigError
 V2 = '[tunnel.a]\npeer = "192.0.2.1"\n'
 V3 = f'{V2}version = "l2tpv3"\n'
 STATIC = f'{V3}mode = "static"\ntunnel_id = 1\npeer_tunnel_id = 2\n'
+AUTO = f'{V2}version = "auto"\n'
 QUIESCENT = STATIC.replace('"static"', '"quiescent"')
 OVER_IP = f'{STATIC}encap = "ip"\n'
 IDS = "session_id = 3\npeer_session_id = 4\n"
@@ -35,9 +36,19 @@ def problems(text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (V3, ['tunnel.a.version: `"l2tpv3"` needs `mode = "static"` or `"quiescent"` in this version: dynamic L2TPv3 comes next']),
         (f'{V2}encap = "ip"', ['tunnel.a.encap: L2TPv2 runs over UDP alone: `"ip"` needs `version = "l2tpv3"` (RFC 3931 4.1.1)']),
         (STATIC.replace("l2tpv3", "l2tpv2"), ['tunnel.a.mode: L2TPv2 tunnels are set up by control messages: any mode but `"dynamic"` needs `version = "l2tpv3"`']),
+        (f'{AUTO}encap = "ip"', [
+            'tunnel.a.encap: from `"ip"` there is no way back to L2TPv2, which `version = "auto"` promises: say `"udp"`, or `version = "l2tpv3"` (RFC 3931 4.7.1)',
+        ]),
+        (QUIESCENT.replace("l2tpv3", "auto"), ['tunnel.a.mode: `version = "auto"` is settled by control messages: any mode but `"dynamic"` needs `version = "l2tpv3"`']),
+        (f'{V2}digest = "hmac-sha1"', ["tunnel.a.digest: has no use here: only L2TPv3 signs its messages (RFC 3931 5.4.1)"]),
+        (f'{QUIESCENT}digest = "none"', [f"tunnel.a.digest: {NO_MESSAGES}"]),
+        (f'{V3}authentication = "none"', ["tunnel.a.authentication: has no use here: only L2TPv2 challenges; with a secret, L2TPv3 signs its messages (RFC 3931 4.3)"]),
+        (f'{V3}bearer_caps = ["analog"]\nframing_caps = ["sync"]\nfirmware_revision = 2', [
+            f"tunnel.a.{key}: has no use here: only L2TPv2 announces it (RFC 2661 4.4.3)" for key in ("framing_caps", "bearer_caps", "firmware_revision")
+        ]),
+        (f'{V3}encap = "ip"\nlocal_port = 1701', ['tunnel.a.local_port: L2TP over IP has no ports: leave it out or say `encap = "udp"`']),
         (OVER_IP.replace("192.0.2.1", "192.0.2.1:1701"), ['tunnel.a.peer: L2TP over IP has no ports: leave the port out or say `encap = "udp"`']),
         (f"{OVER_IP}local_port = 1701", ['tunnel.a.local_port: L2TP over IP has no ports: leave it out or say `encap = "udp"`']),
         (f"{OVER_IP}udp_checksum = true", ["tunnel.a.udp_checksum: has no use here: this tunnel does not run over UDP"]),
@@ -64,6 +75,22 @@ def problems(text: str) -> list[str]:
             'tunnel.a.session.s.pseudowire: L2TPv2 carries `"ppp"` alone: any other needs `version = "l2tpv3"` in the tunnel',
         ]),
         (f'{V2}{CALL}{IDS}cookie = "00112233"', [f"tunnel.a.session.s.{key}: {CHOSEN}" for key in ("session_id", "peer_session_id", "cookie")]),
+        (f'{AUTO}{CALL}pseudowire = "eth"\n', [
+            'tunnel.a.session.s.pseudowire: `version = "auto"` may end in L2TPv2, which carries `"ppp"` alone: any other needs `"l2tpv3"` in the tunnel (RFC 3931 4.7.3)',
+        ]),
+        (f'[profile.session.lan]\npseudowire = "eth-vlan"\nvlan_id = 5\n{AUTO}session_profile = "lan"\n{CALL}', [
+            'tunnel.a.session.s.pseudowire: `version = "auto"` may end in L2TPv2, which carries `"ppp"` alone: any other needs `"l2tpv3"` in the tunnel (RFC 3931 4.7.3)',
+        ]),
+        (f'{AUTO}{CALL}sublayer = "none"\nsequencing_required = true\n', [
+            'tunnel.a.session.s.sublayer: `"none"` leaves no room for the sequence numbers that `sequencing_required` asks for (RFC 3931 4.6)',
+        ]),
+        (f"{V2}{CALL}cookie_size = 4", ["tunnel.a.session.s.cookie_size: has no use here: only L2TPv3 has cookies (RFC 3931 4.1)"]),
+        (f'{V2}{CALL}remote_end_id = "x"', ["tunnel.a.session.s.remote_end_id: has no use here: only L2TPv3 says it (RFC 3931 5.4.4)"]),
+        (f'{ETH}remote_end_id = "x"\ncookie_size = 0', [f"tunnel.a.session.s.{key}: {NO_CALL}" for key in ("cookie_size", "remote_end_id")]),
+        (f'{V3}{CALL}calling_number = "5"\nminimum_bps = 1', [
+            f"tunnel.a.session.s.{key}: has no use here: only L2TPv2 says it (RFC 2661 4.4.4)" for key in ("calling_number", "minimum_bps")
+        ]),
+        (f'{V3}{CALL}{IDS}pseudowire = "eth"', [f"tunnel.a.session.s.{key}: {CHOSEN}" for key in ("session_id", "peer_session_id")]),
         (f'{V2}{CALL}sublayer = "none"', ["tunnel.a.session.s.sublayer: has no use here: only L2TPv3 has a sublayer (RFC 3931 4.6)"]),
         (f'{V2}{CALL}address = "192.0.2.9"\nbridge = "br0"\n', [f"tunnel.a.session.s.address: {OF_PPP}", f"tunnel.a.session.s.bridge: {OF_PPP}"]),
         (f'{ETH}address = "192.0.2.9/24"\nbridge = "br0"\n', ["tunnel.a.session.s.address: an interface in a `bridge` has no address of its own: say one of the two"]),
@@ -102,6 +129,12 @@ def test_told(text: str, expected: list[str]) -> None:
         f'{OVER_IP}local = "192.0.2.2"\n{CALL}{IDS}pseudowire = "ppp"\nrole = "lns"\nuser = "me"\n',
         f"{STATIC}local_port = 1702\nudp_checksum = false\n",
         f"{V2}{CALL}mtu = 1300\n",
+        f'{V3}encap = "ip"\nsecret = "s"\ndigest = "hmac-sha1"\nhide_avps = true\ntie_breaker = true\nhello_timeout = 5\n',
+        f'{V3}digest = "none"\nlocal_port = 1701\n{CALL}pseudowire = "eth-vlan"\nvlan_id = 5\ncookie_size = 4\nremote_end_id = "0x00ff"\n',
+        f'{V3}{CALL}role = "lns"\nuser = "me"\nrx_connect_speed = 1\ntx_connect_speed = 1\nphysical_channel_id = 1\nsequencing_required = true\n',
+        f'{AUTO}secret = "s"\ndigest = "hmac-md5"\nauthentication = "none"\nbearer_caps = ["analog"]\n{CALL}cookie_size = 0\nremote_end_id = "x"\ncalled_number = "5"\n',
+        f'[profile.tunnel.default]\ndigest = "none"\nsecret = "s"\n[profile.session.default]\ncookie_size = 4\nremote_end_id = "x"\n{V2}{CALL}',
+        f'[profile.tunnel.default]\nfirmware_revision = 7\nauthentication = "none"\n[profile.session.default]\ncalled_number = "5"\n{V3}{CALL}',
     ],
 )
 def test_not_a_contradiction(text: str) -> None:
@@ -112,7 +145,7 @@ def test_not_a_contradiction(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (STATIC.replace("l2tpv3", "l2tpv4"), "tunnel.a.version: `l2tpv4` is not available here: must be one of `l2tpv2`, `l2tpv3`; did you mean `l2tpv3`?"),
+        (STATIC.replace("l2tpv3", "l2tpv4"), "tunnel.a.version: `l2tpv4` is not available here: must be one of `l2tpv2`, `l2tpv3`, `auto`; did you mean `l2tpv3`?"),
         (STATIC.replace("tunnel_id = 1", "tunnel_id = 0"), "tunnel.a.tunnel_id: must be from 1 to 4294967295, not the integer 0"),
         (ETH.replace("session_id = 3", "session_id = true"), "tunnel.a.session.s.session_id: must be an integer, not the boolean `true`"),
         (f"{VLAN}vlan_id = 5000", "tunnel.a.session.s.vlan_id: must be from 1 to 4094, not the integer 5000"),
@@ -120,7 +153,7 @@ def test_not_a_contradiction(text: str) -> None:
         (f'[profile.pseudowire.default]\nbridge = 1\n{ETH}peer_address = "::1"', "profile.pseudowire.default.bridge: must be a string, not the integer 1"),
         (f"[profile.tunnel.default]\nhello_timeout = false\n{V3}", "profile.tunnel.default.hello_timeout: must be a number, not the boolean `false`"),
         (f'{ETH}pseudowire_profile = "x"\n', "tunnel.a.session.s.pseudowire_profile: there is no `[profile.pseudowire.x]`"),
-        (f'{ETH}cookie = "00112233"'.replace('mode = "static"\ntunnel_id = 1\npeer_tunnel_id = 2\n', ""), 'tunnel.a.version: `"l2tpv3"` needs `mode = "static"` or `"quiescent"` in this version: dynamic L2TPv3 comes next'),
+        (f'{AUTO}mode = "static"\ntunnel_id = 1\npeer_tunnel_id = 2\n{CALL}pseudowire = "eth"\n', 'tunnel.a.mode: `version = "auto"` is settled by control messages: any mode but `"dynamic"` needs `version = "l2tpv3"`'),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_once(text: str, expected: str) -> None:

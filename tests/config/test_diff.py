@@ -141,6 +141,33 @@ def test_a_static_pseudowire() -> None:
     assert expected == plan(old, moved)
 
 
+def test_version_3_set_up_by_control_messages() -> None:
+    """What is told at set-up means another set-up; an identifier of any octets is shown as it can be said."""
+    old = f'{TUNNEL}version = "auto"\n[tunnel.hq.session.a]\ncookie_size = 4\n'
+    new = (
+        '[system]\nrouter_id = "10.0.0.1"\n[[listen]]\naddress = "[::]"\nencap = "ip"\n[peer.a]\nversions = ["l2tpv3"]\n'
+        f'{TUNNEL}version = "l2tpv3"\ndigest = "hmac-sha1"\n[tunnel.hq.session.a]\nremote_end_id = "0x1B5b"\n'
+    )
+    over, again = "the tunnel is closed and opened again", "the session is closed and asked for again"
+    expected = [
+        'system: router_id "" -> 10.0.0.1, applied to what is set up from now on',
+        "listen [::]: new, takes effect when the daemon is restarted",
+        "peer a: new, used for what is set up from now on",
+        f"tunnel hq: version auto -> l2tpv3, {over}",
+        f"tunnel hq: digest hmac-md5 -> hmac-sha1, {over}",
+        f"tunnel hq session a: cookie_size 4 -> 8, {again}",
+        f'tunnel hq session a: remote_end_id "" -> 0x1b5b, {again}',
+    ]
+    assert expected == plan(old, new)
+    every = new.replace('["l2tpv3"]', '["l2tpv3", "l2tpv2"]').replace('encap = "ip"', 'encap = "udp"')
+    expected = [
+        "listen [::]: gone, takes effect when the daemon is restarted",
+        "listen [::]:1701: new, takes effect when the daemon is restarted",
+        "peer a: versions [l2tpv3] -> [l2tpv3, l2tpv2], applied to what is set up from now on",
+    ]
+    assert expected == plan(new, every)
+
+
 def test_a_session_with_another_profile() -> None:
     """Naming another profile means another call."""
     profile = "[profile.session.gold]\n"

@@ -19,13 +19,14 @@ from l2tpd.config.model import (
     System,
     TunnelInstance,
     TunnelSettings,
+    Version,
 )
 from l2tpd.config.scalars import ElementError
 
 MANUAL = Path(keys.__file__).parents[1] / "man" / "l2tpd.toml.5.md"
 
 
-UNSAYABLE = {"roles", "session_id", "peer_session_id", "vlan_id"}
+UNSAYABLE = {"session_id", "peer_session_id", "vlan_id"}
 """Keys whose default only means that nothing was said: 0 is no identifier."""
 
 
@@ -45,7 +46,7 @@ def as_said(default: object) -> object:
         return default.hex()
     if isinstance(default, Path):
         return str(default)
-    return list(default) if isinstance(default, tuple) else default
+    return [as_said(element) for element in default] if isinstance(default, tuple) else default
 
 
 def test_every_rule_belongs_to_a_key() -> None:
@@ -62,7 +63,11 @@ def test_every_rule_belongs_to_a_key() -> None:
         (System, "data_plane", "users", "`users` is not available here: must be one of `auto`, `kernel`, `user`, `null`; did you mean `user`?"),
         (System, "data_plane", 1, "must be one of `auto`, `kernel`, `user`, `null`, not the integer 1"),
         (Listen, "encap", "upd", "`upd` is not available here: must be one of `udp`, `ip`; did you mean `udp`?"),
-        (Listen, "encap", "ip", "`ip` is not available in this version (available: `udp`)"),
+        (System, "router_id", "0.0.0.0", "must not be 0.0.0.0, which names nobody"),  # noqa: S104
+        (System, "router_id", "::1", "`::1` is not an IPv4 address"),
+        (System, "router_id", "1701", "`1701` is not an IPv4 or IPv6 address"),
+        (System, "router_id", 1701, "must be a string, not the integer 1701"),
+        (TunnelSettings, "digest", "hmac-sha256", "`hmac-sha256` is not available here: must be one of `none`, `hmac-md5`, `hmac-sha1`; did you mean `hmac-sha1`?"),
         (TunnelSettings, "retry_cap", 7.5, "must be at least 8 (RFC 2661 5.8), not the float 7.5"),
         (TunnelSettings, "max_retries", 0, "must be from 1 to 65535, not the integer 0"),
         (TunnelSettings, "receive_window", 0, "must be from 1 to 32768, not the integer 0"),
@@ -78,6 +83,14 @@ def test_every_rule_belongs_to_a_key() -> None:
         (SessionSettings, "cookie", "00:11:22:33", "must consist of hexadecimal digits, two an octet, without separators"),
         (SessionSettings, "peer_cookie", "001122", "has 6 hexadecimal digits; a cookie has 8 or 16 (RFC 3931 5.4.4)"),
         (SessionSettings, "peer_cookie", 11223344, "must be a string, not the integer 11223344"),
+        (SessionSettings, "cookie_size", 5, "must be 0, 4 or 8 (RFC 3931 5.4.4), not the integer 5"),
+        (SessionSettings, "cookie_size", 8.0, "must be an integer, not the float 8.0"),
+        (SessionSettings, "remote_end_id", "x" * 1018, "has 1018 octets; an AVP holds 1017 (RFC 2661 4.1)"),
+        (SessionSettings, "remote_end_id", "0x" + "ff" * 1018, "has 1018 octets; an AVP holds 1017 (RFC 2661 4.1)"),
+        (SessionSettings, "remote_end_id", "a\n", "must not hold control characters"),
+        (SessionSettings, "remote_end_id", "0x", "`0x` is followed by no digits"),
+        (SessionSettings, "remote_end_id", "0xlan", "must consist of hexadecimal digits, two an octet, without separators"),
+        (SessionSettings, "remote_end_id", "\udcff", "must be valid Unicode: it holds half of a surrogate pair"),
         (SessionSettings, "sublayer", "atm", "`atm` is not available here: must be one of `none`, `default`"),
         (SessionSettings, "mtu", 67, "must be from 68 to 65535, not the integer 67"),
         (SessionSettings, "vlan_id", 0, "must be from 1 to 4094, not the integer 0"),
@@ -95,6 +108,11 @@ def test_every_rule_belongs_to_a_key() -> None:
         (PppSettings, "pppd_options", "nomppe", "must be an array, not the string `nomppe`"),
         (PppSettings, "pppd_options", ["idle", ""], "must hold printable words"),
         (Peer, "roles", [], "must name at least one"),
+        (Peer, "versions", [], "must name at least one"),
+        (Peer, "versions", "l2tpv3", "must be an array, not the string `l2tpv3`"),
+        (Peer, "versions", ["auto"], "`auto` is not available here: must be one of `l2tpv2`, `l2tpv3`"),
+        (Peer, "versions", ["l2tpv2", 3], "must be one of `l2tpv2`, `l2tpv3`, not the integer 3"),
+        (Peer, "versions", ["l2tpv3", "l2tpv3"], "names something twice"),
         (PseudowireSettings, "bridge", "br%d", "`br%d`: a pattern names no interface that exists"),
         (TunnelInstance, "mode", "still", "`still` is not available here: must be one of `dynamic`, `static`, `quiescent`"),
         (TunnelInstance, "tunnel_id", 0, "must be from 1 to 4294967295, not the integer 0"),
@@ -115,6 +133,14 @@ def test_refused(cls: type, key: str, value: object, expected: str) -> None:
         ("cookie", "0x00112233", bytes.fromhex("00112233")),
         ("cookie", "0011223344AAbbff", bytes.fromhex("0011223344aabbff")),
         ("peer_cookie", "", b""),
+        ("cookie_size", 0, 0),
+        ("cookie_size", 4, 4),
+        ("remote_end_id", "", ""),
+        ("remote_end_id", "büro 1", "büro 1"),
+        ("remote_end_id", "0x62C3BC726F", "büro"),
+        ("remote_end_id", "0x00ff", "\0\udcff"),
+        ("remote_end_id", "0x" + "ff" * 1017, "\udcff" * 1017),
+        ("remote_end_id", "0X1", "0X1"),
         ("session_id", 2**32 - 1, 2**32 - 1),
         ("vlan_id", 4094, 4094),
         ("mtu", 0, 0),
@@ -128,6 +154,13 @@ def test_refused(cls: type, key: str, value: object, expected: str) -> None:
 def test_accepted(key: str, value: object, expected: object) -> None:
     """What a key takes, in the one form in which it is kept."""
     assert expected == keys.KEYS[SessionSettings][key](value)
+
+
+def test_versions_and_router_id() -> None:
+    """A router id only looks like an address; versions are kept in the order in which they are said."""
+    assert "224.0.0.1" == keys.KEYS[System]["router_id"]("224.0.0.1")
+    assert "" == keys.KEYS[System]["router_id"]("")
+    assert (Version.L2TPV3, Version.L2TPV2) == keys.KEYS[Peer]["versions"](["l2tpv3", "l2tpv2"])
 
 
 def test_words_of_a_command_line_may_repeat() -> None:

@@ -19,9 +19,9 @@ from l2tpd.config.model import Address, HostPort
         (scalars.exact_float, 0.5, 0.5),
         (scalars.exact_str, "é", "é"),
         (scalars.address, "192.0.2.1:1702", Address("192.0.2.1", 1702)),
-        (scalars.address, "192.0.2.1", Address("192.0.2.1", 1701)),
+        (scalars.address, "192.0.2.1", Address("192.0.2.1", 0)),
         (scalars.address, "[2001:DB8:0::1]:1701", Address("2001:db8::1", 1701)),
-        (scalars.address, "[::]", Address("::", 1701)),
+        (scalars.address, "[::]", Address("::", 0)),
         (scalars.host_port, "192.0.2.1:1", HostPort("192.0.2.1", 1)),
         (scalars.host_port, "lns.example", HostPort("lns.example", 0)),
         (scalars.host_port, "lns_1.example.:65535", HostPort("lns_1.example.", 65535)),
@@ -129,6 +129,22 @@ def test_a_long_or_unprintable_value_is_shown_tamed() -> None:
     """A message quotes at most sixty characters and no control characters."""
     assert "`" + "x" * 60 + "…`" == scalars.quoted("x" * 1000)
     assert "`\\x1b[2J`" == scalars.quoted("\x1b[2J")
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    | st.binary(min_size=1, max_size=20).map(lambda some: f"0x{some.hex()}")
+)
+def test_an_identifier_is_shown_as_it_can_be_said(said: str) -> None:
+    """Whatever octets an identifier has, its text can be printed and means the same octets."""
+    try:
+        identifier = scalars.end_id(said)
+    except ValueError:
+        assert said.startswith("0x")
+        return
+    shown = scalars.end_id_as_said(identifier)
+    assert shown.isprintable()
+    assert identifier == scalars.end_id(shown)
 
 
 def test_a_suggestion_is_made_only_where_it_is_cheap() -> None:

@@ -27,10 +27,13 @@ def test_what_a_create_takes_are_the_keys_of_the_configuration() -> None:
     assert {"type": "string"} == keys["secret"]
     assert {"type": "boolean"} == keys["hide_avps"]
     assert {"type": "string"} == keys["peer"]
+    assert {"type": "string", "enum": ["l2tpv2", "l2tpv3", "auto"]} == keys["version"]
+    assert {"type": "string", "enum": ["none", "hmac-md5", "hmac-sha1"]} == keys["digest"]
     assert "said" not in keys
     keys = {p["name"]: p for p in DESCRIBED["session.create"]["params"]}["keys"]["schema"]["properties"]
     assert {"type": "string"} == keys["called_number"]
     assert ({"type": "string"}, {"type": "integer"}) == (keys["cookie"], keys["session_id"])
+    assert ({"type": "string"}, {"type": "integer"}) == (keys["remote_end_id"], keys["cookie_size"])
     assert {"type": "string", "enum": ["lac", "lns"]} == keys["role"]
     assert {"anyOf": [{"type": "integer"}, {"type": "null"}]} == keys["physical_channel_id"]
 

@@ -9,8 +9,9 @@ import pytest
 from l2tpd.config.model import DataPlane
 from l2tpd.errors import PlaneError, StartupError
 from l2tpd.kernel import choose as module
-from l2tpd.kernel import pppox
+from l2tpd.kernel import pppox, tuntap
 from l2tpd.kernel.choose import choose
+from l2tpd.kernel.plane import PacketPlane
 
 
 async def test_null_is_a_choice() -> None:
@@ -30,8 +31,9 @@ def refuse(number: int, text: str) -> object:
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A machine without L2TP that has no modules to load either; the list grows with each attempt."""
+    """A machine without L2TP that has no modules to load either, nor TUN; the list grows with each attempt."""
     attempts: list[int] = []
+    monkeypatch.setattr(tuntap, "DEVICE", "/nowhere/tun")
     monkeypatch.setattr(pppox, "new_socket", refuse(errno.EPROTONOSUPPORT, "Protocol not supported"))
 
     def load() -> bool:
@@ -50,6 +52,9 @@ async def test_auto_without_l2tp(loads: list[int]) -> None:
         "no packets will move: the kernel has no PPP over L2TP (module l2tp_ppp is missing; Debian and Ubuntu have it in"
     )
     assert chosen.reason in chosen.warning
+    assert chosen.reason.endswith(
+        "; and /nowhere/tun cannot be opened: No such file or directory (module tun is missing, or the container was not given the device)"
+    )
     assert [1] == loads
 
 
@@ -60,6 +65,38 @@ async def test_kernel_without_l2tp(loads: list[int]) -> None:
     ):
         await choose(DataPlane.KERNEL)
     assert [1] == loads
+
+
+def free_interfaces() -> None:
+    """Make one and remove it: nothing is in the way."""
+
+
+async def test_auto_without_l2tp_with_tun(loads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only the kernel's L2TP is missing, packets move through this process; there is nothing to warn of."""
+    monkeypatch.setattr(tuntap, "probe", free_interfaces)
+    chosen = await choose(DataPlane.AUTO)
+    assert isinstance(chosen.plane, PacketPlane)
+    chosen.plane.close()
+    assert ("user", "") == (chosen.plane.name, chosen.warning)
+    assert chosen.reason.startswith("Ethernet moves through this process, for the kernel has no PPP over L2TP")
+    assert [1] == loads
+
+
+async def test_user_is_a_choice(loads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for the user-space plane gets it, whatever the kernel has."""
+    monkeypatch.setattr(tuntap, "probe", free_interfaces)
+    chosen = await choose(DataPlane.USER)
+    assert isinstance(chosen.plane, PacketPlane)
+    chosen.plane.close()
+    assert ("user", "configured", "") == (chosen.plane.name, chosen.reason, chosen.warning)
+    assert [] == loads
+
+
+async def test_user_without_tun(loads: list[int]) -> None:
+    """Who demands it where no interface can be made gets a start that fails, in one sentence."""
+    with pytest.raises(StartupError, match='data_plane = "user" is not possible here: /nowhere/tun cannot be opened'):
+        await choose(DataPlane.USER)
+    assert [] == loads
 
 
 async def test_loading_helps(loads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

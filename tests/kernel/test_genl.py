@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import struct
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2tpd.config.model import Pseudowire
+from l2tpd.config.model import Encapsulation, Pseudowire, Sublayer
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Link, ModifySession, Operation
 
 FAMILY = 0x19
 
@@ -51,38 +52,80 @@ def u64(kind: int, value: int) -> bytes:
     return attribute(kind, struct.pack("=Q", value))
 
 
-NUMBERED = CreateSession(
-    tunnel_id=1,
-    session_id=2,
-    peer_session_id=3,
-    pseudowire=Pseudowire.PPP,
-    lns_mode=True,
-    sequencing=True,
-    reorder_timeout=250,
-)
+CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP)
+NUMBERED = attrs.evolve(CREATE, lns_mode=True, sequencing=True, reorder_timeout=250)
 
 
 @pytest.mark.parametrize(
     ("operation", "command", "attributes"),
     [
         (CreateTunnel(tunnel_id=1, peer_tunnel_id=2), 1, [u32(9, 1), u32(10, 2), u8(7, 2), u16(2, 0), u32(23, 5)]),
+        (
+            CreateTunnel(tunnel_id=1, peer_tunnel_id=2, version=3, encap=Encapsulation.IP),
+            1,
+            [u32(9, 1), u32(10, 2), u8(7, 3), u16(2, 1), u32(23, 5)],
+        ),
         (DeleteTunnel(tunnel_id=1), 2, [u32(9, 1)]),
-        (
-            CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP),
-            5,
-            [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(20, 0), u8(19, 0), u8(18, 0)],
-        ),
-        (
-            NUMBERED,
-            5,
-            [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(20, 1), u8(19, 1), u8(18, 1), u64(22, 250)],
-        ),
+        (CREATE, 5, [u32(9, 1), u32(11, 2), u32(12, 3), u8(19, 0), u8(18, 0), u16(1, 7), u8(20, 0)]),
+        (NUMBERED, 5, [u32(9, 1), u32(11, 2), u32(12, 3), u8(19, 1), u8(18, 1), u64(22, 250), u16(1, 7), u8(20, 1)]),
+        (ModifySession(tunnel_id=1, session_id=2, sequencing=True), 7, [u32(9, 1), u32(11, 2), u8(19, 1), u8(18, 1)]),
         (DeleteSession(tunnel_id=1, session_id=2), 6, [u32(9, 1), u32(11, 2)]),
     ],
 )
 def test_each_operation_as_the_kernel_reads_it(operation: Operation, command: int, attributes: list[bytes]) -> None:
     """A request with acknowledgement; every attribute has the width of its policy in the kernel."""
-    assert message(FAMILY, 0x5, generic(command, *attributes)) == genl.request(operation, FAMILY, 7, 5)
+    assert message(FAMILY, 0x5, generic(command, *attributes)) == genl.request(operation, FAMILY, 7, descriptor=5)
+
+
+FIRST = [u32(9, 1), u32(11, 2), u32(12, 3)]
+NAMED = Link(name="pw0", vlan_id=7)
+
+
+@pytest.mark.parametrize(
+    ("operation", "attributes"),
+    [
+        (attrs.evolve(CREATE, link=NAMED), [*FIRST, u8(19, 0), u8(18, 0), u16(1, 7), u8(20, 1), u8(5, 1)]),
+        (
+            attrs.evolve(CREATE, pseudowire=Pseudowire.ETH, sublayer=Sublayer.NONE),
+            [*FIRST, u8(19, 0), u8(18, 0), u16(1, 5), u8(20, 1), u8(5, 0)],
+        ),
+        (
+            attrs.evolve(
+                CREATE,
+                pseudowire=Pseudowire.ETH_VLAN,
+                cookie=b"mine",
+                peer_cookie=b"theirs!!",
+                link=NAMED,
+                sequencing=True,
+                reorder_timeout=5,
+            ),
+            [
+                *(*FIRST, u8(19, 1), u8(18, 1), u64(22, 5), u16(1, 5), u8(20, 1), u8(5, 1)),
+                *(attribute(15, b"theirs!!"), attribute(16, b"mine"), attribute(8, b"pw0\0")),
+            ],
+        ),
+    ],
+    ids=["ppp", "eth", "vlan"],
+)
+def test_sessions_of_version_3(operation: CreateSession, attributes: list[bytes]) -> None:
+    """The kernel's own cookie is what it sends, its peer cookie what it wants to see; our numbering always holds; PPP has no name to give."""
+    assert message(FAMILY, 0x5, generic(5, *attributes)) == genl.request(operation, FAMILY, 7, version=3)
+
+
+@pytest.mark.parametrize(
+    ("operation", "version", "text"),
+    [
+        (attrs.evolve(CREATE, pseudowire=Pseudowire.ETH), 2, "no pseudowire `eth` for L2TPv2"),
+        (attrs.evolve(CREATE, pseudowire=Pseudowire.ETH_VLAN), 2, "no pseudowire `eth-vlan` for L2TPv2"),
+        (attrs.evolve(CREATE, cookie=b"abc"), 3, "a cookie has 4 or 8 octets, not 3"),
+        (attrs.evolve(CREATE, peer_cookie=bytes(9)), 3, "a cookie has 4 or 8 octets, not 9"),
+        (attrs.evolve(NUMBERED, sublayer=Sublayer.NONE), 3, "no place for numbers"),
+    ],
+)
+def test_what_the_kernel_does_not_have(operation: CreateSession, version: int, text: str) -> None:
+    """It is refused in words, before the kernel is asked."""
+    with pytest.raises(PlaneError, match=text):
+        genl.request(operation, FAMILY, 7, version=version)
 
 
 def test_questions() -> None:
@@ -92,12 +135,6 @@ def test_questions() -> None:
     assert message(FAMILY, 0x301, generic(4)) == genl.dump_tunnels(FAMILY, 7)
     assert message(FAMILY, 0x301, generic(8)) == genl.dump_sessions(FAMILY, 7)
     assert message(16, 0x5, generic(3, attribute(2, b"l2tp\0"))) == genl.resolve_family(7)
-
-
-def test_a_pseudowire_that_the_kernel_does_not_have() -> None:
-    """L2TPv2 carries PPP and nothing else."""
-    with pytest.raises(PlaneError, match="no pseudowire `eth` for L2TPv2"):
-        genl.request(CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.ETH), FAMILY, 7)
 
 
 def test_answers_come_apart() -> None:
@@ -163,7 +200,7 @@ def test_a_session() -> None:
     """Its ids, kind and sequencing, with the two newest counters where the kernel has them, and none where it says none."""
     said = [u32(9, 1), u32(11, 2), u32(12, 3), u16(1, 7), u8(18, 1), u8(19, 0), u8(20, 1), u64(22, 250)]
     counted = attribute(30 | 0x8000, u64(10, 5) + u64(11, 6))
-    facts = genl.session_of(message(FAMILY, 0, generic(8, *said, counted)))
+    facts = genl.session_of(message(FAMILY, 0, generic(8, *said, attribute(8, b"pw0\0"), counted)))
     expected = genl.SessionFacts(
         tunnel_id=1,
         session_id=2,
@@ -173,10 +210,12 @@ def test_a_session() -> None:
         send_sequence=False,
         receive_sequence=True,
         reorder_timeout=250,
+        interface="pw0",
         counters={"rx_cookie_discards": 5, "rx_invalid": 6},
     )
     assert expected == facts
-    assert {} == genl.session_of(message(FAMILY, 0, generic(8, *said))).counters
+    bare = genl.session_of(message(FAMILY, 0, generic(8, *said)))
+    assert ("", {}) == (bare.interface, bare.counters)
 
 
 @pytest.mark.parametrize(

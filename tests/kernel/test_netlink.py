@@ -1,19 +1,21 @@
-"""The decisions of the Linux plane; the kernel itself answers in the virtual machine (`tests/vm/inside/test_ppp_plane.py`)."""
+"""The decisions of the Linux plane; the kernel itself answers in the virtual machine (`tests/vm/inside/test_{ppp,eth}_plane.py`)."""
 
 from __future__ import annotations
 
 import errno
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
+import attrs
 import pytest
 
 from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl, netlink, pppox
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation
 
 CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP)
 DELETE = DeleteSession(tunnel_id=1, session_id=2)
@@ -28,12 +30,34 @@ class Far:
         self.refusals: dict[type, PlaneError] = {}
         self.closed = False
 
-    def carry_out(self, operation: Operation, descriptor: int = -1) -> None:
+    def carry_out(self, operation: Operation, *, descriptor: int = -1, version: int = 2) -> None:
         """Take note of a request."""
         assert (descriptor >= 0) is isinstance(operation, CreateTunnel)
+        assert version in {2, 3}
         self.log.append(operation)
         if type(operation) in self.refusals:
             raise self.refusals[type(operation)]
+
+    def tunnel(self, tunnel_id: int) -> genl.TunnelFacts:
+        """Tell of a tunnel what it has counted."""
+        if DeleteTunnel in self.refusals:
+            raise self.refusals[DeleteTunnel]
+        return genl.TunnelFacts(tunnel_id, 9, 2, {"tx_packets": 100, "rx_errors": 1000})
+
+    def session(self, tunnel_id: int, session_id: int) -> genl.SessionFacts:
+        """Tell of a session what it has counted."""
+        if DeleteSession in self.refusals:
+            raise self.refusals[DeleteSession]
+        counters = {"tx_packets": 10, "rx_errors": 1}
+        return genl.SessionFacts(tunnel_id, session_id, 3, 7, False, False, False, 0, "", counters)
+
+    def tunnels(self) -> list[genl.TunnelFacts]:
+        """Tell of tunnel 1, and of one of somebody else."""
+        return [self.tunnel(1), self.tunnel(77)]
+
+    def sessions(self) -> list[genl.SessionFacts]:
+        """Tell of two sessions of tunnel 1, and of one of somebody else."""
+        return [self.session(1, 2), self.session(1, 4), self.session(77, 2)]
 
     def close(self) -> None:
         """Take note of the end."""
@@ -62,9 +86,11 @@ def connected(local: int = 0) -> socket.socket:
     return made
 
 
-def plane_on(far: Any, release: str = "6.1.0-13-amd64") -> LinuxPlane:
-    """Return a plane over a kernel."""
-    return LinuxPlane(far, release)
+@pytest.fixture
+def plane(far: Any) -> Iterator[LinuxPlane]:
+    """A plane over a kernel that wants every path for one tunnel."""
+    with closing(LinuxPlane(far, "6.1.0-13-amd64")) as made:
+        yield made
 
 
 @pytest.fixture
@@ -72,8 +98,9 @@ def channels(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
     """The PPPoX sockets that were made; ordinary ones stand in for them."""
     made: list[socket.socket] = []
 
-    def open_session(*ids: int) -> socket.socket:
+    def open_session(*ids: int, version: int) -> socket.socket:
         assert 4 == len(ids)
+        assert 2 == version
         made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         return made[-1]
 
@@ -86,9 +113,8 @@ def create_tunnel(sock: socket.socket, tunnel_id: int = 1) -> CreateTunnel:
     return CreateTunnel(tunnel_id=tunnel_id, peer_tunnel_id=9, socket=sock)
 
 
-async def test_a_life(far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
-    """Repeating what was done asks the kernel nothing; the session's socket is closed with it."""
-    plane = plane_on(far)
+async def test_a_life(plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
+    """Repeating what was done asks the kernel nothing more; the session's socket is closed with it."""
     assert plane.perform_nowait(CREATE) is None
     for operation in (create_tunnel(sock), create_tunnel(sock), CREATE, CREATE):
         await plane.perform(operation)
@@ -101,9 +127,10 @@ async def test_a_life(far: Far, sock: socket.socket, channels: list[socket.socke
     assert [-1] == [channel.fileno() for channel in channels]
 
 
-async def test_a_tunnel_takes_its_sessions_along(far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
+async def test_a_tunnel_takes_its_sessions_along(
+    plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]
+) -> None:
     """However many sessions there are, the kernel is asked once."""
-    plane = plane_on(far)
     await plane.perform(create_tunnel(sock))
     for number in range(3):
         await plane.perform(
@@ -117,10 +144,9 @@ async def test_a_tunnel_takes_its_sessions_along(far: Far, sock: socket.socket, 
 
 
 async def test_closing_the_plane_closes_its_sockets(
-    far: Far, sock: socket.socket, channels: list[socket.socket]
+    plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]
 ) -> None:
     """Sessions that nobody deleted end with the plane."""
-    plane = plane_on(far)
     for operation in (create_tunnel(sock), CREATE):
         await plane.perform(operation)
     plane.close()
@@ -129,10 +155,9 @@ async def test_closing_the_plane_closes_its_sockets(
 
 @pytest.mark.parametrize("number", [errno.ENOENT, errno.ENODEV])
 async def test_what_is_gone_is_deleted(
-    far: Far, sock: socket.socket, channels: list[socket.socket], number: int
+    plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket], number: int
 ) -> None:
     """A session that went with its socket counts as deleted."""
-    plane = plane_on(far)
     for operation in (create_tunnel(sock), CREATE):
         await plane.perform(operation)
     far.refusals = {DeleteSession: PlaneError(number, "gone"), DeleteTunnel: PlaneError(number, "gone")}
@@ -142,9 +167,8 @@ async def test_what_is_gone_is_deleted(
     assert -1 == channels[0].fileno()
 
 
-async def test_refusals_say_what_was_refused(far: Far, sock: socket.socket) -> None:
+async def test_refusals_say_what_was_refused(plane: LinuxPlane, far: Far, sock: socket.socket) -> None:
     """The kernel's words stand behind ours."""
-    plane = plane_on(far)
     far.refusals[CreateTunnel] = PlaneError(errno.EEXIST, "File exists")
     with pytest.raises(PlaneError, match=r"^the kernel refused tunnel 1: File exists$"):
         await plane.perform(create_tunnel(sock))
@@ -160,24 +184,23 @@ async def test_refusals_say_what_was_refused(far: Far, sock: socket.socket) -> N
 
 
 async def test_a_session_without_a_socket_is_undone(
-    far: Far, sock: socket.socket, monkeypatch: pytest.MonkeyPatch
+    plane: LinuxPlane, far: Far, sock: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the PPPoX socket cannot be had, the session does not stay behind in the kernel."""
 
-    def refusing(*_ids: int) -> None:
+    def refusing(*_ids: int, version: int) -> None:
+        assert 2 == version
         raise PlaneError(errno.EMFILE, "too many")
 
     monkeypatch.setattr(pppox, "open_session", refusing)
-    plane = plane_on(far)
     await plane.perform(create_tunnel(sock))
     with pytest.raises(PlaneError, match="too many"):
         await plane.perform(CREATE)
     assert [CREATE, DELETE] == far.log[1:]
 
 
-async def test_one_path_one_tunnel_on_old_kernels(far: Far, sock: socket.socket) -> None:
+async def test_one_path_one_tunnel_on_old_kernels(plane: LinuxPlane, far: Far, sock: socket.socket) -> None:
     """Before Linux 6.11 a second tunnel between the same addresses and ports is refused with what to do, until the first has gone."""
-    plane = plane_on(far)
     assert plane.exclusive_paths
     await plane.perform(create_tunnel(sock))
     with connected(sock.getsockname()[1]) as same:
@@ -195,20 +218,18 @@ async def test_one_path_one_tunnel_on_old_kernels(far: Far, sock: socket.socket)
     ("release", "exclusive"),
     [("6.10.9", True), ("6.11.0-rc1", False), ("6.12.95+deb13", False), ("7.0", False), ("unheard of", True)],
 )
-async def test_new_kernels_share_paths(far: Far, sock: socket.socket, release: str, exclusive: bool) -> None:
+async def test_new_kernels_share_paths(far: Any, sock: socket.socket, release: str, exclusive: bool) -> None:
     """From Linux 6.11 on two tunnels may share addresses and ports."""
-    plane = plane_on(far, release)
-    assert exclusive is plane.exclusive_paths
-    if not exclusive:
-        with connected(sock.getsockname()[1]) as same:
+    with closing(LinuxPlane(far, release)) as plane, connected(sock.getsockname()[1]) as same:
+        assert exclusive is plane.exclusive_paths
+        if not exclusive:
             await plane.perform(create_tunnel(sock))
             await plane.perform(create_tunnel(same, 5))
-        assert 2 == len(far.log)
+            assert 2 == len(far.log)
 
 
-async def test_a_socket_that_is_closed(far: Far, sock: socket.socket) -> None:
+async def test_a_socket_that_is_closed(plane: LinuxPlane, far: Far, sock: socket.socket) -> None:
     """A tunnel that ended before its turn came is refused, whatever has its descriptor's number now."""
-    plane = plane_on(far)
     sock.close()
     with pytest.raises(PlaneError, match="tunnel 1 has no socket any more"):
         await plane.perform(create_tunnel(sock))
@@ -217,13 +238,103 @@ async def test_a_socket_that_is_closed(far: Far, sock: socket.socket) -> None:
     assert [] == far.log
 
 
-async def test_a_socket_that_is_not_connected(far: Far) -> None:
+async def test_a_socket_that_is_not_connected(plane: LinuxPlane) -> None:
     """The kernel would send to nobody."""
     with (
         socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as loose,
         pytest.raises(PlaneError, match="the tunnel's socket: "),
     ):
-        await plane_on(far).perform(create_tunnel(loose))
+        await plane.perform(create_tunnel(loose))
+
+
+async def test_totals_never_fall(
+    plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]
+) -> None:
+    """What tunnels count of packets and sessions of errors is added up, of ours alone; what has ended still counts, even if the kernel lost it."""
+    assert {} == await plane.totals()
+    for operation in (create_tunnel(sock), CREATE, attrs.evolve(CREATE, session_id=4)):
+        await plane.perform(operation)
+    both = {"tx_packets": 100, "rx_errors": 2}
+    assert both == await plane.totals()
+    await plane.perform(DELETE)
+    assert {"tx_packets": 100, "rx_errors": 2} == await plane.totals()
+    far.refusals = {DeleteTunnel: PlaneError(errno.ENODEV, "gone")}
+    await plane.perform(DeleteTunnel(tunnel_id=1))
+    del far.refusals[DeleteTunnel]
+    assert both == await plane.totals()
+    await plane.perform(create_tunnel(sock))
+    assert {"tx_packets": 200, "rx_errors": 2} == await plane.totals()
+
+
+async def test_statistics_are_as_the_kernel_says(
+    plane: LinuxPlane, sock: socket.socket, channels: list[socket.socket]
+) -> None:
+    """Of a tunnel and of a session, as they are."""
+    for operation in (create_tunnel(sock), CREATE):
+        await plane.perform(operation)
+    assert {"tx_packets": 100, "rx_errors": 1000} == await plane.statistics(1)
+    assert {"tx_packets": 10, "rx_errors": 1} == await plane.statistics(1, 2)
+
+
+async def test_changes(plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
+    """A session of ours is changed, and no other; the kernel's words stand behind ours."""
+    change = ModifySession(tunnel_id=1, session_id=2, sequencing=True)
+    with pytest.raises(PlaneError, match=r"^the kernel has no session 1/2 of ours$"):
+        await plane.perform(change)
+    for operation in (create_tunnel(sock), CREATE, change):
+        await plane.perform(operation)
+    assert change == far.log[-1]
+    far.refusals = {ModifySession: PlaneError(errno.EINVAL, "no")}
+    with pytest.raises(PlaneError, match=r"^the kernel refused to change session 1/2: no$"):
+        await plane.perform(change)
+
+
+async def test_an_id_that_is_taken(plane: LinuxPlane, far: Far, sock: socket.socket) -> None:
+    """The number of the refusal is the one for which another id is drawn."""
+    await plane.perform(create_tunnel(sock))
+    far.refusals = {CreateSession: PlaneError(errno.EEXIST, "File exists")}
+    with pytest.raises(PlaneError, match="the kernel refused session 1/2: it has a session of this id") as refused:
+        await plane.perform(CREATE)
+    assert errno.EEXIST == refused.value.errno
+
+
+class Slow(Far):
+    """A kernel that takes its time to end a tunnel: so many creates find what they need still taken."""
+
+    def __init__(self, attempts: int) -> None:
+        """Refuse so many creates after a delete."""
+        super().__init__()
+        self.attempts = attempts
+        self._left = 0
+
+    def carry_out(self, operation: Operation, *, descriptor: int = -1, version: int = 2) -> None:
+        """Take note of a request, and refuse it as long as it has to be."""
+        super().carry_out(operation, descriptor=descriptor, version=version)
+        if isinstance(operation, DeleteTunnel):
+            self._left = self.attempts
+        elif self._left:
+            self._left -= 1
+            raise PlaneError(errno.EEXIST, "File exists")
+
+
+async def test_what_is_about_to_go_is_waited_for(sock: socket.socket) -> None:
+    """A tunnel that comes back under its number is made as soon as the kernel has done with the first; a number of somebody else's is refused at once."""
+    far: Any = Slow(3)
+    with closing(LinuxPlane(far, "6.12")) as plane:
+        for operation in (create_tunnel(sock), DeleteTunnel(tunnel_id=1), create_tunnel(sock)):
+            await plane.perform(operation)
+        assert [CreateTunnel, DeleteTunnel, *[CreateTunnel] * 4] == [type(operation) for operation in far.log]
+        await plane.perform(DeleteTunnel(tunnel_id=1))
+        with pytest.raises(PlaneError, match="the kernel refused tunnel 5: File exists"):
+            await plane.perform(create_tunnel(sock, 5))
+        assert 8 == len(far.log)
+
+
+def test_ends_of_a_socket() -> None:
+    """The zone of a link-local address stays with it."""
+    assert ("192.0.2.1", 1701) == netlink._end(("192.0.2.1", 1701))
+    assert ("2001:db8::1", 1701) == netlink._end(("2001:db8::1", 1701, 0, 0))
+    assert ("fe80::1%3", 1701) == netlink._end(("fe80::1", 1701, 0, 3))
 
 
 def test_paths_in_words() -> None:

@@ -10,10 +10,11 @@ from l2tpd.errors import PlaneError
 from l2tpd.kernel import pppox
 
 
-def test_a_session_that_is_not_there() -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_session_that_is_not_there(version: int) -> None:
     """On any machine a session that nobody made cannot be opened, and the error says which call was refused."""
     with pytest.raises(PlaneError, match=r"no socket for PPP over L2TP: |cannot connect to session 1/2: ") as refused:
-        pppox.open_session(1, 2, 3, 4)
+        pppox.open_session(1, 2, 3, 4, version)
     assert refused.value.errno in {
         errno.EAFNOSUPPORT,
         errno.EPROTONOSUPPORT,

@@ -364,7 +364,7 @@ async def test_what_a_new_socket_stole_is_returned(monkeypatch: pytest.MonkeyPat
             request = build_control(0, 0, 0, 0, encode(sccrq()))
             stolen: list[bytes] = []
 
-            def slow(_: Listener, peer: Address, local: Address) -> socket.socket:
+            def slow(_: Listener, peer: Address, local: Address, *_ids: int) -> socket.socket:
                 sock = port.bound(local, share=True)
                 if not stolen:
                     for lac in lacs[1:]:

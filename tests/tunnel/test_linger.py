@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from l2tpd.config.model import Address
+from l2tpd.tunnel.dialect import V2
 from l2tpd.tunnel.linger import CYCLE, Lingering, Remains
 from l2tpd.wire.header import ControlHeader, parse_control
 
 PEER = Address("192.0.2.9", 1701)
-LEFT = Remains(7, 9, PEER, ns=3, nr=5)
+LEFT = Remains(7, 9, PEER, ns=3, nr=5, dialect=V2)
+COPY = b"a message"  # what it says does not matter any more
 
 
 def header(ns: int, tunnel_id: int = 7) -> ControlHeader:
@@ -21,7 +23,7 @@ def test_a_copy_of_what_was_seen_is_acknowledged_again() -> None:
     kept = Lingering()
     kept.add(LEFT, 0.0)
     for ns in (4, 0, 4):
-        datagram = kept.answer(header(ns), PEER, 1.0, zlb=False)
+        datagram = kept.answer(header(ns), COPY, COPY, PEER, 1.0)
         assert datagram is not None
         assert ((9, 0, 3, 5), b"") == parse_control(datagram)
 
@@ -30,7 +32,7 @@ def test_one_more_message_in_order_is_acknowledged_too() -> None:
     """The peer's StopCCN may still have been on its way when ours was acknowledged; what comes later in order counts on."""
     kept = Lingering()
     kept.add(LEFT._replace(nr=0xFFFF), 0.0)
-    seen = [parse_control(kept.answer(header(ns), PEER, 1.0, zlb=False) or b"")[0].nr for ns in (0xFFFF, 0, 7)]
+    seen = [parse_control(kept.answer(header(ns), COPY, COPY, PEER, 1.0) or b"")[0].nr for ns in (0xFFFF, 0, 7)]
     assert [0, 1, 1] == seen
 
 
@@ -43,7 +45,7 @@ def test_nobody_else_is_answered(tunnel_id: int, peer: Address, zlb: bool) -> No
     """Neither strangers nor acknowledgements."""
     kept = Lingering()
     kept.add(LEFT, 0.0)
-    assert kept.answer(header(4, tunnel_id), peer, 1.0, zlb=zlb) is None
+    assert kept.answer(header(4, tunnel_id), b"" if zlb else COPY, COPY, peer, 1.0) is None
 
 
 def test_after_a_cycle_it_is_forgotten() -> None:
@@ -55,7 +57,7 @@ def test_after_a_cycle_it_is_forgotten() -> None:
     kept.expire(100.0 + CYCLE)
     assert 7 not in kept
     assert 0 == len(kept)
-    assert kept.answer(header(4), PEER, 100.0 + CYCLE, zlb=False) is None
+    assert kept.answer(header(4), COPY, COPY, PEER, 100.0 + CYCLE) is None
 
 
 def test_adding_forgets_what_is_due() -> None:
@@ -70,8 +72,8 @@ def test_a_late_message_is_answered_for_a_cycle_whoever_expires() -> None:
     """A HELLO 30.9 s after the end gets its ZLB, one after 31 s gets nothing, though nobody has called `expire`."""
     kept = Lingering()
     kept.add(LEFT, 100.0)
-    assert kept.answer(header(5), PEER, 130.9, zlb=False) is not None
-    assert kept.answer(header(6), PEER, 131.0, zlb=False) is None
+    assert kept.answer(header(5), COPY, COPY, PEER, 130.9) is not None
+    assert kept.answer(header(6), COPY, COPY, PEER, 131.0) is None
     assert 0 == len(kept)
 
 

@@ -64,7 +64,7 @@ def test_tunnels_share_the_listeners_port_with_it() -> None:
     here = Address("127.0.0.1", 0)
     with listener.socket, bound(here, share=False) as caller, bound(here, share=False) as stranger:
         name = Address(*caller.getsockname())
-        with listener.open_tunnel(name, listener.address) as tunnel:
+        with listener.open_tunnel(name, listener.address, 1, 2) as tunnel:
             assert (tuple(listener.address), tuple(name)) == (tunnel.getsockname(), tunnel.getpeername())
             caller.sendto(b"mine", listener.address)
             stranger.sendto(b"new", listener.address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -66,7 +67,7 @@ async def test_each_tunnel_of_a_caller_has_a_socket_of_its_own() -> None:
         with Peer(lns.address) as lac:
             for tunnel_id in (1, 2):
                 await lac.connect(tunnel_id)
-            sockets = [tunnel.sock for tunnel in lns.tunnels if tunnel.sock is not None]
+            sockets = [tunnel.sock for tunnel in lns.tunnels if isinstance(tunnel.sock, socket.socket)]
             assert 2 == len({sock.fileno() for sock in sockets})
             assert {tuple(lns.address)} == {sock.getsockname() for sock in sockets}
             assert {tuple(lac.address)} == {sock.getpeername() for sock in sockets}

@@ -95,6 +95,13 @@ def test_every_cut_of_a_digest_is_wrong(size: int) -> None:
     assert not verify(good[:20] + bytes([0x80, size]) + good[22 : 20 + size], [SIGNER]) or size == 23
 
 
+def test_a_message_type_1_of_a_vendor_is_no_sccrq() -> None:
+    """It is signed with the nonces like any other message (RFC 3931 5.4.1)."""
+    octets = build_control3(7, 8, 9, bytes.fromhex("8008 0009 0000 0001"))
+    assert sign(octets, [SIGNER], b"a", b"b") != sign(octets, [SIGNER])
+    assert verify(sign(octets, [SIGNER], b"a", b"b"), [SIGNER], b"a", b"b") is True
+
+
 def test_what_follows_the_message_is_not_covered() -> None:
     """A carrier may have padded it (RFC 3931 3.2.1)."""
     assert verify(sign(HELLO, [SIGNER], b"a", b"b") + b"padding", [SIGNER], b"a", b"b") is True

@@ -18,6 +18,11 @@ from vm.inside import stage
 Start = Callable[[Host, str], AbstractAsyncContextManager[Daemon]]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make our marker known."""
+    config.addinivalue_line("markers", "stock: run on the stock kernel, slowly, for every change: one of each kind")
+
+
 def pytest_sessionstart() -> None:
     """Fail loudly, not test by test, where these tests cannot run."""
     try:

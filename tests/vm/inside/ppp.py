@@ -10,7 +10,7 @@ import trio
 
 from interop.daemon import Daemon
 from interop.netns import Cable, Host
-from interop.program import polled
+from interop.program import PATIENCE, polled
 
 QUICK = """\
 [profile.tunnel.default]
@@ -65,6 +65,15 @@ interface_name = "ppp-hq"
 def client(cable: Cable) -> str:
     """Return the configuration of a client on the far host that calls the near one."""
     return CLIENT.format(lns=cable.us.address)
+
+
+def client_once(cable: Cable) -> str:
+    """As `client`, but it does not call again."""
+    return (
+        client(cable)
+        .replace("redial_delay =", "persist = false\nredial_delay =")
+        .replace("persist = true", "persist = false")
+    )
 
 
 async def said(host: Host, *argv: str) -> str:
@@ -122,7 +131,7 @@ async def addressed(daemon: Daemon, count: int = 1) -> list[Any]:
         return ready if len(ready) >= count else None
 
     return await polled(
-        enough, lambda: f"no {count} sessions with addresses; l2tpd wrote:\n{daemon.program.log}", within=60
+        enough, lambda: f"no {count} sessions with addresses; l2tpd wrote:\n{daemon.program.log}", within=4 * PATIENCE
     )
 
 

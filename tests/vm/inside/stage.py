@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import trio
 
-from interop.daemon import Control, Daemon
+from interop.daemon import Daemon, daemon
 from interop.netns import Host
 from interop.program import Program, polled, running, spawn
 from vm.inside.families import family
@@ -24,23 +23,6 @@ REPOSITORY = Path(__file__).parents[3]
 
 KERNEL = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
 """Version of the kernel that we run on."""
-
-START = 90.0
-"""How long a Python program may take to start in an emulated machine that shares its processors, in seconds; no test waits for it to pass."""
-
-SYSTEM = """\
-[system]
-hostname = "l2tpd.example"
-data_plane = "{data_plane}"
-control_socket = "{folder}/control.sock"
-script_directory = "{folder}/scripts"
-log_level = "debug"
-stop_timeout = 5.0
-
-[[listen]]
-address = "{listen}:1701"
-
-"""
 
 LNS = """\
 [global]
@@ -100,40 +82,20 @@ async def pings(host: Host, address: str, *options: str) -> None:
     await polled(answered, lambda: f"{address} does not answer pings from {host.namespace}")
 
 
-@asynccontextmanager
-async def l2tpd(host: Host, folder: Path, config: str, *, data_plane: str = "kernel") -> AsyncIterator[Daemon]:
-    """Run l2tpd in a namespace, listening on its address, with `config` behind the tables that all tests share; ready when the block begins."""
-    folder.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(
-        prefix="l2tpd-", dir="/run"
-    ) as short:  # the path of a socket has at most 107 octets
-        text = SYSTEM.format(folder=short, listen=host.address, data_plane=data_plane) + config
-        (folder / "l2tpd.toml").write_text(text)
-        (folder / "l2tpd.toml").chmod(0o600)
-        argv = host.command(sys.executable, "-m", "l2tpd", "-f", "-c", str(folder / "l2tpd.toml"))
-        program = Program("l2tpd", await spawn(argv, {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/cli"}))
-        async with running(program, signal.SIGTERM), _control(f"{short}/control.sock", program) as control:
-            yield Daemon(program, control)
-        assert 0 == await program.ended(), program.log
-        assert "Traceback" not in program.log, program.log
+async def transfer(server: Host, client: Host, address: str, octets: int, *options: str) -> int:
+    """Send so many octets by TCP to `address` of the server, or from it with `--reverse`; return how many were received."""
+    iperf = Program("iperf3", await spawn(server.command("iperf3", "-s", "-1", "--forceflush", "-B", address)))
+    async with running(iperf, signal.SIGTERM):
+        await iperf.says("Server listening")
+        argv = client.command("iperf3", "-c", address, "-n", str(octets), "-w", "128K", "-J", *options)
+        done = await trio.run_process(argv, capture_stdout=True, check=False)
+        assert 0 == done.returncode, done.stdout.decode()
+    return int(json.loads(done.stdout)["end"]["sum_received"]["bytes"])
 
 
-@asynccontextmanager
-async def _control(path: str, program: Program) -> AsyncIterator[Control]:
-    async def connected() -> trio.SocketStream | None:
-        try:
-            return await trio.open_unix_socket(path)
-        except OSError:
-            return None
-
-    said = "l2tpd did not become ready; it wrote:"
-    stream = await polled(connected, lambda: f"{said}\n{program.log}", within=START)
-    control = Control(stream)
-    async with stream, trio.open_nursery() as nursery:
-        nursery.start_soon(control.read)
-        await control.call("events.subscribe")
-        yield control
-        nursery.cancel_scope.cancel()
+def l2tpd(host: Host, folder: Path, config: str, *, data_plane: str = "kernel") -> AbstractAsyncContextManager[Daemon]:
+    """Run l2tpd in a namespace, with `config` behind the tables that all tests share; it has the time to end its pppds."""
+    return daemon(host, folder, config, data_plane=data_plane, stop_timeout=5.0)
 
 
 @asynccontextmanager

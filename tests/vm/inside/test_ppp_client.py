@@ -40,12 +40,13 @@ async def test_we_dial_an_xl2tpd(cable: Cable, daemon: Start, tmp_path: Path) ->
     await ppp.nothing_left(cable.them)
 
 
-async def test_the_lns_ends_and_we_come_again(cable: Cable, daemon: Start, tmp_path: Path) -> None:
-    """A persistent session is asked for again when the LNS comes back."""
+async def test_the_lns_dies_and_we_come_again(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """xl2tpd and its pppd die of SIGKILL and say nothing: we notice, and have the session again when the LNS is back."""
     async with daemon(cable.them, ppp.client(cable)) as ours:
-        async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"):
+        async with stage.xl2tpd_lns(cable.us, tmp_path / "lns") as lns:
             await ppp.addressed(ours)
-        await ours.control.event("session", "deleted")
+            ppp.kill([lns.pid, *await ppp.pids(cable.us, "pppd")], signal.SIGKILL)
+            await ours.control.event("session", "deleted")
         async with stage.xl2tpd_lns(cable.us, tmp_path / "again"):
             await ppp.addressed(ours)
             await stage.pings(cable.them, "10.9.0.1")
@@ -63,8 +64,8 @@ async def test_our_pppd_is_killed_and_the_session_comes_again(cable: Cable, daem
         assert before["id"] != after["id"]
 
 
-async def test_the_cable_is_cut_and_mended(cable: Cable, daemon: Start, tmp_path: Path) -> None:
-    """The tunnel dies with the link, is dialled again, and carries pings once the link is back."""
+async def test_the_cable_is_cut_and_mended(cable: Cable, daemon: Start) -> None:
+    """The tunnel dies with the link on both sides, is dialled again, and carries pings once the link is back."""
     with stage.secrets(cable.us):
         async with daemon(cable.us, ppp.LNS) as lns, daemon(cable.them, ppp.client(cable)) as ours:
             await ppp.addressed(ours)
@@ -74,6 +75,17 @@ async def test_the_cable_is_cut_and_mended(cable: Cable, daemon: Start, tmp_path
             cable.us.call("ip", "link", "set", CABLE, "up")
             await ppp.addressed(ours)
             await stage.pings(cable.them, "10.9.0.1")
+
+
+async def test_the_cable_to_an_xl2tpd_is_cut_and_mended(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """An LNS that has not noticed takes us all the same when the link is back."""
+    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"), daemon(cable.them, ppp.client(cable)) as ours:
+        await ppp.addressed(ours)
+        cable.us.call("ip", "link", "set", CABLE, "down")
+        await ours.control.event("tunnel", "deleted")
+        cable.us.call("ip", "link", "set", CABLE, "up")
+        await ppp.addressed(ours)
+        await stage.pings(cable.them, "10.9.0.1")
 
 
 async def test_many_sessions_in_one_tunnel(cable: Cable, daemon: Start) -> None:

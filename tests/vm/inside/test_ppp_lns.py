@@ -50,6 +50,7 @@ async def test_a_wrong_password_ends_the_call_and_says_why(cable: Cable, daemon:
             assert [0] == [pool["used"] for pool in (await ours.control.call("pools.list"))["pools"]]
 
 
+@pytest.mark.stock
 async def test_pppd_is_killed(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """Our pppd dies of SIGKILL: its session ends with a CDN that says so, and the caller's pppd goes as well."""
     with stage.secrets(cable.us):
@@ -62,6 +63,19 @@ async def test_pppd_is_killed(cable: Cable, daemon: Start, tmp_path: Path) -> No
             event = await ours.control.event("session", "deleted")
             assert (1, "pppd was killed by SIGKILL", "us") == (event["result"], event["message"], event["by"])
             await ppp.nothing_left_of_pppd(cable.them)
+
+
+async def test_the_callers_pppd_is_killed(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """The other pppd dies of SIGKILL: the caller's CDN ends the session, and our pppd with it."""
+    with stage.secrets(cable.us):
+        async with (
+            daemon(cable.us, ppp.LNS) as ours,
+            stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address),
+        ):
+            await ppp.addressed(ours)
+            ppp.kill(await ppp.pids(cable.them, "pppd"), signal.SIGKILL)
+            assert "peer" == (await ours.control.event("session", "deleted"))["by"]
+            await ppp.nothing_left_of_pppd(cable.us)
 
 
 async def test_the_caller_dies(cable: Cable, daemon: Start, tmp_path: Path) -> None:
@@ -118,6 +132,7 @@ async def test_we_stop(cable: Cable, daemon: Start, tmp_path: Path) -> None:
             await ppp.nothing_left(cable.us)
 
 
+@pytest.mark.stock
 async def test_we_are_killed(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """SIGKILL leaves nothing for the next start to clean: tunnel and session go with our descriptors, pppd by its echo requests."""
     with stage.secrets(cable.us):

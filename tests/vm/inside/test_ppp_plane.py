@@ -6,11 +6,13 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 
+import attrs
 import pytest
 import trio
 
+from interop.netns import Cable
 from interop.program import polled
 from l2tpd.config.model import DataPlane, Pseudowire
 from l2tpd.errors import PlaneError
@@ -19,10 +21,12 @@ from l2tpd.kernel.choose import choose
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel
 from l2tpd.kernel.plane import MovingPlane
-from vm.inside import stage
+from vm.inside import ethernet, stage
+from vm.inside.ethernet import WAYS
 
 TUNNEL, SESSION = 4001, 77
 CREATE = CreateSession(tunnel_id=TUNNEL, session_id=SESSION, peer_session_id=78, pseudowire=Pseudowire.PPP)
+FRAME = bytes.fromhex("c021 01 07 0004")  # RFC 1661 5.1: LCP, an empty Configure-Request
 CANCELS = 40
 
 
@@ -115,6 +119,30 @@ async def test_a_tunnel_with_a_session(plane: LinuxPlane, kernel: Netlink, sock:
     await empty(kernel)
 
 
+@pytest.mark.parametrize(("version", "way"), [(2, "udp4"), (2, "udp6"), *((3, way) for way in WAYS)])
+async def test_frames_go_across(cable: Cable, version: int, way: str) -> None:
+    """PPP frames go both ways between two planes, whatever carries the tunnel."""
+    ethernet.both_families(cable)
+    create = attrs.evolve(CREATE, cookie=b"1234" if version == 3 else b"", peer_cookie=b"1234" if version == 3 else b"")
+    mirrored = attrs.evolve(create, tunnel_id=4002, session_id=78, peer_session_id=SESSION)
+    ends = ((cable.us, WAYS[way], TUNNEL, 4002, create), (cable.them, WAYS[way].back(), 4002, TUNNEL, mirrored))
+    with ExitStack() as stack:
+        channels = []
+        for host, here, tunnel_id, peer_tunnel_id, session in ends:
+            plane = stack.enter_context(ethernet.opened(host))
+            with ethernet.entered(host):
+                sock = stack.enter_context(ethernet.carrier(here, tunnel_id, peer_tunnel_id))
+            made = CreateTunnel(
+                tunnel_id=tunnel_id, peer_tunnel_id=peer_tunnel_id, version=version, encap=here.encap, socket=sock
+            )
+            await plane.perform(made)
+            channels.append((await plane.perform(session)).channel)
+        for sender, receiver in (channels, reversed(channels)):
+            os.write(sender, FRAME)
+            await trio.lowlevel.wait_readable(receiver)
+            assert FRAME == os.read(receiver, 2048)
+
+
 async def test_refusals_have_words(plane: LinuxPlane, sock: socket.socket) -> None:
     """A refusal says what was refused and why, in the kernel's words where it has any."""
     with pytest.raises(PlaneError, match="the kernel has no tunnel for session 4001/77"):
@@ -128,7 +156,7 @@ async def test_refusals_have_words(plane: LinuxPlane, sock: socket.socket) -> No
 
 async def test_what_others_made_is_left_alone(plane: LinuxPlane, kernel: Netlink, sock: socket.socket) -> None:
     """A tunnel that somebody else made under the same id is neither taken over nor deleted."""
-    kernel.carry_out(tunnel(sock), sock.fileno())
+    kernel.carry_out(tunnel(sock), descriptor=sock.fileno())
     with (
         _connected(10) as ours,
         pytest.raises(PlaneError, match="the kernel refused tunnel 4001: File exists") as refused,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from interop.netns import Cable
 from vm.inside import stage
 
@@ -23,6 +25,7 @@ secret = "swordfish"
 """
 
 
+@pytest.mark.stock
 async def test_two_l2tpd_in_a_guest(cable: Cable, tmp_path: Path) -> None:
     """A LAC and an LNS in two namespaces set up a tunnel and a session, asked through their control sockets, and part in peace."""
     answer, dial = ANSWER.format(network="192.0.2.0/24"), DIAL.format(peer=cable.them.address)

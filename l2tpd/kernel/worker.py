@@ -1,0 +1,117 @@
+"""Threads that block, so that the event loop does not: one for work on the kernel, and one that closes sockets.
+
+Theory of operation. A netlink socket of pyroute2 belongs to the thread that made it, and a thread keeps the network namespace that it was born in,
+whatever happens to the process later: so a worker is one thread from beginning to end, which takes one piece of work after another in the order in
+which they came. What has been handed over is carried out, and whoever handed it over waits for it even when cancelled: work on the kernel that
+nobody hears the end of would be lost.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+T = TypeVar("T")
+
+_TIMEOUT = 10.0  # seconds: work that takes longer than this is stuck, and must not keep the daemon from ending
+
+
+@attrs.define(eq=False)
+class _Job(Generic[T]):
+    """A piece of work on its way, and what came of it."""
+
+    work: Callable[[], T]
+    token: trio.lowlevel.TrioToken
+    done: trio.Event = attrs.field(factory=trio.Event)
+    results: list[T] = attrs.field(factory=list)
+    error: BaseException | None = None
+
+    def carry_out(self) -> None:
+        """Do the work and wake who waits for it."""
+        try:
+            self.results.append(self.work())
+        except BaseException as error:  # noqa: BLE001 - it is the caller's, whatever it is
+            self.error = error
+        with suppress(trio.RunFinishedError):  # nobody is left to hear of it
+            self.token.run_sync_soon(self.done.set)
+
+    def result(self) -> T:
+        """Return what the work returned, or raise what it raised."""
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                self.error = None  # whose traceback leads to this frame
+        return self.results[0]
+
+
+class Worker:
+    """A thread of its own for blocking work, from now until `close`."""
+
+    def __init__(self, name: str) -> None:
+        """Start the thread; `name` is what a debugger shows."""
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._closed = False
+        self._last: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Carry out `work` in the thread and return what it returns, or raise what it raises. Once handed over, it cannot be cancelled."""
+        if self._closed:
+            raise RuntimeError(f"the thread `{self._thread.name}` has ended")
+        await trio.lowlevel.checkpoint_if_cancelled()
+        job = _Job(work, trio.lowlevel.current_trio_token())
+        self._queue.put(job.carry_out)
+        with trio.CancelScope(shield=True):
+            await job.done.wait()
+        return job.result()
+
+    def close(self, last: Callable[[], None] | None = None) -> None:
+        """End the thread when what was handed over is done, with `last` as its last work, and wait for that. Blocks, for ten seconds at the most."""
+        self._closed = True
+        self._last = last
+        self._queue.put(None)
+        self._thread.join(_TIMEOUT)
+
+    def _serve(self) -> None:
+        while (carry_out := self._queue.get()) is not None:
+            carry_out()
+            del carry_out  # what it works on should not have to wait for the next one to come
+        if self._last is not None:
+            self._last()
+
+
+class Closer:
+    """Closes sockets, in a thread that exists once there was something to close."""
+
+    def __init__(self) -> None:
+        """Start with nothing to do."""
+        self._queue: SimpleQueue[socket.socket | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def close(self, sockets: Iterable[socket.socket]) -> None:
+        """Close these, soon."""
+        for sock in sockets:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="closer", daemon=True)
+                self._thread.start()
+            self._queue.put(sock)
+
+    def finish(self) -> None:
+        """Wait until everything is closed."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join(_TIMEOUT)
+            self._thread = None
+
+    def _run(self) -> None:
+        while (sock := self._queue.get()) is not None:
+            sock.close()

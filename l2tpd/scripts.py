@@ -1,0 +1,207 @@
+"""Run the hook scripts: what `hooks` says of an event, as a process.
+
+Theory of operation. `offer` is called for every event, synchronously, by a tunnel that has packets to answer: it looks whether the script exists
+and, if so, puts the event behind the earlier ones of its tunnel or session. Such a lane is served by at most one process at a time, so that the
+scripts of one instance see things happen in order; lanes take turns, and at most `limit` scripts run at once. One that runs longer than `timeout`
+is killed together with its process group.
+
+So a script can hurt nobody but itself: while one hangs, those of its own instance wait; when `size` events wait, further ones are dropped and
+counted; nothing is read from it, and its exit status means nothing. What it leaves in the background when it ends is its own affair.
+
+Whoever can write a script, or replace it, can do what the daemon can. So a script must belong to the daemon's user or root, must not be
+writable by others, nor must the directory that it is in; what does not comply is not run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+from collections import Counter, deque
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import attrs
+import trio
+
+from l2tpd import hooks, log
+from l2tpd.events import Event
+from l2tpd.supervise import contain, goodbye
+
+LIMIT = 16
+"""Scripts that run at once, unless the configuration says otherwise."""
+
+TIMEOUT = 30.0
+"""Seconds that a script may take, unless the configuration says otherwise."""
+
+SIZE = 20_000
+"""Events that may wait for their script."""
+
+REAP = 5.0  # seconds that the kernel may take to end what was killed; only a process stuck in a driver takes longer
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""All that a script has in its environment besides what the event tells."""
+
+_log = log.get("scripts")
+
+
+@attrs.define(eq=False)
+class Scripts:
+    """The scripts of one directory. Directory, limit and timeout may be changed at any time, and hold from the next script on.
+
+    `counts` says how often scripts were `run`, and of these `killed`, and how many were `refused` or `dropped`.
+    """
+
+    directory: Path
+    limit: int = LIMIT
+    timeout: float = TIMEOUT
+    size: int = SIZE
+    waiting: int = 0
+    running: int = 0
+    counts: Counter[str] = attrs.field(factory=Counter)
+    _lanes: dict[hooks.Instance, list[hooks.Hooked]] = attrs.field(factory=dict)  # where something waits or runs
+    _ready: deque[hooks.Instance] = attrs.field(factory=deque)  # of these, where something waits and nothing runs
+    _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+    _remarks: log.RateLimit = attrs.field(factory=log.RateLimit)
+
+    def offer(self, event: Event) -> None:
+        """Queue an event if there is a script for it; never waits."""
+        hooked = hooks.hooked(event)
+        # Not pathlib: this is all that an event costs where there are no scripts, and there it is three times as quick.
+        if hooked is None or not os.path.exists(f"{self.directory}/{hooks.script(hooked)}"):  # noqa: PTH110
+            return
+        if self.waiting >= self.size:
+            self._remark("dropped", hooks.script(hooked), f"{self.waiting} wait already")
+            return
+        self._queue(hooked)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Run scripts until cancelled, which kills those that run."""
+        async with trio.open_nursery() as nursery:
+            task_status.started()
+            while True:
+                while self._ready and self.running < self.limit:
+                    self.running += 1
+                    nursery.start_soon(self._serve, self._ready.popleft())
+                await self._changed.park()
+
+    async def finish(self, seconds: float) -> None:
+        """Wait until every script has run, but not longer than this, nor when cancelled; the rest is said and never run."""
+        try:
+            with trio.move_on_after(seconds):
+                while self._lanes:
+                    await self._changed.park()
+        finally:
+            if self._lanes:
+                _log.warning("the end comes before all scripts were run", running=self.running, waiting=self.waiting)
+
+    # --- lanes ----------------------------------------------------------------------------------------------------------------
+
+    def _queue(self, event: hooks.Hooked) -> None:
+        instance = hooks.instance(event)
+        lane = self._lanes.get(instance)
+        if lane is None:
+            lane = self._lanes[instance] = []  # short, and a deque is ten times as large
+            self._ready.append(instance)
+            self._changed.unpark_all()
+        lane.append(event)
+        self.waiting += 1
+
+    async def _serve(self, instance: hooks.Instance) -> None:
+        """Run the first script of a lane, then put the lane behind the others."""
+        lane = self._lanes[instance]
+        event = lane.pop(0)
+        self.waiting -= 1
+        name = hooks.script(event)
+        call = partial(self._call, name, event)
+        await contain(f"script {name}", call, on_crash=lambda _: None, kind="script")
+        self.running -= 1
+        if lane:
+            self._ready.append(instance)
+        else:
+            del self._lanes[instance]
+        self._changed.unpark_all()
+
+    # --- processes ------------------------------------------------------------------------------------------------------------
+
+    async def _call(self, name: str, event: hooks.Hooked) -> None:
+        path = self.directory / name
+        fault = flaw(path)
+        if fault:
+            self._remark("refused", name, fault)
+            return
+        try:
+            process = await _spawn(path, event)
+        except OSError as error:
+            self._remark("refused", name, f"cannot be run: {error.strerror}")
+            return
+        self.counts["run"] += 1
+        await self._attend(name, process)
+
+    async def _attend(self, name: str, process: trio.Process) -> None:
+        """Wait for the end of a script, and bring it about when it is due."""
+        ended = False
+        try:
+            with trio.move_on_after(self.timeout):
+                status = await process.wait()
+                ended = True
+                _log.debug("script ended", script=name, status=status)
+        finally:
+            if not ended:
+                await _kill(process)  # noqa: ASYNC102 - shielded, with a deadline
+        if not ended:
+            self._remark("killed", name, f"it took longer than {self.timeout:g} s")
+
+    def _remark(self, fate: str, name: str, reason: str) -> None:
+        """Count what became of a script, and say it within limits: events come as fast as peers please."""
+        self.counts[fate] += 1
+        self._remarks.say((fate, name), trio.current_time(), _log.warning, f"script {fate}", script=name, reason=reason)
+
+
+def flaw(path: Path) -> str:
+    """Return why a script must not be run; empty when it may be."""
+    try:
+        target = path.resolve(strict=True)
+        for folder in dict.fromkeys((path.parent, target.parent)):
+            if fault := _exposure(folder.stat()):
+                return f"its directory {folder} {fault}"
+        status = target.stat()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not stat.S_ISREG(status.st_mode):
+        return "is no file"
+    return _exposure(status) or ("" if os.access(target, os.X_OK) else "is not executable")
+
+
+def _exposure(status: os.stat_result) -> str:
+    """Return who else could have written this; empty when nobody could."""
+    if status.st_uid not in {0, os.geteuid()}:
+        return f"belongs to the user {status.st_uid}"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"can be written by others (mode {mode:04o})" if mode & 0o022 else ""
+
+
+async def _spawn(path: Path, event: hooks.Hooked) -> trio.Process:
+    """Start a script in a session and process group of its own. Raises `OSError`."""
+    # By way of octets, so that a script reads UTF-8 whatever the locale that the daemon was started in.
+    told = {name: os.fsdecode(value.encode("utf-8", "replace")) for name, value in hooks.environment(event).items()}
+    return await trio.lowlevel.open_process(
+        [path, *hooks.arguments(event)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={"PATH": PATH, **told},
+        start_new_session=True,
+    )
+
+
+async def _kill(process: trio.Process) -> None:
+    """End a process that was not waited for, and all of its group."""
+    # Until we have reaped it, nobody else can have its number; `returncode` would reap it, so it is not asked.
+    with suppress(OSError):  # an unprivileged daemon may not end what a script became by a setuid program
+        os.killpg(process.pid, signal.SIGKILL)
+    with goodbye(REAP):
+        await process.wait()

@@ -1,0 +1,107 @@
+"""The thread that blocks, so that the event loop does not."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+import trio
+
+from l2tpd.kernel import worker
+from l2tpd.kernel.worker import Worker
+
+
+@pytest.fixture(name="thread")
+def made() -> Iterator[Worker]:
+    """A thread."""
+    with closing(Worker("test")) as opened:
+        yield opened
+
+
+async def test_one_thread_does_everything(thread: Worker) -> None:
+    """All work is done in one thread, not in ours, in the order in which it came."""
+    done: list[tuple[int, threading.Thread]] = []
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(thread.run, lambda number=number: done.append((number, threading.current_thread())))
+    threads = {thread for _, thread in done}
+    assert sorted(range(20)) == sorted(number for number, _ in done)
+    assert 1 == len(threads)
+    assert threading.current_thread() not in threads
+
+
+async def test_what_comes_of_it(thread: Worker) -> None:
+    """The result, or the exception, is the caller's, and does not end the thread."""
+    assert "well" == await thread.run(lambda: "well")
+    with pytest.raises(ZeroDivisionError):
+        await thread.run(lambda: 1 // 0)
+    with pytest.raises(SystemExit):
+        await thread.run(sys.exit)
+    assert "still there" == await thread.run(lambda: "still there")
+
+
+async def test_others_run_meanwhile(thread: Worker) -> None:
+    """While the thread blocks, until another task lets it go on, the event loop does not."""
+    gate = threading.Event()
+
+    async def lets_go() -> None:
+        gate.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(thread.run, lambda: gate.wait(60) or pytest.fail("the event loop stood still"))
+        nursery.start_soon(lets_go)
+
+
+async def test_what_has_begun_is_waited_for(thread: Worker) -> None:
+    """Cancelled, the caller still gets the result; what was not handed over yet is not begun."""
+    begun, gate, done = threading.Event(), threading.Event(), []
+
+    def work() -> str:
+        begun.set()
+        assert gate.wait(60)
+        done.append("work")
+        return "result"
+
+    async def cancels(scope: trio.CancelScope) -> None:
+        while not begun.is_set():
+            await trio.sleep(0.001)
+        scope.cancel()
+        gate.set()
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cancels, scope)
+            assert "result" == await thread.run(work)
+            await thread.run(lambda: done.append("late"))
+    assert ["work"] == done
+
+
+async def test_the_end() -> None:
+    """What was handed over is done first, then the last work, in the same thread; after it nothing is taken; ending twice is fine."""
+    thread = Worker("test")
+    done: list[object] = [await thread.run(threading.current_thread)]
+    thread.close(lambda: done.append(threading.current_thread()))
+    thread.close()
+    assert done[0] is done[1]
+    assert 2 == len(done)
+    assert isinstance(done[0], threading.Thread)
+    assert not done[0].is_alive()
+    with pytest.raises(RuntimeError, match="the thread `test` has ended"):
+        await thread.run(lambda: None)
+
+
+def test_nobody_is_left_to_hear_of_it() -> None:
+    """Work whose event loop has ended meanwhile is done all the same, and what comes after it as well."""
+    done: list[str] = []
+
+    async def hands_over() -> worker._Job[None]:
+        return worker._Job(lambda: done.append("work"), trio.lowlevel.current_trio_token())
+
+    job = trio.run(hands_over)
+    thread = Worker("test")
+    thread._queue.put(job.carry_out)
+    thread.close(lambda: done.append("last"))
+    assert ["work", "last"] == done
