@@ -21,6 +21,7 @@ import trio
 
 from l2tpd import log, signals, systemd
 from l2tpd.bus import Bus
+from l2tpd.circuits import Circuits
 from l2tpd.config.model import Address, Config, Encapsulation, Listen
 from l2tpd.console import Console
 from l2tpd.control import server
@@ -28,6 +29,7 @@ from l2tpd.dialer import Dialer
 from l2tpd.errors import LocalProtocolError, PlaneError, StartupError
 from l2tpd.events import DaemonStopping, Event, SessionEvent, TunnelEvent, What
 from l2tpd.ids import Allocator
+from l2tpd.kernel import linkwatch
 from l2tpd.kernel.adapter import Adapter
 from l2tpd.kernel.choose import choose
 from l2tpd.kernel.null import NullPlane
@@ -71,6 +73,7 @@ class Daemon:
         self.options = options
         self.started = trio.current_time()
         self.registry: Registry[Tunnel] = Registry()
+        self.circuits = Circuits(self.registry)
         self.lingering = Lingering()
         self.policy = Policy(config, self.registry)
         self.site = Site(random=os.urandom, calls=self.policy, hostname="", vendor_name="")
@@ -125,6 +128,8 @@ class Daemon:
         async with trio.open_nursery() as services:
             await services.start(signals.watch, self.stop, self.reloader.request, self.reopen_log, self.dump)
             await services.start(self.adapter.run)
+            if isinstance(self.adapter.plane, MovingPlane):
+                await services.start(linkwatch.watch, self.circuits)
             for listener in listeners:
                 await services.start(self.endpoint.serve, listener)
                 _log.notice("listening", address=str(listener.address), encap=listener.encap.value)
@@ -246,6 +251,7 @@ class Daemon:
                 self.dialer.session_over(event.tunnel_name, event.name)
             elif event.what is What.UP and event.name:
                 self.dialer.session_up(event.tunnel_name, event.name)
+            self.circuits.follow(event)
             self._log_session(event)
         self.bus.publish(event)
         self.scripts.offer(event)

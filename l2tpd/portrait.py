@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from l2tpd.config.model import Role
+from l2tpd.config.scalars import end_id_as_said
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import Json
 from l2tpd.control.settings import told
@@ -16,7 +18,7 @@ from l2tpd.session.call import Call, Ending, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import WORDS, Category
 from l2tpd.tunnel.states import State
-from l2tpd.wire.numbers import MessageType, name_of
+from l2tpd.wire.numbers import CircuitStatus, MessageType, PseudowireType, name_of
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Address, Peer, TunnelInstance
@@ -121,7 +123,7 @@ def session(core: ControlConnection, call: Call, now: float) -> views.SessionVie
         created=now - call.created,
         user_data=asked.user_data,
         settings=settings(asked),
-        call=_call(call),
+        call=_call(call) if core.dialect.header == 2 else _call3(call),
         call_errors=views.CallErrorsView(**attrs.asdict(call.wan_errors)) if call.wan_errors else None,
         send_accm=call.accm.send if call.accm else None,
         receive_accm=call.accm.receive if call.accm else None,
@@ -129,6 +131,9 @@ def session(core: ControlConnection, call: Call, now: float) -> views.SessionVie
         ppp=views.PppView(local_address=call.ppp_local, remote_address=call.ppp_remote) if call.ppp_remote else None,
         trace=words(call.trace),
     )
+
+
+_OUTGOING = frozenset({Kind.LAC_OUTGOING, Kind.LNS_OUTGOING})
 
 
 def _call(call: Call) -> views.CallView:
@@ -150,6 +155,28 @@ def _call(call: Call) -> views.CallView:
         physical_channel_id=asked.physical_channel_id if kind.ours else None,
         sequencing_required=call.sequencing,
     )
+
+
+def _call3(call: Call) -> views.CallView:
+    """Describe what was said about a call of version 3, or configured."""
+    asked, kind = call.settings, call.kind
+    return views.CallView(
+        direction="" if kind is Kind.STATIC else "outgoing" if kind in _OUTGOING else "incoming",
+        call_serial_number=call.serial,
+        tx_connect_speed=asked.tx_connect_speed if kind.ours else call.tx_connect_speed,
+        rx_connect_speed=asked.rx_connect_speed if kind.ours else call.rx_connect_speed,
+        sequencing_required=call.sequencing,
+        remote_end_id=end_id_as_said(call.end_id),
+        circuit=_circuit(call.active),
+        peer_circuit="" if call.circuit is None else _circuit(bool(call.circuit & CircuitStatus.ACTIVE)),
+        sublayer=call.sublayer.value,
+        cookie=call.cookie.hex(),
+        peer_cookie=call.peer_cookie.hex(),
+    )
+
+
+def _circuit(active: bool) -> str:
+    return "active" if active else "inactive"
 
 
 def peer(name: str, entry: Peer, tunnels: int) -> views.PeerView:
@@ -245,10 +272,13 @@ def _remote(facts: PeerFacts) -> views.RemoteView:
         host_name=facts.host_name,
         vendor_name=facts.vendor_name,
         firmware_revision=facts.firmware_revision,
-        protocol_version="1.0",  # the only one that is accepted
+        protocol_version="" if facts.pseudowires else "1.0",  # the only one that is accepted
         framing_caps=tuple(word for bit, word in _FRAMING if facts.framing_caps & bit),
         bearer_caps=tuple(word for bit, word in _BEARER if facts.bearer_caps & bit),
         receive_window=facts.receive_window,
+        router_id=str(IPv4Address(facts.router_id)) if facts.router_id else "",
+        pseudowires=tuple(name_of(PseudowireType, number).lower() for number in facts.pseudowires),
+        preferred_language=facts.preferred_language,
     )
 
 

@@ -210,3 +210,8 @@ def frame_of(number: int, octets: int = 60, tag: bytes = b"") -> bytes:
     """Return an Ethernet frame to everybody that nobody answers."""
     head = b"\xff" * 6 + b"\x02\0\0\0\0\x01" + tag + ETHERTYPE.to_bytes(2, "big") + number.to_bytes(4, "big")
     return head + bytes(octets - len(head))
+
+
+def batch(lines: str) -> None:
+    """Have iproute2 carry out many commands in the namespace of this thread."""
+    subprocess.run(["ip", "-batch", "-"], input=lines, check=True, capture_output=True, text=True, timeout=60)

@@ -72,6 +72,9 @@ class RemoteView:
     framing_caps: tuple[str, ...] = ()
     bearer_caps: tuple[str, ...] = ()
     receive_window: int = 4  # messages
+    router_id: str = ""  # version 3 (RFC 3931 5.4.3): a number written like an address
+    pseudowires: tuple[str, ...] = ()
+    preferred_language: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,6 +136,12 @@ class CallView:
     private_group_id: str = ""
     physical_channel_id: int | None = None
     sequencing_required: bool = False
+    remote_end_id: str = ""  # version 3 (RFC 3931 5.4.4): text, or 0x and digits
+    circuit: str = ""  # ours: active or inactive
+    peer_circuit: str = ""  # the peer's; empty: not said
+    sublayer: str = ""
+    cookie: str = ""  # that the peer's packets carry, in hexadecimal
+    peer_cookie: str = ""  # that ours carry
 
 
 @attrs.frozen(kw_only=True)

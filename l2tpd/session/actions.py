@@ -142,6 +142,14 @@ def note_link(call: Call, cause: Message | None, carrier: Carrier, now: float) -
     return call.state
 
 
+def report_circuit(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
+    """Send SLI with our Circuit Status (RFC 3931 6.14); version 2 has no word for it."""
+    del cause
+    if MessageType.SLI in carrier.speech.says:
+        _say(call, carrier, now, MessageType.SLI)
+    return call.state
+
+
 def ignore(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Stay."""
     del cause, carrier, now
@@ -338,6 +346,8 @@ def _up(call: Call, carrier: Carrier, now: float) -> State:
         carrier.plane(ModifySession(tunnel_id=carrier.local_id, session_id=call.local_id, sequencing=call.sequencing))
     carrier.relax(call)
     carrier.tell(event(What.UP, call, carrier))
+    if not call.active:  # it went down while the call was being set up
+        report_circuit(call, None, carrier, now)
     return State.ESTABLISHED
 
 

@@ -95,6 +95,7 @@ class Call:
     sublayer: Sublayer = Sublayer.DEFAULT
     end_id: str = ""  # Remote End ID (RFC 3931 5.4.4)
     tie_breaker: int | None = None  # of our request, where there may be a tie
+    active: bool = True  # our circuit is
     circuit: int | None = None  # the peer's Circuit Status (RFC 3931 5.4.5)
     interface: str = ""
     ppp_local: str = ""  # addresses that PPP has settled on, while it ends here

@@ -27,6 +27,7 @@ class Input(enum.Enum):
     PLANE_UP = "data plane up"
     PLANE_FAILED = "data plane failed"
     EXPIRED = "establish timeout"
+    CIRCUIT = "our circuit went up or down"
 
 
 BY_MESSAGE: dict[int, Input] = {

@@ -61,13 +61,23 @@ def _ids(call: Call) -> dict[Avp[Any], Any]:
     return {LOCAL_SESSION_ID: call.local_id, REMOTE_SESSION_ID: call.peer_id}  # 0 before the peer has named one (5.4.4)
 
 
+def circuit_status(call: Call, *, new: bool = False) -> int:
+    """Return our Circuit Status (RFC 3931 5.4.5)."""
+    return CircuitStatus.ACTIVE * call.active | CircuitStatus.NEW * new
+
+
+def circuit_report(call: Call) -> Values:
+    """RFC 3931 6.14, Set-Link-Info."""
+    return _ids(call) | {CIRCUIT_STATUS: circuit_status(call)}
+
+
 def _request(call: Call) -> Values:
     """RFC 3931 6.6, 6.9."""
     values = _ids(call) | {
         CALL_SERIAL_NUMBER: call.serial,
         PSEUDOWIRE_TYPE: int(PSEUDOWIRES[call.settings.pseudowire]),
         REMOTE_END_ID: call.end_id,
-        CIRCUIT_STATUS: int(CircuitStatus.ACTIVE | CircuitStatus.NEW),
+        CIRCUIT_STATUS: circuit_status(call, new=True),
     }
     if call.tie_breaker is not None:
         values[TIE_BREAKER] = call.tie_breaker
@@ -76,7 +86,7 @@ def _request(call: Call) -> Values:
 
 def _accepted(call: Call) -> Values:
     """RFC 3931 6.7, 6.10."""
-    values = _ids(call) | {CIRCUIT_STATUS: int(CircuitStatus.ACTIVE | CircuitStatus.NEW)}
+    values = _ids(call) | {CIRCUIT_STATUS: circuit_status(call, new=True)}
     return values | _data(call) | _speeds(call) | _channel(call)
 
 
@@ -181,6 +191,7 @@ V3 = Speech(
         MessageType.OCRQ: _request,
         MessageType.OCRP: _accepted,
         MessageType.OCCN: _connected,
+        MessageType.SLI: circuit_report,
     },
     cdn=_cdn,
     peer_id=lambda said: said.get(LOCAL_SESSION_ID) or 0,

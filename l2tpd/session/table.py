@@ -72,6 +72,8 @@ RULES = (
     # message to a call of which it has not heard, and a message to a call that has ended ("idle: Clean up").
     on(OPEN_STATES, {Input.OPEN, Input.TUNNEL_OPEN, Input.PLANE_UP}, do.ignore),
     on(ESTABLISHED, Input.EXPIRED, do.ignore),
+    on(ESTABLISHED, Input.CIRCUIT, do.report_circuit),
+    on(frozenset(State) - {ESTABLISHED}, Input.CIRCUIT, do.ignore),  # its state is told when it is connected
     on(WAIT_TUNNEL, REQUESTS | {Input.CDN, Input.BAD, Input.PLANE_FAILED}, do.ignore),
     on(IDLE, {Input.ICCN, Input.OCCN, Input.CDN, Input.WEN, Input.SLI}, do.ignore),
     on(
@@ -119,6 +121,7 @@ STATIC = (  # ours: both ends are configured, so nothing is said, and whatever e
     on(UNFINISHED, Input.EXPIRED, do.expire_unheard, IDLE),
     on(OPEN_STATES, REQUESTS | {Input.CDN, Input.BAD, Input.WEN, Input.SLI}, do.ignore),
     on(IDLE, REQUESTS | {Input.BAD}, do.ignore),
+    on(frozenset(State), Input.CIRCUIT, do.ignore),
 )
 
 

@@ -40,10 +40,7 @@ from l2tpd.tunnel.linger import CYCLE, Remains, late_ack
 from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.quirks import Effect, channel_settings, effects
 from l2tpd.tunnel.states import State
-from l2tpd.wire.avp import (
-    RECEIVE_WINDOW_SIZE,
-    RX_CONNECT_SPEED,
-)
+from l2tpd.wire.avp import RECEIVE_WINDOW_SIZE, RX_CONNECT_SPEED
 from l2tpd.wire.header import ControlHeader
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType, StopResult
@@ -293,6 +290,13 @@ class ControlConnection:
         if call is not None:
             call.ending = Ending(result, None, clip(text), "us")
             self.feed_call(call, CallInput.CLOSE, None, now)
+
+    def set_circuit(self, session_id: int, now: float, *, active: bool) -> None:
+        """Take note that the interface of a session went up or down, and tell a peer that can be told (RFC 3931 5.4.5)."""
+        call = self.calls.get(session_id)
+        if call is not None and call.active != active:
+            call.active = active
+            self.feed_call(call, CallInput.CIRCUIT, None, now)
 
     def plane_up(self, session_id: int, interface: str, now: float) -> None:
         """Report that the data plane carries a session."""
@@ -588,9 +592,8 @@ class ControlConnection:
 
 
 _UNPROVEN = frozenset({State.IDLE, State.WAIT_CTL_CONN})
-_UNHEARD = frozenset(
-    {State.WAIT_CTL_CONN, State.CLOSING, State.LINGERING}
-)  # RFC 2661 5.3: a peer that does not know our id yet sends 0
+# RFC 2661 5.3: a peer that does not know our id yet sends 0
+_UNHEARD = frozenset({State.WAIT_CTL_CONN, State.CLOSING, State.LINGERING})
 _OPEN = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN, State.ESTABLISHED})
 _NOTHING: frozenset[object] = frozenset()
 _NO_RX_SPEED: frozenset[object] = frozenset({RX_CONNECT_SPEED})

@@ -1,0 +1,105 @@
+"""Watches the network interfaces of sessions: whether they are up, and whether they are still there.
+
+The kernel tells everybody who listens of every interface; what is none of ours costs one look into a dictionary. Reports that were lost, because too
+many came at once, are made good: the owner looks what is gone, and the kernel is asked for everything that is there.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple, Protocol
+
+import trio
+
+_HEADER: Final = struct.Struct("=IHHII")  # linux/netlink.h: length, type, flags, sequence number, port
+_IFINFO: Final = struct.Struct("=BxHiII")  # linux/rtnetlink.h, struct ifinfomsg: family, type, index, flags, change
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
+_REQUEST_DUMP: Final = 0x301
+_RTMGRP_LINK: Final = 1
+_IFLA_IFNAME: Final = 3
+_IFF_UP: Final = 1
+_SIZE: Final = 1 << 16
+_BATCH: Final = 64
+
+
+class Report(NamedTuple):
+    """What became of an interface."""
+
+    name: str
+    up: bool
+    there: bool
+
+
+class Owner(Protocol):
+    """Who wants to know."""
+
+    def link_changed(self, report: Report) -> None:
+        """Take note of an interface; most of them are somebody else's."""
+
+    def check(self) -> None:
+        """Look at every interface: reports were lost."""
+
+
+def reports(data: bytes) -> Iterator[Report]:
+    """Take apart what one reading of the socket gave. Pure."""
+    offset = 0
+    while offset + _HEADER.size + _IFINFO.size <= len(data):
+        length, kind, _flags, _sequence, _port = _HEADER.unpack_from(data, offset)
+        if length < _HEADER.size:
+            return
+        if kind in {_NEWLINK, _DELLINK} and length >= _HEADER.size + _IFINFO.size:
+            flags = _IFINFO.unpack_from(data, offset + _HEADER.size)[3]
+            name = _name(data[offset + _HEADER.size + _IFINFO.size : offset + length])
+            yield Report(name, bool(flags & _IFF_UP), kind == _NEWLINK)
+        offset += (length + 3) & ~3
+
+
+def _name(attributes: bytes) -> str:
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(attributes):
+        length, kind = _ATTRIBUTE.unpack_from(attributes, offset)
+        if length < _ATTRIBUTE.size:
+            break
+        if kind == _IFLA_IFNAME:
+            return attributes[offset + _ATTRIBUTE.size : offset + length].rstrip(b"\0").decode(errors="replace")
+        offset += (length + 3) & ~3
+    return ""
+
+
+async def watch(owner: Owner, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Tell `owner` of every change of an interface in this network namespace, until cancelled."""
+    with socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+    ) as sock:
+        sock.bind((0, _RTMGRP_LINK))
+        task_status.started()
+        while True:
+            await trio.lowlevel.wait_readable(sock)
+            _drain(sock, owner)
+
+
+def _drain(sock: socket.socket, owner: Owner) -> None:
+    for _ in range(_BATCH):
+        try:
+            data = sock.recv(_SIZE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno == errno.ENOBUFS:
+                owner.check()
+                _ask_for_all(sock)
+            continue
+        for report in reports(data):
+            owner.link_changed(report)
+
+
+def _ask_for_all(sock: socket.socket) -> None:
+    request = _HEADER.pack(_HEADER.size + _IFINFO.size, _GETLINK, _REQUEST_DUMP, 0, 0) + bytes(_IFINFO.size)
+    try:
+        sock.send(request)
+    except OSError:
+        return  # the next loss asks again

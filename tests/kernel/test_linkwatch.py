@@ -1,0 +1,95 @@
+"""Reports of interfaces that go up, down and away, as the kernel sends them."""
+
+from __future__ import annotations
+
+import struct
+
+import attrs
+import pytest
+import trio
+
+import taps
+from l2tpd.kernel.linkwatch import Report, reports, watch
+
+NEED_NAMESPACE = pytest.mark.skipif(bool(taps.why_not()), reason=f"INTERFACES ARE NOT WATCHED: {taps.why_not()}")
+
+
+def message(kind: int, name: str, flags: int) -> bytes:
+    """Return a message of rtnetlink about an interface, with an attribute before the name."""
+    said = name.encode() + b"\0"
+    attributes = (
+        struct.pack("=HH4s", 8, 99, b"else") + struct.pack("=HH", 4 + len(said), 3) + said + bytes(-len(said) % 4)
+    )
+    body = struct.pack("=BxHiII", 0, 1, 7, flags, 0) + attributes
+    return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+
+
+def test_one_reading_may_hold_several_messages() -> None:
+    """New, changed and deleted interfaces; whatever else the kernel says is passed over."""
+    data = message(16, "lan", 1) + message(24, "route", 1) + message(16, "l2tpeth0", 0x1002) + message(17, "gone", 0)
+    assert [Report("lan", True, True), Report("l2tpeth0", False, True), Report("gone", False, False)] == list(
+        reports(data)
+    )
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 3))
+def test_what_is_cut_off_is_left(cut: int) -> None:
+    """Never an exception, never an endless loop."""
+    whole = message(16, "lan", 1)
+    assert len(list(reports(whole[:cut]))) <= 1
+    assert [] == list(reports(struct.pack("=IHHII", 3, 16, 0, 0, 0) + whole))
+
+
+@attrs.define
+class Notebook:
+    """An owner that writes down what it is told."""
+
+    told: list[Report] = attrs.field(factory=list)
+    checks: int = 0
+
+    def link_changed(self, report: Report) -> None:
+        self.told.append(report)
+
+    def check(self) -> None:
+        self.checks += 1
+
+    async def hears(self, report: Report) -> None:
+        with trio.fail_after(10):
+            while report not in self.told:
+                await trio.sleep(0.01)
+        self.told.clear()
+
+
+@NEED_NAMESPACE
+async def test_the_kernel_tells_of_an_interface_from_its_beginning_to_its_end() -> None:
+    """Made, up, down, deleted."""
+    owner = Notebook()
+    with taps.namespace():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch, owner)
+            taps.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+            await owner.hears(Report("near", False, True))
+            taps.ip("link", "set", "near", "up")
+            await owner.hears(Report("near", True, True))
+            taps.ip("link", "set", "near", "down")
+            await owner.hears(Report("near", False, True))
+            taps.ip("link", "del", "near")
+            await owner.hears(Report("near", False, False))
+            nursery.cancel_scope.cancel()
+
+
+@NEED_NAMESPACE
+async def test_more_reports_than_fit_are_made_good() -> None:
+    """The owner is told to look, and hears of what there is."""
+    owner = Notebook()
+    with taps.namespace():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch, owner)
+            taps.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+            lines = "\n".join(f"link set near mtu {68 + number}" for number in range(2000))
+            taps.batch(lines)  # while nobody reads
+            with trio.fail_after(10):
+                while not owner.checks:
+                    await trio.sleep(0.01)
+            await owner.hears(Report("lo", True, True))
+            nursery.cancel_scope.cancel()
