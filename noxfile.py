@@ -53,7 +53,8 @@ GUEST_PYTHON = GUEST_PYTHONS[0] if GUEST_PYTHONS else None
 GUEST_KERNELS = {"uml": ("6.1", "6.12"), "qemu": ("6.1",)}
 # Of the extra `test` without Hypothesis, which pytest-trio imports where it is: five seconds under emulation.
 GUEST_TOOLS = ("coverage>=7.10", "pytest>=8.2", "pytest-trio>=0.8")
-GUEST_LIMIT = 1200  # seconds
+GUEST_LIMIT = 1800  # seconds
+GUEST_TEST = 300  # seconds until a test that still runs is shown to be stuck
 SOURCES = ("l2tpd", "cli", "tests", "examples", "noxfile.py")
 SLOW = ("interop", "bench", "fuzz", "vm")  # directories of tests that have a session of their own
 
@@ -164,7 +165,7 @@ def kernel(session: nox.Session) -> None:
 
 @nox.session(python=GUEST_PYTHON)
 def vm(session: nox.Session) -> None:
-    """Run the tests of `kernel` in the stock kernel of Debian under QEMU; needs root; arguments after `--` go to pytest."""
+    """Run the tests of `kernel` in the stock kernel of Debian under QEMU, `-- -m stock` those chosen for every change; needs root; `--` goes to pytest."""
     in_guests(session, "qemu")
 
 
@@ -183,10 +184,19 @@ def in_guests(session: nox.Session, rig: str) -> None:
         back = (Path(session.virtualenv.location) / "guest" / version).resolve()
         shutil.rmtree(back, ignore_errors=True)
         ask = (f"tests/vm/rig/{rig}.py", "run", "--version", version, "--limit", str(GUEST_LIMIT), str(back), "--")
-        pytest = ("-m", "pytest", "-p", "no:cacheprovider", "--confcutdir=tests/vm")
+        pytest = (
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "--confcutdir=tests/vm",
+            "-o",
+            f"faulthandler_timeout={GUEST_TEST}",
+        )
         session.run("python", *pytest, "tests/vm/outside", f"--rig={rig}", f"--kernel={version}")
         data = f"--data-file={back}/.coverage"
-        inside = (*pytest, f"--junitxml={back}/junit.xml", *(arguments or ["tests/vm/inside"]))
+        where = [] if any(argument.startswith("tests") for argument in arguments) else ["tests/vm/inside"]
+        inside = (*pytest, f"--junitxml={back}/junit.xml", *where, *arguments)
         session.run("python", *ask, python, "-m", "coverage", "run", data, *inside)
         session.run("coverage", "combine", "-q", data, str(back), silent=True)
         total = str(session.run("coverage", "report", data, "--format=total", silent=True)).split()
@@ -203,9 +213,12 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure set-up rate, memory and idle cost."""
+    """Measure set-up rate, memory and idle cost; as root also the Linux data plane, in guests, unless arguments after `--` ask for something else."""
     install(session, "test")
     session.run("python", "tests/bench/run.py", *session.posargs)
+    if os.geteuid() == 0 and not session.posargs:
+        debian(session, "iperf3", "iproute2", "ppp", "xl2tpd")
+        session.run("python", "tests/bench/kernel_plane.py")
 
 
 @nox.session

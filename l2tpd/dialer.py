@@ -215,8 +215,12 @@ class Dialer:
 
     def _persists(self, line: Line, session: SessionInstance) -> bool:
         """Tell whether a session is asked for again; a configured pseudowire has no other way to come back."""
-        static = not line.tunnel.core.dialect.negotiates
-        return static or session_settings(line.config, session.profile, session.said).persist
+        if not line.tunnel.core.dialect.negotiates:
+            return True
+        try:
+            return session_settings(line.config, session.profile, session.said).persist
+        except LocalProtocolError:  # a reload has taken the profile away that an operator's session names
+            return False
 
     def _ask_later(self, line: Line, name: str) -> None:
         attempts = line.session_attempts[name] = line.session_attempts.get(name, 0) + 1

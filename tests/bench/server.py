@@ -21,7 +21,7 @@ LOG_TAIL = 20
 CONFIG = """\
 [system]
 hostname = "bench.example"
-data_plane = "null"
+data_plane = "{plane}"
 control_socket = "{directory}/control.sock"
 script_directory = "{directory}/scripts"
 log_level = "warning"
@@ -160,19 +160,27 @@ class Calls:
             yield from (SESSION.format(number=number, session=session) for session in range(self.sessions))
 
 
-def configuration(directory: Path, port: int, secret: str = "", calls: Calls | None = None) -> str:
+def configuration(directory: Path, port: int, secret: str = "", calls: Calls | None = None, plane: str = "null") -> str:
     """Write the configuration of a benchmark."""
     line = f"secret = {json.dumps(secret)}\n" if secret else ""
-    text = CONFIG.format(directory=directory, port=port, secret=line)
+    text = CONFIG.format(directory=directory, port=port, secret=line, plane=plane)
     return text + "".join(calls.toml() if calls else ())
 
 
-def start(directory: Path, *, cpu: int, secret: str = "", calls: Calls | None = None, module: str = "l2tpd") -> Server:
+def start(
+    directory: Path,
+    *,
+    cpu: int,
+    secret: str = "",
+    calls: Calls | None = None,
+    plane: str = "null",
+    module: str = "l2tpd",
+) -> Server:
     """Start our daemon on a free port and wait until it says READY=1; with `calls` it is a LAC as well."""
     port = free_port()
     (directory / "scripts").mkdir(exist_ok=True)
     config = directory / "l2tpd.toml"
-    config.write_text(configuration(directory, port, secret, calls))
+    config.write_text(configuration(directory, port, secret, calls, plane))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(directory / "notify.sock"))
         notify.settimeout(0.2)

@@ -22,11 +22,11 @@ Row = Mapping[str, Any]
 SYSTEM = """\
 [system]
 hostname = "l2tpd.example"
-data_plane = "null"
+data_plane = "{data_plane}"
 control_socket = "{folder}/control.sock"
 script_directory = "{folder}/scripts"
 log_level = "debug"
-stop_timeout = 2.0
+stop_timeout = {stop_timeout}
 
 [[listen]]
 address = "{listen}:1701"
@@ -102,6 +102,18 @@ class Daemon:
         """Join the two."""
         self.program = program
         self.control = control
+        self._status = 0
+
+    async def kill(self) -> None:
+        """Kill it, so that it has no time to say goodbye to anybody."""
+        self._status = -signal.SIGKILL
+        self.program.signal(signal.SIGKILL)
+        await self.program.ended()
+
+    async def ended_well(self) -> None:
+        """Wait for its end; raises `AssertionError` unless it ended as it was asked to, and without a bug that it noticed."""
+        assert self._status == await self.program.ended(), self.program.log
+        assert "Traceback" not in self.program.log, self.program.log
 
     async def tunnel(self) -> Row:
         """Return the list row of the only tunnel there is."""
@@ -144,11 +156,20 @@ class Daemon:
 
 
 @asynccontextmanager
-async def daemon(host: Host, folder: Path, config: str, *, listen: str) -> AsyncIterator[Daemon]:
-    """Run l2tpd in the foreground on a host, listening on an address, with `config` behind the tables that all tests share; ready when the block begins."""
-    folder.mkdir()
+async def daemon(
+    host: Host, folder: Path, config: str, *, listen: str = "", data_plane: str = "null", stop_timeout: float = 2.0
+) -> AsyncIterator[Daemon]:
+    """Run l2tpd in the foreground on a host, listening on its address unless told otherwise, with `config` behind the tables that all tests share.
+
+    It is ready when the block begins, and has to end well at the end of the block.
+    """
+    folder.mkdir(parents=True)
     with _short_folder() as short:
-        (folder / "l2tpd.toml").write_text(SYSTEM.format(folder=short, listen=listen) + config)
+        system = SYSTEM.format(
+            folder=short, listen=listen or host.address, data_plane=data_plane, stop_timeout=stop_timeout
+        )
+        (folder / "l2tpd.toml").write_text(system + config)
+        (folder / "l2tpd.toml").chmod(0o600)  # it may hold secrets
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             await notify.bind(f"{short}/notify")
             env = {"NOTIFY_SOCKET": f"{short}/notify", "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY}/cli"}
@@ -157,15 +178,15 @@ async def daemon(host: Host, folder: Path, config: str, *, listen: str) -> Async
             async with running(program, signal.SIGTERM):
                 await _ready(notify, program)
                 async with _control(f"{short}/control.sock") as control:
-                    yield Daemon(program, control)
-            assert 0 == await program.ended(), program.log
-            assert "Traceback" not in program.log, program.log
+                    running_daemon = Daemon(program, control)
+                    yield running_daemon
+            await running_daemon.ended_well()
 
 
 @asynccontextmanager
 async def _control(path: str) -> AsyncIterator[Control]:
     """Connect to the control socket and subscribe to all events."""
-    async with trio.open_nursery() as nursery, await trio.open_unix_socket(path) as stream:
+    async with await trio.open_unix_socket(path) as stream, trio.open_nursery() as nursery:
         control = Control(stream)
         nursery.start_soon(control.read)
         await control.call("events.subscribe")

@@ -1,4 +1,4 @@
-"""Two hosts joined by a cable: a pair of network namespaces, each with one end of a veth pair.
+"""Two hosts joined by a cable: a pair of network namespaces, each with one end of a veth pair, an IPv4 and an IPv6 address.
 
 Both hosts own UDP port 1701, as in the field, and nothing of the machine's own network is touched. Needs root.
 """
@@ -18,10 +18,11 @@ EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - of a host that we made
 
 @attrs.frozen(kw_only=True)
 class Host:
-    """One network namespace and the address it has on the cable."""
+    """One network namespace and the addresses it has on the cable."""
 
     namespace: str
     address: str
+    address6: str
 
     def command(self, *argv: str) -> list[str]:
         """Return the command line that runs `argv` in this namespace; `ip netns exec` becomes the program, so the pid is the program's."""
@@ -29,12 +30,16 @@ class Host:
 
     def call(self, *argv: str) -> None:
         """Run a command in this namespace to its end; raises `CalledProcessError`."""
-        subprocess.run(self.command(*argv), check=True, capture_output=True, timeout=20)
+        self.ask(*argv)
+
+    def ask(self, *argv: str) -> str:
+        """Run a command in this namespace to its end and return what it wrote; raises `CalledProcessError`."""
+        return subprocess.run(self.command(*argv), check=True, capture_output=True, text=True, timeout=20).stdout
 
 
 @attrs.frozen(kw_only=True)
 class Cable:
-    """The two ends: `us` is where l2tpd runs, `them` where the foreign daemon does."""
+    """The two ends: `us` is where l2tpd runs, `them` where its peer does."""
 
     us: Host
     them: Host
@@ -52,8 +57,8 @@ def cable(tag: str) -> Iterator[Cable]:
     """Make two namespaces named after `tag` (unique on this machine) and the cable between them; remove them at the end."""
     require_root()
     ends = Cable(
-        us=Host(namespace=f"{tag}-us", address="192.0.2.1"),
-        them=Host(namespace=f"{tag}-them", address="192.0.2.2"),
+        us=Host(namespace=f"{tag}-us", address="192.0.2.1", address6="2001:db8::1"),
+        them=Host(namespace=f"{tag}-them", address="192.0.2.2", address6="2001:db8::2"),
     )
     with ExitStack() as stack:
         for host in (ends.us, ends.them):
@@ -63,6 +68,7 @@ def cable(tag: str) -> Iterator[Cable]:
         _ip("link", "add", CABLE, "netns", ends.us.namespace, "type", "veth", *far_end)
         for host in (ends.us, ends.them):
             _ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", CABLE)
+            _ip("-n", host.namespace, "address", "add", f"{host.address6}/64", "dev", CABLE, "nodad")
             # l2tpns joins its cluster's multicast group on `lo`, which needs the flag.
             _ip("-n", host.namespace, "link", "set", "lo", "up", "multicast", "on")
             _ip("-n", host.namespace, "link", "set", CABLE, "up")

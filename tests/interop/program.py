@@ -15,8 +15,11 @@ import trio
 T = TypeVar("T")
 P = TypeVar("P", bound="Program")
 
-PATIENCE = 15.0
-"""How long anything that should happen may take on a busy machine, in seconds; no test waits for it to pass."""
+SLOWNESS = float(os.environ.get("L2TPD_TESTS_SLOWNESS", "1"))
+"""How many times slower than a busy machine we may be: the rig of an emulated one says so."""
+
+PATIENCE = 15.0 * SLOWNESS
+"""How long anything that should happen may take, in seconds; no test waits for it to pass."""
 
 
 async def polled(probe: Callable[[], Awaitable[T | None]], complaint: Callable[[], str], within: float = PATIENCE) -> T:
@@ -118,7 +121,7 @@ class Program(Watched):
         """Ask it to end, insist after a few seconds, and take whatever is left of its process group along."""
         if self._process.poll() is None and polite is not None:
             self.signal(polite)
-            with trio.move_on_after(10):
+            with trio.move_on_after(10 * SLOWNESS):
                 await self._process.wait()
         with suppress(ProcessLookupError):
             os.killpg(self.pid, SIGKILL)
@@ -148,7 +151,7 @@ async def running(program: P, polite: Signals | None) -> AsyncIterator[P]:
         try:
             yield program
         finally:
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + 15):
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 15 * SLOWNESS):
                 await program.stop(polite)
             nursery.cancel_scope.deadline = (
                 trio.current_time() + 2

@@ -1,9 +1,9 @@
-"""One interop scenario: two hosts on a captured cable, and the daemons that a test starts on them."""
+"""One scenario: two hosts on a cable, captured or not, and the daemons that a test starts on them."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class Scene:
     """Hosts, capture and running programs; at the end, all of them end."""
 
-    def __init__(self, ends: Cable, capture: Capture, folder: Path, nursery: trio.Nursery) -> None:
-        """Begin with nothing running but the capture."""
+    def __init__(self, ends: Cable, capture: Capture | None, folder: Path, nursery: trio.Nursery) -> None:
+        """Begin with nothing running but the capture, if there is one."""
         self.us = ends.us
         self.them = ends.them
         self._capture = capture
@@ -41,12 +41,15 @@ class Scene:
         """Start an l2tpns on their host and return it when it serves."""
         return await self._hold("l2tpns", l2tpns(self.them, self._next("l2tpns"), secret=secret))
 
-    async def daemon(self, config: str, *, listen: str = "") -> Daemon:
-        """Start l2tpd on our host with the tables of `config` and return it when it is ready and its events are subscribed to."""
-        return await self._hold("l2tpd", daemon(self.us, self._next("l2tpd"), config, listen=listen or self.us.address))
+    async def daemon(
+        self, config: str, *, listen: str = "", host: Host | None = None, data_plane: str = "null"
+    ) -> Daemon:
+        """Start l2tpd with the tables of `config`, on our host unless said otherwise; return it when it is ready and its events are subscribed to."""
+        starting = daemon(host or self.us, self._next("l2tpd"), config, listen=listen, data_plane=data_plane)
+        return await self._hold("l2tpd", starting)
 
     async def end(self) -> Wire:
-        """Stop every program, then the capture, and return what was on the cable; no packet of anybody may be unsound.
+        """Stop every program, then the capture, and return what was on the cable, nothing if it was not captured; no packet of anybody may be unsound.
 
         l2tpd is stopped first, so that somebody is there to hear it say goodbye.
         """
@@ -54,7 +57,7 @@ class Scene:
             await held.let_go()
         self._held.clear()
         if self._wire is None:
-            self._wire = await self._capture.finish()
+            self._wire = await self._capture.finish() if self._capture else Wire(())
             assert self._wire.faults() == [], self._wire.dialogue()
         return self._wire
 
@@ -89,10 +92,13 @@ class _Held:
 
 
 @asynccontextmanager
-async def open_scene(tag: str, folder: Path) -> AsyncIterator[Scene]:
+async def open_scene(tag: str, folder: Path, *, captured: bool = True) -> AsyncIterator[Scene]:
     """Build the stage; at the end of the block take it down and have the capture judged, unless the test did that itself."""
     with cable(tag) as ends:
-        async with capturing(ends, folder / "cable.pcapng") as capture, trio.open_nursery() as nursery:
+        async with AsyncExitStack() as stack:
+            path = folder / "cable.pcapng"
+            capture = await stack.enter_async_context(capturing(ends, path)) if captured else None
+            nursery = await stack.enter_async_context(trio.open_nursery())
             scene = Scene(ends, capture, folder, nursery)
             yield scene
             await scene.end()

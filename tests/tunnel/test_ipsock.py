@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from l2tpd.config.model import Address
-from l2tpd.tunnel.ipsock import PROTOCOL, IpSocket, raw_socket
+from l2tpd.errors import StartupError
+from l2tpd.tunnel.ipsock import PROTOCOL, IpListener, IpSocket, raw_socket
 from l2tpd.tunnel.port import BUFFER
 from l2tpd.wire.header import build_control3
 
@@ -117,3 +118,42 @@ def test_an_address_that_is_not_ours() -> None:
     """The error of the system, and nothing left open."""
     with pytest.raises(OSError, match="assign"):
         raw_socket("192.0.2.1", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("listen", "called", "caller"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
+        ("0.0.0.0", "127.0.0.3", "127.0.0.2"),
+        ("::1", "::1", "::1"),
+        ("::", "::1", "::1"),
+    ],  # noqa: S104 - the wildcard is what is tested
+)
+def test_a_listener_takes_what_names_no_connection(listen: str, called: str, caller: str) -> None:
+    """A request, with the address that was called; neither data nor what belongs to a tunnel. Its answer leaves from there."""
+    request = build_control3(0, 0, 0, b"request!")
+    listener, lac = IpListener(Address(listen, 0), kernel=False), raw_socket(caller, called)
+    try:
+        for packet in (CONTROL, DATA, request):
+            lac.send(packet)
+        arrived = listener.receive_nowait()
+        assert (request, Address(caller, 0), Address(called, 0)) == arrived
+        assert listener.serves(arrived.local)
+        assert not listener.serves(Address(called, 1701))
+        with pytest.raises(BlockingIOError):
+            listener.receive_nowait()
+        if called != caller:  # else it would hear itself first
+            listener.send_nowait(CONTROL, arrived.peer, arrived.local)
+            assert (CONTROL, (called, 0)) == got(lac)
+        tunnel = listener.open_tunnel(arrived.peer, arrived.local, 1, 2)
+        assert (called, 0) == tunnel.getsockname()
+        tunnel.close()
+    finally:
+        listener.close()
+        lac.close()
+
+
+def test_a_listener_on_an_address_that_is_not_ours() -> None:
+    """The address, and what the system says."""
+    with pytest.raises(StartupError, match=r"cannot listen on 192\.0\.2\.1 for L2TP over IP: Cannot assign"):
+        IpListener(Address("192.0.2.1", 0), kernel=False)

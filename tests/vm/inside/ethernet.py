@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from interop.netns import CABLE, Cable, Host
+from interop.netns import Host
 from l2tpd.config.model import Encapsulation, Pseudowire
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, Link
@@ -61,12 +61,6 @@ WAYS = {
     for version, near, far in ((4, "192.0.2.1", "192.0.2.2"), (6, "2001:db8::1", "2001:db8::2"))
 }
 """By `udp4`, `udp6`, `ip4` and `ip6`."""
-
-
-def both_families(cable: Cable) -> None:
-    """Give the cable IPv6 addresses as well."""
-    for host, address in ((cable.us, "2001:db8::1"), (cable.them, "2001:db8::2")):
-        host.call("ip", "address", "add", f"{address}/64", "dev", CABLE, "nodad")
 
 
 @contextmanager

@@ -38,32 +38,25 @@ UDP4 = WAYS["udp4"]
 
 
 @pytest.fixture
-def wired(cable: Cable) -> Cable:
-    """The cable, with IPv6 addresses as well."""
-    ethernet.both_families(cable)
-    return cable
-
-
-@pytest.fixture
-def plane(wired: Cable) -> Iterator[LinuxPlane]:
+def plane(cable: Cable) -> Iterator[LinuxPlane]:
     """A plane at our end of the cable."""
-    with ethernet.opened(wired.us) as made:
+    with ethernet.opened(cable.us) as made:
         yield made
 
 
 @pytest.fixture
-def kernel(wired: Cable) -> Iterator[Netlink]:
+def kernel(cable: Cable) -> Iterator[Netlink]:
     """A look at the kernel at our end apart from the plane's own."""
-    with ethernet.entered(wired.us):
+    with ethernet.entered(cable.us):
         made = Netlink()
     with closing(made):
         yield made
 
 
 @pytest.fixture
-def near(wired: Cable) -> Iterator[socket.socket]:
+def near(cable: Cable) -> Iterator[socket.socket]:
     """A socket as a tunnel over UDP and IPv4 has one."""
-    with ethernet.entered(wired.us):
+    with ethernet.entered(cable.us):
         made = ethernet.carrier(UDP4)
     with made:
         yield made
@@ -95,93 +88,94 @@ async def both_ways(cable: Cable, near: str = ADDRESS, far: str = PEER_ADDRESS) 
 @pytest.mark.parametrize("sequencing", [False, True], ids=["plain", "numbered"])
 @pytest.mark.parametrize("octets", COOKIES)
 @pytest.mark.parametrize("way", WAYS)
-async def test_against_ip_l2tp(wired: Cable, plane: LinuxPlane, way: str, octets: int, sequencing: bool) -> None:
+async def test_against_ip_l2tp(cable: Cable, plane: LinuxPlane, way: str, octets: int, sequencing: bool) -> None:
     """Pings go across both ways, with different cookies in either direction, and packets that both ends demand to be numbered."""
     cookie, peer_cookie = COOKIES[octets]
     create = attrs.evolve(CREATE, cookie=cookie, peer_cookie=peer_cookie, sequencing=sequencing)
-    ethernet.far_tunnel(wired.them, WAYS[way])
-    ethernet.far_session(wired.them, create)
-    ethernet.addressed(wired.them, "theirs")
-    with ethernet.entered(wired.us):
+    ethernet.far_tunnel(cable.them, WAYS[way])
+    ethernet.far_session(cable.them, create)
+    ethernet.addressed(cable.them, "theirs")
+    with ethernet.entered(cable.us):
         sock = ethernet.carrier(WAYS[way])
     with sock:
         await plane.perform(ethernet.tunnel(sock, WAYS[way]))
         outcome = await plane.perform(create)
         assert INTERFACE == outcome.interface
-        await both_ways(wired)
+        await both_ways(cable)
         counted = await plane.statistics(TUNNEL, SESSION)
         assert 0 == counted["rx_cookie_discards"] + counted["rx_seq_discards"] + counted["rx_errors"]
 
 
 @pytest.mark.parametrize("octets", COOKIES)
 @pytest.mark.parametrize("way", WAYS)
-async def test_the_size_is_what_the_kernel_finds(wired: Cable, plane: LinuxPlane, way: str, octets: int) -> None:
+async def test_the_size_is_what_the_kernel_finds(cable: Cable, plane: LinuxPlane, way: str, octets: int) -> None:
     """The MTU that we work out of the path is the one that the kernel gives the far end of the same session."""
     cookie, peer_cookie = COOKIES[octets]
     create = attrs.evolve(CREATE, cookie=cookie, peer_cookie=peer_cookie)
-    ethernet.far_tunnel(wired.them, WAYS[way])
-    ethernet.far_session(wired.them, create)
-    with ethernet.entered(wired.us):
+    ethernet.far_tunnel(cable.them, WAYS[way])
+    ethernet.far_session(cable.them, create)
+    with ethernet.entered(cable.us):
         sock = ethernet.carrier(WAYS[way])
     with sock:
         await plane.perform(ethernet.tunnel(sock, WAYS[way]))
         await plane.perform(create)
-        ours, theirs = (await interfaces(wired.us))[INTERFACE], (await interfaces(wired.them))["theirs"]
+        ours, theirs = (await interfaces(cable.us))[INTERFACE], (await interfaces(cable.them))["theirs"]
         assert theirs["mtu"] == ours["mtu"]
 
 
-async def test_a_size_of_our_own(wired: Cable, plane: LinuxPlane, near: socket.socket) -> None:
+async def test_a_size_of_our_own(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """A configured MTU holds whatever the path; one that cannot be leaves no session behind."""
     await plane.perform(ethernet.tunnel(near, UDP4))
     with pytest.raises(PlaneError, match="interface ours takes no MTU of 65536: mtu greater than device maximum"):
         await plane.perform(attrs.evolve(CREATE, link=Link(name=INTERFACE, mtu=65536)))
-    assert INTERFACE not in await interfaces(wired.us)
+    assert INTERFACE not in await interfaces(cable.us)
     await plane.perform(attrs.evolve(CREATE, link=Link(name=INTERFACE, mtu=1234)))
-    assert 1234 == (await interfaces(wired.us))[INTERFACE]["mtu"]
+    assert 1234 == (await interfaces(cable.us))[INTERFACE]["mtu"]
 
 
-async def test_without_sublayer(wired: Cable, plane: LinuxPlane, near: socket.socket) -> None:
+async def test_without_sublayer(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """Data packets go without an L2-specific sublayer when both ends are told so."""
     create = attrs.evolve(CREATE, sublayer=Sublayer.NONE)
-    ethernet.far_tunnel(wired.them, UDP4)
-    ethernet.far_session(wired.them, create)
-    ethernet.addressed(wired.them, "theirs")
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them, create)
+    ethernet.addressed(cable.them, "theirs")
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(create)
-    await both_ways(wired)
+    await both_ways(cable)
     with pytest.raises(PlaneError, match="have no place for numbers"):
         await plane.perform(ModifySession(tunnel_id=TUNNEL, session_id=SESSION, sequencing=True))
-    assert 1500 - 20 - 8 - 8 - 14 == (await interfaces(wired.us))[INTERFACE]["mtu"]
+    assert 1500 - 20 - 8 - 8 - 14 == (await interfaces(cable.us))[INTERFACE]["mtu"]
 
 
-async def test_a_vlan(wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
+@pytest.mark.stock
+async def test_a_vlan(cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
     """The VLAN link on the session's interface has the traffic; both are up; both go with the session."""
     create = attrs.evolve(
         CREATE, pseudowire=Pseudowire.ETH_VLAN, link=Link(name=INTERFACE, vlan_id=7, address=f"{ADDRESS}/24")
     )
-    ethernet.far_tunnel(wired.them, UDP4)
-    ethernet.far_session(wired.them, create)
-    wired.them.call("ip", "link", "add", "link", "theirs", "name", "theirs.7", "type", "vlan", "id", "7")
-    wired.them.call("ip", "link", "set", "theirs.7", "up")
-    ethernet.addressed(wired.them, "theirs.7")
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them, create)
+    cable.them.call("ip", "link", "add", "link", "theirs", "name", "theirs.7", "type", "vlan", "id", "7")
+    cable.them.call("ip", "link", "set", "theirs.7", "up")
+    ethernet.addressed(cable.them, "theirs.7")
     await plane.perform(ethernet.tunnel(near, UDP4))
     outcome = await plane.perform(create)
     assert "ours.7" == outcome.interface
     assert outcome == await plane.perform(create)
-    await both_ways(wired)
+    await both_ways(cable)
     assert {1500 - 20 - 8 - 8 - 4 - 14 - 4} == {
-        found["mtu"] for name, found in (await interfaces(wired.us)).items() if name in {"ours", "ours.7"}
+        found["mtu"] for name, found in (await interfaces(cable.us)).items() if name in {"ours", "ours.7"}
     }
     await plane.perform(DELETE)
     await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)
 
 
-async def test_a_vlan_link_that_cannot_be(wired: Cable) -> None:
+async def test_a_vlan_link_that_cannot_be(cable: Cable) -> None:
     """What was made is gone again when something after it fails; what was there before stays, and has to be the VLAN link that is wanted."""
     bad, good = Link(vlan_id=5, address="ff02::1/64"), Link(vlan_id=5)
     name = f"{CABLE}.5"
-    with ethernet.entered(wired.us), closing(Links()) as links:
+    with ethernet.entered(cable.us), closing(Links()) as links:
         with pytest.raises(PlaneError, match=f"interface {name} does not take the address ff02::1/64: "):
             links.settle(CABLE, bad, 1400)
         assert not links.exists(name)
@@ -189,67 +183,68 @@ async def test_a_vlan_link_that_cannot_be(wired: Cable) -> None:
         with pytest.raises(PlaneError, match="does not take"):
             links.settle(CABLE, bad, 1400)
         assert links.exists(name)
-        wired.us.call("ip", "link", "add", f"{CABLE}.6", "type", "bridge")
+        cable.us.call("ip", "link", "add", f"{CABLE}.6", "type", "bridge")
         with pytest.raises(PlaneError, match=f"an interface `{CABLE}.6` exists already, and is not this VLAN link"):
             links.settle(CABLE, Link(vlan_id=6), 1400)
         with pytest.raises(PlaneError, match=f"VLAN link {CABLE}.4999 cannot be made: "):
             links.settle(CABLE, Link(vlan_id=4999), 1400)
 
 
-async def test_bridges(wired: Cable, plane: LinuxPlane, near: socket.socket) -> None:
+async def test_bridges(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """Two bridges with the pseudowire between them are one network."""
-    for host, address in ((wired.us, ADDRESS), (wired.them, PEER_ADDRESS)):
+    for host, address in ((cable.us, ADDRESS), (cable.them, PEER_ADDRESS)):
         host.call("ip", "link", "add", "br0", "type", "bridge")
         host.call("ip", "link", "set", "br0", "up")
         ethernet.addressed(host, "br0", address)
-    ethernet.far_tunnel(wired.them, UDP4)
-    ethernet.far_session(wired.them)
-    wired.them.call("ip", "link", "set", "theirs", "master", "br0")
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them)
+    cable.them.call("ip", "link", "set", "theirs", "master", "br0")
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(attrs.evolve(CREATE, link=Link(name=INTERFACE, bridge="br0")))
-    await both_ways(wired)
+    await both_ways(cable)
 
 
 @pytest.mark.parametrize(
     ("bridge", "text"), [("br9", "there is no bridge `br9`"), (CABLE, f"interface `{CABLE}` is not a bridge")]
 )
 async def test_no_such_bridge(
-    wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket, bridge: str, text: str
+    cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket, bridge: str, text: str
 ) -> None:
     """A bridge that is none is named, and the session does not stay behind."""
     await plane.perform(ethernet.tunnel(near, UDP4))
     with pytest.raises(PlaneError, match=text):
         await plane.perform(attrs.evolve(CREATE, link=Link(name=INTERFACE, bridge=bridge)))
     assert [] == kernel.sessions()
-    assert INTERFACE not in await interfaces(wired.us)
+    assert INTERFACE not in await interfaces(cable.us)
 
 
 @pytest.mark.parametrize(
     ("near_address", "far_address"), [("10.8.0.1", "10.8.0.2"), ("2001:db8:8::1", "2001:db8:8::2")]
 )
 async def test_a_point_to_point_address(
-    wired: Cable, plane: LinuxPlane, near: socket.socket, near_address: str, far_address: str
+    cable: Cable, plane: LinuxPlane, near: socket.socket, near_address: str, far_address: str
 ) -> None:
     """An address with a peer's beside it reaches just that."""
-    ethernet.far_tunnel(wired.them, UDP4)
-    ethernet.far_session(wired.them)
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them)
     words = ("address", "add", near_address.replace("::1", "::2"), "peer", near_address, "dev", "theirs", "nodad")
-    wired.them.call("ip", *words) if ":" in near_address else wired.them.call(
+    cable.them.call("ip", *words) if ":" in near_address else cable.them.call(
         "ip", "address", "add", far_address, "peer", near_address, "dev", "theirs"
     )
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(attrs.evolve(CREATE, link=Link(name=INTERFACE, address=near_address, peer_address=far_address)))
-    await both_ways(wired, near_address, far_address)
+    await both_ways(cable, near_address, far_address)
 
 
-async def test_the_kernel_names_it(wired: Cable, plane: LinuxPlane, near: socket.socket) -> None:
+async def test_the_kernel_names_it(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """Without a name of ours the kernel's is found out."""
     await plane.perform(ethernet.tunnel(near, UDP4))
     outcome = await plane.perform(attrs.evolve(CREATE, link=Link()))
     assert "l2tpeth0" == outcome.interface
-    assert "UP" in str((await interfaces(wired.us))["l2tpeth0"]["flags"])
+    assert "UP" in str((await interfaces(cable.us))["l2tpeth0"]["flags"])
 
 
+@pytest.mark.stock
 async def test_what_was_asked_for(plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
     """The kernel has ids, numbering and reorder timeout as said, and follows a change of numbering in either direction."""
     await plane.perform(ethernet.tunnel(near, UDP4))
@@ -267,23 +262,24 @@ async def test_what_was_asked_for(plane: LinuxPlane, kernel: Netlink, near: sock
     assert (True, True) == (facts.send_sequence, facts.receive_sequence)
 
 
+@pytest.mark.stock
 async def test_statistics_are_the_kernels(
-    wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
+    cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
 ) -> None:
     """What we tell of a session is what the kernel tells of it and of its interface; totals outlive sessions and tunnels."""
-    wired.them.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
-    wired.us.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")  # so that nothing moves but what we send
-    ethernet.far_tunnel(wired.them, UDP4)
-    ethernet.far_session(wired.them)
-    ethernet.addressed(wired.them, "theirs")
+    cable.them.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
+    cable.us.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")  # so that nothing moves but what we send
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them)
+    ethernet.addressed(cable.them, "theirs")
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(CREATE)
-    await both_ways(wired)
-    assert 3 == await trio.to_thread.run_sync(stage.ping, wired.us, PEER_ADDRESS)
+    await both_ways(cable)
+    assert 3 == await trio.to_thread.run_sync(stage.ping, cable.us, PEER_ADDRESS)
     seen: list[object] = []
 
     async def agreed() -> Mapping[str, int] | None:
-        shown = (await interfaces(wired.us))[INTERFACE]["stats64"]
+        shown = (await interfaces(cable.us))[INTERFACE]["stats64"]
         counted, total = await plane.statistics(TUNNEL, SESSION), await plane.totals()
         seen[:] = [shown, counted, total, kernel.session(TUNNEL, SESSION).counters]
         moved = counted["rx_packets"], counted["tx_packets"]
@@ -301,14 +297,14 @@ async def test_statistics_are_the_kernels(
         assert all(total[name] >= count for name, count in counted.items())
 
 
-async def test_a_wrong_cookie(wired: Cable, plane: LinuxPlane, near: socket.socket) -> None:
+async def test_a_wrong_cookie(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """What comes with another cookie than ours is dropped and counted, for the totals as well, also when the session has gone."""
-    ethernet.far_tunnel(wired.them, UDP4)
-    ethernet.far_session(wired.them, attrs.evolve(CREATE, cookie=b"abcd"))
-    ethernet.addressed(wired.them, "theirs")
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them, attrs.evolve(CREATE, cookie=b"abcd"))
+    ethernet.addressed(cable.them, "theirs")
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(attrs.evolve(CREATE, cookie=b"efgh"))
-    assert 0 == await trio.to_thread.run_sync(lambda: stage.ping(wired.them, ADDRESS, count=1))
+    assert 0 == await trio.to_thread.run_sync(lambda: stage.ping(cable.them, ADDRESS, count=1))
     counted = await plane.statistics(TUNNEL, SESSION)
     assert counted["rx_cookie_discards"] >= 1
     assert 0 == counted["rx_packets"]
@@ -343,7 +339,7 @@ def marks(sock: socket.socket) -> Iterator[int]:
     ids=["put right", "dropped"],
 )
 async def test_the_wrong_order(
-    wired: Cable,
+    cable: Cable,
     plane: LinuxPlane,
     near: socket.socket,
     patience: int,
@@ -355,11 +351,11 @@ async def test_the_wrong_order(
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(attrs.evolve(CREATE, sequencing=True, reorder_timeout=patience))
     with ExitStack() as stack:
-        with ethernet.entered(wired.us):
+        with ethernet.entered(cable.us):
             tap = stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
             tap.bind((INTERFACE, 3))
             tap.setblocking(False)
-        with ethernet.entered(wired.them):
+        with ethernet.entered(cable.them):
             far = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             far.bind((UDP4.far, ethernet.PORT))
         for number, mark in sent:
@@ -387,12 +383,12 @@ async def test_a_name_that_is_taken(plane: LinuxPlane, kernel: Netlink, near: so
     assert [] == kernel.sessions()
 
 
-async def test_a_session_id_that_is_taken(wired: Cable, plane: LinuxPlane) -> None:
+async def test_a_session_id_that_is_taken(cable: Cable, plane: LinuxPlane) -> None:
     """Over IP, ids are the whole system's: the refusal says so by its number, by which another id is drawn."""
     way = WAYS["ip4"]
     with ExitStack() as stack:
         for number in (TUNNEL, TUNNEL + 100):
-            with ethernet.entered(wired.us):
+            with ethernet.entered(cable.us):
                 sock = stack.enter_context(ethernet.carrier(way, number))
             await plane.perform(ethernet.tunnel(sock, way, number))
         await plane.perform(CREATE)
@@ -412,11 +408,11 @@ async def test_version_2_carries_ppp_only(plane: LinuxPlane, kernel: Netlink, ne
 @pytest.mark.parametrize(
     ("peer", "address"), [("198.51.100.9", "198.51.100.1/24"), ("2001:db8:51::9", "2001:db8:51::1/64")]
 )
-async def test_a_tunnel_into_itself(wired: Cable, plane: LinuxPlane, kernel: Netlink, peer: str, address: str) -> None:
+async def test_a_tunnel_into_itself(cable: Cable, plane: LinuxPlane, kernel: Netlink, peer: str, address: str) -> None:
     """An address by which the peer would be reached through its own pseudowire is refused, and nothing of the session stays behind."""
     way = WAYS["udp6" if ":" in peer else "udp4"]
-    wired.us.call("ip", "route", "add", "default", "via", way.far)
-    with ethernet.entered(wired.us):
+    cable.us.call("ip", "route", "add", "default", "via", way.far)
+    with ethernet.entered(cable.us):
         sock = ethernet.carrier(attrs.evolve(way, far=peer))
     with sock:
         await plane.perform(ethernet.tunnel(sock, way))
@@ -426,15 +422,15 @@ async def test_a_tunnel_into_itself(wired: Cable, plane: LinuxPlane, kernel: Net
         assert [] == kernel.sessions()
         await plane.perform(CREATE)
         await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)
 
 
-async def test_a_tunnel_in_a_tunnel(wired: Cable, plane: LinuxPlane, near: socket.socket) -> None:
+async def test_a_tunnel_in_a_tunnel(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """A peer that is reached through another tunnel is fine, until that other tunnel would be reached through its."""
-    wired.us.call("ip", "route", "add", "default", "via", UDP4.far)
+    cable.us.call("ip", "route", "add", "default", "via", UDP4.far)
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(CREATE)
-    with ethernet.entered(wired.us):
+    with ethernet.entered(cable.us):
         sock = ethernet.carrier(attrs.evolve(UDP4, near=ADDRESS, far=PEER_ADDRESS))
     with sock:
         await plane.perform(ethernet.tunnel(sock, UDP4, 5001))
@@ -450,31 +446,32 @@ async def test_a_tunnel_in_a_tunnel(wired: Cable, plane: LinuxPlane, near: socke
 # --- ends -------------------------------------------------------------------------------------------------------------------------
 
 
-async def test_deletes_leave_nothing(wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
+@pytest.mark.stock
+async def test_deletes_leave_nothing(cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
     """Deletes may be repeated, and a session may be made again; what others deleted is deleted."""
     await plane.perform(ethernet.tunnel(near, UDP4))
     for _ in range(2):
         await plane.perform(CREATE)
         for _ in range(2):
             await plane.perform(DELETE)
-        assert INTERFACE not in await interfaces(wired.us)
+        assert INTERFACE not in await interfaces(cable.us)
     await plane.perform(CREATE)
     ids = ("tunnel_id", str(TUNNEL), "session_id", str(SESSION))
-    wired.us.call("ip", "l2tp", "del", "session", *ids)
+    cable.us.call("ip", "l2tp", "del", "session", *ids)
     await plane.perform(DELETE)
     await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_it_comes_back_at_once(wired: Cable, plane: LinuxPlane, kernel: Netlink, way: str) -> None:
+async def test_it_comes_back_at_once(cable: Cable, plane: LinuxPlane, kernel: Netlink, way: str) -> None:
     """A tunnel with twenty sessions goes, and the same one comes, numbers, names and all, though the kernel is not done with the first."""
     sessions = [
         attrs.evolve(CREATE, session_id=number, peer_session_id=number, link=Link(name=f"pw{number}"))
         for number in range(1, 21)
     ]
     for _ in range(3):
-        with ethernet.entered(wired.us):
+        with ethernet.entered(cable.us):
             sock = ethernet.carrier(WAYS[way])
         with sock:
             await plane.perform(ethernet.tunnel(sock, WAYS[way]))
@@ -482,23 +479,24 @@ async def test_it_comes_back_at_once(wired: Cable, plane: LinuxPlane, kernel: Ne
                 await plane.perform(session)
             assert 20 == len(kernel.sessions())
             await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)
 
 
 async def test_a_vlan_link_that_somebody_deleted(
-    wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
+    cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
 ) -> None:
     """An interface that went behind our back does not hinder the end of its session."""
     await plane.perform(ethernet.tunnel(near, UDP4))
     link = Link(name=INTERFACE, vlan_id=7)
     await plane.perform(attrs.evolve(CREATE, pseudowire=Pseudowire.ETH_VLAN, link=link))
-    wired.us.call("ip", "link", "del", "ours.7")
+    cable.us.call("ip", "link", "del", "ours.7")
     await plane.perform(DELETE)
     await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)
 
 
-async def test_many_sessions_go_at_once(wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
+@pytest.mark.stock
+async def test_many_sessions_go_at_once(cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
     """One operation ends a tunnel with all its sessions and their interfaces."""
     await plane.perform(ethernet.tunnel(near, UDP4))
     for number in range(1, 51):
@@ -506,19 +504,20 @@ async def test_many_sessions_go_at_once(wired: Cable, plane: LinuxPlane, kernel:
         await plane.perform(attrs.evolve(CREATE, session_id=number, peer_session_id=number, link=link))
     assert 50 == len(kernel.sessions())
     await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)
 
 
-async def test_a_crash_leaves_nothing(wired: Cable, kernel: Netlink) -> None:
+@pytest.mark.stock
+async def test_a_crash_leaves_nothing(cable: Cable, kernel: Netlink) -> None:
     """Killed, a process takes its tunnel, session and interface along; the tunnel of `ip l2tp` beside it is not touched by any of it."""
     other = ("tunnel_id", "9", "peer_tunnel_id", "9", "encap", "ip", "local", UDP4.near, "remote", UDP4.far)
-    wired.us.call("ip", "l2tp", "add", "tunnel", *other)
+    cable.us.call("ip", "l2tp", "add", "tunnel", *other)
     ids = ("tunnel_id", "9", "session_id", "9", "peer_session_id", "9")
-    wired.us.call("ip", "l2tp", "add", "session", "name", "others", *ids)
+    cable.us.call("ip", "l2tp", "add", "session", "name", "others", *ids)
     path = os.pathsep.join(map(str, (stage.REPOSITORY, stage.REPOSITORY / "tests")))
     environment = os.environ | {"PYTHONPATH": path}
     async with trio.open_nursery() as nursery:
-        command = ethernet.holding(wired.us, UDP4)
+        command = ethernet.holding(cable.us, UDP4)
         process = await nursery.start(
             partial(
                 trio.run_process, command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, check=False
@@ -526,26 +525,27 @@ async def test_a_crash_leaves_nothing(wired: Cable, kernel: Netlink) -> None:
         )
         assert b"ready\n" == await process.stdout.receive_some()
         assert {9, TUNNEL} == {facts.tunnel_id for facts in kernel.tunnels()}
-        assert {"others", INTERFACE} <= set(await interfaces(wired.us))
+        assert {"others", INTERFACE} <= set(await interfaces(cable.us))
         process.kill()
 
     async def gone() -> bool | None:
-        there = {"others", INTERFACE} & set(await interfaces(wired.us))
+        there = {"others", INTERFACE} & set(await interfaces(cable.us))
         ids = {facts.tunnel_id for facts in kernel.tunnels()} | {facts.session_id for facts in kernel.sessions()}
         return True if there == {"others"} and ids == {9} else None
 
     await polled(gone, lambda: "something of the killed process is left, or the other tunnel is not", within=10)
-    with ethernet.opened(wired.us) as next_run:
+    with ethernet.opened(cable.us) as next_run:
         assert {} == {name: count for name, count in (await next_run.totals()).items() if count}
     assert {9} == {facts.tunnel_id for facts in kernel.tunnels()}
 
 
+@pytest.mark.stock
 async def test_several_tunnels_on_one_path(
-    wired: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
+    cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
 ) -> None:
     """Over UDP a second tunnel between the same ports is made only where the kernel can carry both; over IP there is no such limit."""
     await plane.perform(ethernet.tunnel(near, UDP4))
-    with ethernet.entered(wired.us):
+    with ethernet.entered(cable.us):
         same = ethernet.carrier(UDP4)
     with same:
         if stage.KERNEL >= (6, 11):
@@ -556,13 +556,14 @@ async def test_several_tunnels_on_one_path(
     way = WAYS["ip4"]
     with ExitStack() as stack:
         for number in (6001, 6002):
-            with ethernet.entered(wired.us):
+            with ethernet.entered(cable.us):
                 sock = stack.enter_context(ethernet.carrier(way, number, number))
             await plane.perform(ethernet.tunnel(sock, way, number))
         assert {6001, 6002} <= {facts.tunnel_id for facts in kernel.tunnels()}
 
 
-async def test_cancelling_leaves_nothing(wired: Cable, plane: LinuxPlane, kernel: Netlink) -> None:
+@pytest.mark.stock
+async def test_cancelling_leaves_nothing(cable: Cable, plane: LinuxPlane, kernel: Netlink) -> None:
     """A VLAN pseudowire is cancelled at any moment of its creation, forty times over: neither kernel nor namespace has anything of it afterwards."""
     adapter = Adapter(plane, lambda _operation, error: pytest.fail(str(error)))
     link = Link(name=INTERFACE, vlan_id=7, address=f"{ADDRESS}/24")
@@ -570,7 +571,7 @@ async def test_cancelling_leaves_nothing(wired: Cable, plane: LinuxPlane, kernel
     async with trio.open_nursery() as nursery:
         await nursery.start(adapter.run)
         for number in range(CANCELS):
-            with ethernet.entered(wired.us):
+            with ethernet.entered(cable.us):
                 sock = ethernet.carrier(UDP4)
             with sock:
                 with trio.move_on_after(number * 0.001):
@@ -579,6 +580,6 @@ async def test_cancelling_leaves_nothing(wired: Cable, plane: LinuxPlane, kernel
                 adapter.delete(DeleteTunnel(tunnel_id=TUNNEL))
                 while adapter.waiting:
                     await trio.lowlevel.checkpoint()
-            await nothing_left(wired.us, kernel)
+            await nothing_left(cable.us, kernel)
         nursery.cancel_scope.cancel()
-    await nothing_left(wired.us, kernel)
+    await nothing_left(cable.us, kernel)

@@ -18,6 +18,8 @@ from interop.netns import Cable, Host
 from vm.inside import stage
 from vm.inside.families import family
 
+pytestmark = pytest.mark.stock
+
 NEW_UNIT = 0xC004743E  # PPPIOCNEWUNIT
 SHARES_PORTS = (6, 11)
 """The first kernel that finds the session of a datagram whatever tunnel's socket it came in on."""

@@ -24,6 +24,8 @@ from l2tpd.kernel.plane import MovingPlane
 from vm.inside import ethernet, stage
 from vm.inside.ethernet import WAYS
 
+pytestmark = pytest.mark.stock
+
 TUNNEL, SESSION = 4001, 77
 CREATE = CreateSession(tunnel_id=TUNNEL, session_id=SESSION, peer_session_id=78, pseudowire=Pseudowire.PPP)
 FRAME = bytes.fromhex("c021 01 07 0004")  # RFC 1661 5.1: LCP, an empty Configure-Request
@@ -122,7 +124,6 @@ async def test_a_tunnel_with_a_session(plane: LinuxPlane, kernel: Netlink, sock:
 @pytest.mark.parametrize(("version", "way"), [(2, "udp4"), (2, "udp6"), *((3, way) for way in WAYS)])
 async def test_frames_go_across(cable: Cable, version: int, way: str) -> None:
     """PPP frames go both ways between two planes, whatever carries the tunnel."""
-    ethernet.both_families(cable)
     create = attrs.evolve(CREATE, cookie=b"1234" if version == 3 else b"", peer_cookie=b"1234" if version == 3 else b"")
     mirrored = attrs.evolve(create, tunnel_id=4002, session_id=78, peer_session_id=SESSION)
     ends = ((cable.us, WAYS[way], TUNNEL, 4002, create), (cable.them, WAYS[way].back(), 4002, TUNNEL, mirrored))

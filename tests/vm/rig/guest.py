@@ -29,7 +29,7 @@ KERNEL_COMPLAINTS = (
     "general protection fault",
     "refcount_t:",
 )
-TAIL = 40
+TAIL = 80  # lines: what a panic has to say of registers and stack comes after its reason
 
 
 class RigError(Exception):
@@ -90,6 +90,7 @@ class Folder:
 SCRIPT = """\
 exec </dev/null >{output} 2>&1
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb PYTHONDONTWRITEBYTECODE=1
+export L2TPD_TESTS_SLOWNESS={slowness}
 mkdir -p /run/netns
 mount -t debugfs debugfs /sys/kernel/debug
 ip link set lo up
@@ -101,8 +102,8 @@ echo $? >{status}
 
 
 @contextmanager
-def prepared(order: Order, *, halt: str) -> Iterator[Folder]:
-    """Write down what the guest is to do; `halt` is the shell line that ends it at once."""
+def prepared(order: Order, *, halt: str, slowness: float = 1.0) -> Iterator[Folder]:
+    """Write down what the guest is to do; `halt` is the shell line that ends it at once, `slowness` what its tests have to be patient with."""
     shared = order.folder.resolve()
     shared.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".guest-", dir=shared) as path:
@@ -116,6 +117,7 @@ def prepared(order: Order, *, halt: str) -> Iterator[Folder]:
         script = SCRIPT.format(
             **{name: shlex.quote(str(value)) for name, value in quoted.items()},
             command=shlex.join(order.command),
+            slowness=slowness,
             halt=halt,
         )
         folder.script.write_text(script)

@@ -63,6 +63,8 @@ mount -t devpts devpts /new/dev/pts
 mount -t tmpfs tmpfs /new/dev/shm
 exec switch_root /new /bin/sh "$guest_script"
 """
+SLOWNESS = 4.0
+"""Python takes thirteen times as long as on the host, most of what tests wait for less."""
 HALT = "echo o >/proc/sysrq-trigger; sleep 2; echo b >/proc/sysrq-trigger; sleep 9"
 
 
@@ -151,7 +153,7 @@ def run(kernel: Path, order: Order) -> int:
         raise RigError("the guest is root with the rights of whoever starts it on the host's files: run it as root")
     if any(character.isspace() for character in str(order.folder.resolve())):
         raise RigError(f"the path of {order.folder} has a space, which a kernel's command line cannot carry")
-    with prepared(order, halt=HALT) as folder:
+    with prepared(order, halt=HALT, slowness=SLOWNESS) as folder:
         return finish(_command(kernel, order, folder), order, folder)
 
 
