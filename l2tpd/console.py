@@ -244,7 +244,7 @@ class Console:
 
     def pools(self) -> Sequence[views.PoolView]:
         """Describe the address pools."""
-        used = self._daemon.ppp.used if isinstance(self._daemon.adapter.plane, MovingPlane) else lambda _name: None
+        used = self._daemon.leases.used if isinstance(self._daemon.adapter.plane, MovingPlane) else lambda _name: None
         return [
             views.PoolView(name=name, range=pool.range, used=used(name)) for name, pool in self._config.pools.items()
         ]

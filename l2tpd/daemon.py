@@ -35,6 +35,7 @@ from l2tpd.kernel.choose import choose
 from l2tpd.kernel.null import NullPlane
 from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
 from l2tpd.options import Options
+from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.pppd import Pppd
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
@@ -87,8 +88,9 @@ class Daemon:
         self.reloader = Reloader(self)
         self.plane_reason = "not chosen yet"
         self.exclusive_paths = False
-        self.take_packet: Callable[[int, memoryview], bool] | None = None
-        self.ppp = Pppd(lambda: self.config, self._remark_ppp)
+        self.packets: PacketPlane | None = None
+        self.leases = Leases(lambda: self.config)
+        self.ppp = Pppd(self.leases, self._remark_ppp)
         self.crashes = 0
         self._ids = {bits: Allocator(bits, os.urandom, CYCLE) for bits in (16, 32)}
         self._tunnels: trio.Nursery | None = None
@@ -116,7 +118,7 @@ class Daemon:
         self.adapter.plane = plane = chosen.plane
         self.plane_reason = chosen.reason
         self.exclusive_paths = isinstance(plane, MovingPlane) and plane.exclusive_paths
-        self.take_packet = plane.receive if isinstance(plane, PacketPlane) else None
+        self.packets = plane if isinstance(plane, PacketPlane) else None
         if chosen.warning:
             _log.warning(chosen.warning)
         else:

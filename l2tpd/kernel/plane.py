@@ -53,3 +53,6 @@ class PacketPlane(MovingPlane, Protocol):
         Version 2: the whole packet (RFC 2661 3.1). Version 3: from the session id on (RFC 3931 4.1.1.1, 4.1.2.1), so that what carries the tunnel makes
         no difference. The memory is the caller's again afterwards.
         """
+
+    def owner(self, packet: memoryview) -> int:
+        """Return the tunnel of the session that a packet of version 3 names, taken from the session id on; 0 when there is none."""

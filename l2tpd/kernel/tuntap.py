@@ -286,6 +286,7 @@ class UserPlane:
         self._worker = worker
         self._closers = trio.CapacityLimiter(_CLOSERS)
         self._tunnels: dict[int, _Tunnel] = {}
+        self._owners: dict[int, int] = {}  # sessions of version 3, and their tunnels
         self._past = Counters()  # of tunnels that have ended
         self._buffer = memoryview(bytearray(_BUFFER))
         self._links: Links | None = None  # of the worker's thread
@@ -321,6 +322,16 @@ class UserPlane:
             return False
         carried.session.receive(packet)
         return True
+
+    def owner(self, packet: memoryview) -> int:
+        """Return the tunnel of the session that a packet of version 3 names, taken from the session id on; 0 when there is none.
+
+        For packets that came by another socket than their tunnel's: several may run between the same addresses and ports, and data names no tunnel.
+        """
+        try:
+            return self._owners.get(data3.session_of(packet), 0)
+        except Malformed:
+            return 0
 
     async def totals(self) -> Mapping[str, int]:
         """Return the counters of everything that was and is carried, added up."""
@@ -365,6 +376,8 @@ class UserPlane:
             tap, interface = await self._worker.run(partial(self._open, tunnel, operation))
             carried = self._on_tap(tunnel, operation, made, tap, interface)
         tunnel.sessions[operation.session_id] = carried
+        if tunnel.operation.version == 3:
+            self._owners.setdefault(operation.session_id, operation.tunnel_id)
         return carried.outcome
 
     def _on_tap(self, tunnel: _Tunnel, operation: CreateSession, made: Carriage, tap: Tap, interface: str) -> _Carried:
@@ -384,6 +397,7 @@ class UserPlane:
         if tunnel is None or carried is None:
             return
         tunnel.past.add(carried.session.carriage.counters)
+        self._disown(operation.tunnel_id, [operation.session_id])
         await self._close_all(_shut([carried]))
 
     async def _delete_tunnel(self, operation: DeleteTunnel) -> None:
@@ -391,7 +405,13 @@ class UserPlane:
         if tunnel is None:
             return
         self._past.add(tunnel.counters())
+        self._disown(operation.tunnel_id, tunnel.sessions)
         await self._close_all(_shut(tunnel.sessions.values()))
+
+    def _disown(self, tunnel_id: int, sessions: Iterable[int]) -> None:
+        for session_id in sessions:
+            if self._owners.get(session_id) == tunnel_id:
+                del self._owners[session_id]
 
     async def _close_all(self, descriptors: Iterable[int]) -> None:
         with trio.CancelScope(shield=True):

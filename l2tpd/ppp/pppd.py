@@ -14,34 +14,28 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 import trio
 
 from l2tpd import log
-from l2tpd.config.model import Config, PppAuthentication, Role
-from l2tpd.config.resolve import ppp_settings, pseudowire_settings
-from l2tpd.errors import Exhausted, LocalProtocolError
-from l2tpd.ppp.pool import AddressPool
+from l2tpd.config.model import PppAuthentication
+from l2tpd.errors import LocalProtocolError
+from l2tpd.ppp.leases import Lease, Leases
 from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import PppSettings, SessionSettings
     from l2tpd.session.call import Call
 
 PROGRAM = "/usr/sbin/pppd"
 
 GRACE = 5.0
 """Seconds that pppd has to end by itself: more than the 3 that it waits for the answer to one Terminate-Request (RFC 1661 4.6)."""
-
-DEFAULT_MTU = 1400
-"""Octets: what an Ethernet path carries after IP, UDP, L2TP and PPP headers, with room for one more encapsulation such as PPPoE or IPsec."""
 
 _LINE_LIMIT = 4096
 _LAST_WORDS = 0.5  # seconds; a script that pppd has started may hold the pipe open
@@ -107,60 +101,55 @@ _FAILURE = re.compile(r"fail|refuse|error|authori[sz]ed", re.IGNORECASE)
 
 @attrs.frozen(kw_only=True)
 class Order:
-    """All that the command line of one pppd says."""
+    """Which session one pppd is for, and what it has been given."""
 
     tunnel_id: int
     session_id: int
     channel: int
-    lns: bool
+    lease: Lease
     sequencing: bool = False
-    interface: str = ""
-    mtu: int = DEFAULT_MTU
-    local: str = ""
-    remote: str = ""
-    user: str = ""
-    password: str = attrs.field(default="", repr=False)
 
 
-def arguments(order: Order, ppp: PppSettings, secrets: int = -1) -> list[str]:
+def arguments(order: Order, secrets: int = -1) -> list[str]:
     """Return the command line of pppd; `secrets` is the descriptor from which it reads further options, -1 if there are none.
 
     The options of the operator come last, so that they win.
     """
+    lease, ppp = order.lease, order.lease.ppp
     said = [
         *(PROGRAM, "plugin", "pppol2tp.so", "pppol2tp", str(order.channel)),
         *("pppol2tp_tunnel_id", str(order.tunnel_id), "pppol2tp_session_id", str(order.session_id)),
-        *(["pppol2tp_lns_mode"] if order.lns else []),
+        *(["pppol2tp_lns_mode"] if lease.lns else []),
         # Said again: a caller may ask for sequence numbers in its ICCN, when the kernel has the session already (RFC 2661 4.4.6).
         *(["pppol2tp_send_seq", "pppol2tp_recv_seq"] if order.sequencing else []),
         *("nodetach", "logfd", "2", "lcp-max-terminate", "1", "novj", "nobsdcomp", "nodeflate", "hide-password"),
-        *("mtu", str(order.mtu), "mru", str(ppp.mru or order.mtu)),
+        *("mtu", str(lease.mtu), "mru", str(ppp.mru or lease.mtu)),
         *("lcp-echo-interval", str(ppp.lcp_echo_interval), "lcp-echo-failure", str(ppp.lcp_echo_failure)),
-        *(["ifname", order.interface] if order.interface else []),
+        *(["ifname", lease.interface] if lease.interface else []),
         *("defaultroute" if ppp.default_route else "nodefaultroute", "proxyarp" if ppp.proxy_arp else "noproxyarp"),
     ]
-    said += _as_lns(order, ppp) if order.lns else list(_AS_CLIENT)
-    if order.user:
-        said += ["user", order.user]
+    said += _as_lns(lease) if lease.lns else list(_AS_CLIENT)
+    if lease.user:
+        said += ["user", lease.user]
     if secrets >= 0:
         said += ["file", f"/proc/self/fd/{secrets}"]
     return [*said, *ppp.pppd_options]
 
 
-def _as_lns(order: Order, ppp: PppSettings) -> list[str]:
+def _as_lns(lease: Lease) -> list[str]:
     return [
-        *_REQUIRE[ppp.auth],
-        *(["ipcp-accept-remote"] if not order.remote else []),
-        *([f"{order.local}:{order.remote}"] if order.local or order.remote else []),
-        *(word for server in ppp.dns for word in ("ms-dns", server)),
+        *_REQUIRE[lease.ppp.auth],
+        *(["ipcp-accept-remote"] if not lease.remote else []),
+        *([f"{lease.local}:{lease.remote}"] if lease.local or lease.remote else []),
+        *(word for server in lease.ppp.dns for word in ("ms-dns", server)),
     ]
 
 
 def secret_options(order: Order) -> bytes:
     """Return the options that only pppd may read, as a file of options."""
-    if not order.password:
+    if not order.lease.password:
         return b""
-    quoted = order.password.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = order.lease.password.replace("\\", "\\\\").replace('"', '\\"')
     return f'password "{quoted}"\n'.encode()
 
 
@@ -184,92 +173,32 @@ def take_line(call: Call, line: str) -> bool:
 class Pppd:
     """Runs PPP for every session of a daemon, each by a process."""
 
-    def __init__(self, config: Callable[[], Config], remark: Callable[[int, int, str], None]) -> None:
-        """Take settings from the configuration in force; `remark` is told each line of a pppd, with tunnel and session."""
-        self._config = config
+    def __init__(self, leases: Leases, remark: Callable[[int, int, str], None]) -> None:
+        """Give sessions what `leases` has for them; `remark` is told each line of a pppd, with tunnel and session."""
+        self._leases = leases
         self._remark = remark
-        self._pools: dict[str, AddressPool] = {}
-        self._names: set[str] = set()
         self._log = log.get("ppp")
-
-    def used(self, pool: str) -> int:
-        """Return how many addresses of a pool are handed out."""
-        return self._pools[pool].used if pool in self._pools else 0
 
     async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
         """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
         try:
             with ExitStack() as held:
                 held.callback(os.close, channel)
-                with self._prepared(tunnel_id, call, channel) as (order, ppp):
-                    process = await _spawn(order, ppp)
+                with self._leases.lease(call) as lease:
+                    order = Order(
+                        tunnel_id=tunnel_id,
+                        session_id=call.local_id,
+                        channel=channel,
+                        lease=lease,
+                        sequencing=call.sequencing,
+                    )
+                    process = await _spawn(order)
                     held.close()  # pppd has it now; the last to close it would wait for the kernel, which must not be this thread
                     return await self._serve(process, call, order)
         except LocalProtocolError as error:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
         except OSError as error:
             return CallResult.NO_FACILITIES_PERMANENT, f"{PROGRAM} cannot be run: {error.strerror}"
-
-    # --- what a session gets --------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _prepared(self, tunnel_id: int, call: Call, channel: int) -> Iterator[tuple[Order, PppSettings]]:
-        """Reserve what one PPP session needs and give it back afterwards. Raises `LocalProtocolError`."""
-        config, asked = self._config(), call.settings
-        pseudowire = pseudowire_settings(config, asked.pseudowire_profile)
-        ppp = ppp_settings(config, pseudowire.ppp_profile)
-        lns = call.kind.role is Role.LNS
-        pool = self._pool(config, ppp.pool) if lns and ppp.pool else None
-        if pool and not ppp.local_address:
-            raise LocalProtocolError(f"the PPP profile `{pseudowire.ppp_profile}` has a pool but no local_address")
-        remote = pool.take() if pool else ""
-        interface = self._name(asked.interface_name)
-        self._names.add(interface)
-        try:
-            order = Order(
-                tunnel_id=tunnel_id,
-                session_id=call.local_id,
-                channel=channel,
-                lns=lns,
-                sequencing=call.sequencing,
-                interface=interface,
-                mtu=ppp.mtu or asked.mtu or DEFAULT_MTU,
-                local=ppp.local_address if lns else "",
-                remote=remote,
-                **_credentials(asked, ppp),
-            )
-            yield order, ppp
-        finally:
-            self._names.discard(interface)
-            if pool:
-                self._pools[ppp.pool].give_back(remote)
-            call.ppp_local = call.ppp_remote = ""
-
-    def _pool(self, config: Config, name: str) -> AddressPool:
-        """Return the pool of this name, with the ranges that the configuration in force gives it. Raises `LocalProtocolError`."""
-        settings = config.pools.get(name)
-        if settings is None:
-            raise LocalProtocolError(f"there is no pool `{name}`")
-        if ":" in settings.range:
-            raise LocalProtocolError(f"the pool `{name}` holds IPv6 addresses, which IPCP cannot give (RFC 1332)")
-        pool = self._pools.get(name)
-        if pool is None or pool.ranges != settings.range:
-            ours = {ppp_settings(config, profile).local_address for profile in ("default", *config.ppp_profiles)}
-            renewed = AddressPool(settings.range, ours)
-            if pool is not None:
-                renewed.inherit(pool)
-            pool = self._pools[name] = renewed
-        return pool
-
-    def _name(self, pattern: str) -> str:
-        """Return the interface name to ask for: `%d` becomes the lowest number that is free. Raises `Exhausted`."""
-        if "%d" not in pattern:
-            return pattern
-        for number in range(1 << 16):
-            name = pattern.replace("%d", str(number))
-            if name not in self._names and not _exists(name):
-                return name
-        raise Exhausted(f"no interface name `{pattern}` is free")
 
     # --- the process ----------------------------------------------------------------------------------------------------------
 
@@ -312,13 +241,13 @@ class Pppd:
             )
 
 
-async def _spawn(order: Order, ppp: PppSettings) -> trio.Process:
+async def _spawn(order: Order) -> trio.Process:
     """Start pppd. Raises `OSError`."""
     with ExitStack() as stack:
         secrets = _secret_pipe(order, stack)
         descriptors = [order.channel] if secrets < 0 else [order.channel, secrets]
         return await trio.lowlevel.open_process(
-            arguments(order, ppp, secrets),
+            arguments(order, secrets),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -360,17 +289,3 @@ async def _end(process: trio.Process) -> None:
     with trio.CancelScope(shield=True):
         await trio.lowlevel.checkpoint()
         await _output(process).aclose()
-
-
-def _credentials(asked: SessionSettings, ppp: PppSettings) -> dict[str, str]:
-    """Return user and password of a session: its own, else those of its PPP profile."""
-    whose = asked if asked.user else ppp
-    return {"user": whose.user, "password": whose.password}
-
-
-def _exists(interface: str) -> bool:
-    try:
-        socket.if_nametoindex(interface)
-    except OSError:
-        return False
-    return True

@@ -193,16 +193,16 @@ class Endpoint:
 
     def _take_data(self, tunnel: Tunnel | None, version: int, arrived: Arrived) -> None:
         """Hand a data packet to a data plane in this process; in version 3 nothing but its session id says whose it is."""
+        packets, packet = self._ward.packets, memoryview(arrived.data)
+        if version == 3:
+            packet = packet[4:]
+            tunnel = self._ward.registry.by_id.get(packets.owner(packet)) if packets else None
         ours = tunnel is not None and tunnel.core.peer == arrived.peer
-        take, packet = self._ward.take_packet, memoryview(arrived.data)
-        if (
-            take is None
-            or not (ours or version == 3)
-            or not take(tunnel.core.local_id if tunnel else 0, packet[4 if version == 3 else 0 :])
-        ):
-            self._ward.site.counters.data_dropped += 1
         if tunnel is not None and ours:
             tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
+            if packets is not None and packets.receive(tunnel.core.local_id, packet):
+                return
+        self._ward.site.counters.data_dropped += 1
 
     def _answer_late(self, arrived: Arrived, dialect: Dialect) -> None:
         """Acknowledge a copy of the last message of a tunnel that is over; anything else is nobody's."""

@@ -189,7 +189,7 @@ def bound(local: Address, *, share: bool) -> socket.socket:
 def tell_destinations(sock: socket.socket) -> None:
     """Have a socket tell to which of our addresses each packet was sent, and take none of the other family."""
     if sock.family == socket.AF_INET6:
-        if sock.type != socket.SOCK_RAW:  # which takes no IPv4 in any case, and refuses to be told
+        if sock.proto in {0, socket.IPPROTO_UDP}:  # any other takes no IPv4 in any case, and refuses to be told
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     else:

@@ -47,6 +47,7 @@ from l2tpd.wire.numbers import CallResult, StopResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.adapter import Adapter
+    from l2tpd.kernel.plane import PacketPlane
     from l2tpd.session.call import Call
     from l2tpd.session.task import Ppp
     from l2tpd.tunnel.core import ControlConnection
@@ -73,8 +74,8 @@ class House(Protocol):
         """How long a goodbye may take, in seconds."""
 
     @property
-    def take_packet(self) -> Callable[[int, memoryview], bool] | None:
-        """Takes data packets, as `PacketPlane.receive` does, where the data plane is in this process."""
+    def packets(self) -> PacketPlane | None:
+        """The data plane, where it is in this process and takes data packets from us."""
 
     def dispatch(self, arrived: Arrived) -> Tunnel | None:
         """Find the tunnel that a datagram is for and feed it; return it to be flushed."""
@@ -272,11 +273,10 @@ class Tunnel:
 
     def _take_data(self, packet: memoryview, name: tuple[str, int]) -> bool:
         """Hand a data packet to a data plane in this process; tell whether it was for a session of this tunnel."""
-        take = self.house.take_packet
-        core = self.core
-        if take is None or not (self.connected or name[:2] == core.peer) or packet[1] & 0xF != core.dialect.header:
+        packets, core = self.house.packets, self.core
+        if packets is None or not (self.connected or name[:2] == core.peer) or packet[1] & 0xF != core.dialect.header:
             return False
-        if not take(core.local_id, packet if core.dialect.header == 2 else packet[4:]):
+        if not packets.receive(core.local_id, packet if core.dialect.header == 2 else packet[4:]):
             return False
         core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
         return True

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
-import attrs
 import pytest
 import trio
 
 from l2tpd.config.load import parse
 from l2tpd.config.model import Config, PppAuthentication, PppSettings, SessionSettings
+from l2tpd.ppp import leases
 from l2tpd.ppp import pppd as module
+from l2tpd.ppp.leases import Lease, Leases
 from l2tpd.ppp.pppd import EXITS, Order, Pppd, arguments, meaning, secret_options, take_line
 from l2tpd.session.call import Call, Kind
 
@@ -24,7 +26,11 @@ pool = "subscribers"
 range = "10.0.0.1-10.0.0.3"
 """
 
-ORDER = Order(tunnel_id=1, session_id=2, channel=7, lns=True)
+
+def ordered(ppp: PppSettings | None = None, *, sequencing: bool = False, **lease: Any) -> Order:
+    """Return an order for a session of an LNS, unless `lease` says otherwise."""
+    given = Lease(ppp=ppp or PppSettings(), **{"lns": True, **lease})
+    return Order(tunnel_id=1, session_id=2, channel=7, lease=given, sequencing=sequencing)
 
 
 def call(kind: Kind = Kind.LNS_INCOMING, settings: SessionSettings | None = None) -> Call:
@@ -42,7 +48,7 @@ def after(said: list[str], word: str) -> str:
 
 def test_an_lns() -> None:
     """The plugin first, on the session's socket; our address and the caller's; nobody has to prove anything unless it is said."""
-    said = arguments(attrs.evolve(ORDER, local="10.0.0.1", remote="10.0.0.2"), PppSettings(dns=("9.9.9.9", "1.1.1.1")))
+    said = arguments(ordered(PppSettings(dns=("9.9.9.9", "1.1.1.1")), local="10.0.0.1", remote="10.0.0.2"))
     assert ["/usr/sbin/pppd", "plugin", "pppol2tp.so", "pppol2tp", "7"] == said[:5]
     assert ("1", "2") == (after(said, "pppol2tp_tunnel_id"), after(said, "pppol2tp_session_id"))
     assert {"pppol2tp_lns_mode", "nodetach", "noauth", "10.0.0.1:10.0.0.2", "nodefaultroute", "noproxyarp"} <= set(said)
@@ -56,7 +62,7 @@ def test_an_lns() -> None:
 @pytest.mark.parametrize("auth", PppAuthentication)
 def test_what_callers_must_prove(auth: PppAuthentication) -> None:
     """Each word of the configuration is a requirement of pppd's; `none` says so, since pppd may think otherwise."""
-    said = arguments(ORDER, PppSettings(auth=auth))
+    said = arguments(ordered(PppSettings(auth=auth)))
     required = {word for word in said if word.startswith("require-")}
     words = {"none": set(), "pap": {"require-pap"}, "chap": {"require-chap"}, "mschapv2": {"require-mschap-v2"}}
     assert words[auth.value] == required
@@ -65,10 +71,9 @@ def test_what_callers_must_prove(auth: PppAuthentication) -> None:
 
 def test_a_client() -> None:
     """It takes what it is given, asks the LNS to prove nothing, and gives no addresses, whatever the profile says for callers."""
-    order = attrs.evolve(ORDER, lns=False, user="alice", password="x", interface="ppp-hq", sequencing=True)
-    said = arguments(
-        order, PppSettings(auth=PppAuthentication.CHAP, dns=("9.9.9.9",), default_route=True, proxy_arp=True), 5
-    )
+    ppp = PppSettings(auth=PppAuthentication.CHAP, dns=("9.9.9.9",), default_route=True, proxy_arp=True)
+    order = ordered(ppp, sequencing=True, lns=False, user="alice", password="x", interface="ppp-hq")
+    said = arguments(order, 5)
     assert {"noauth", "noipdefault", "ipcp-accept-local", "ipcp-accept-remote", "defaultroute", "proxyarp"} <= set(said)
     assert {"pppol2tp_send_seq", "pppol2tp_recv_seq"} <= set(said)
     assert ("alice", "ppp-hq", "/proc/self/fd/5") == (after(said, "user"), after(said, "ifname"), after(said, "file"))
@@ -77,17 +82,17 @@ def test_a_client() -> None:
 
 def test_the_operator_has_the_last_word() -> None:
     """Options of the profile stand at the end."""
-    said = arguments(ORDER, PppSettings(mru=1300, pppd_options=("mtu", "1200")))
+    said = arguments(ordered(PppSettings(mru=1300, pppd_options=("mtu", "1200"))))
     assert ["mtu", "1200"] == said[-2:]
     assert "1300" == after(said, "mru")
 
 
 def test_the_password_travels_as_a_file_of_options() -> None:
     """Quoted for pppd's parser; without one there is no file, and no representation shows it."""
-    assert b"" == secret_options(ORDER)
-    order = attrs.evolve(ORDER, password='a"b\\c d')
+    assert b"" == secret_options(ordered())
+    order = ordered(password='a"b\\c d')
     assert b'password "a\\"b\\\\c d"\n' == secret_options(order)
-    assert "password" not in repr(order)
+    assert "password=" not in repr(order)
 
 
 # --- what it says ---------------------------------------------------------------------------------------------------------------
@@ -129,7 +134,8 @@ class Scene:
         self.config: Config = parse([("l2tpd.toml", config)])
         self.lines: list[str] = []
         self.folder = folder
-        self.pppd = Pppd(lambda: self.config, lambda _tunnel, _session, line: self.lines.append(line))
+        self.leases = Leases(lambda: self.config)
+        self.pppd = Pppd(self.leases, lambda _tunnel, _session, line: self.lines.append(line))
 
     def script(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         """Put a shell script in place of pppd."""
@@ -164,7 +170,7 @@ async def test_a_life(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ["Using interface ppp3", "remote IP address 10.0.0.2"] == [scene.lines[0], scene.lines[2]]
     assert "10.0.0.1:10.0.0.2" in scene.lines[3].split()
     assert ("ppp3", "", "") == (one.interface, one.ppp_local, one.ppp_remote)
-    assert 0 == scene.pppd.used("subscribers")
+    assert 0 == scene.leases.used("subscribers")
 
 
 async def test_a_talkative_program(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +198,9 @@ async def test_cancelled_it_is_asked_to_end(scene: Scene, monkeypatch: pytest.Mo
         nursery.start_soon(scene.run, call())
         while "ready" not in scene.lines:
             await trio.sleep(0.01)
-        assert 1 == scene.pppd.used("subscribers")
+        assert 1 == scene.leases.used("subscribers")
         nursery.cancel_scope.cancel()
-    assert 0 == scene.pppd.used("subscribers")
+    assert 0 == scene.leases.used("subscribers")
 
 
 async def test_deaf_it_is_killed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +227,7 @@ async def test_not_installed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     """The end says which program is missing, and keeps no address."""
     monkeypatch.setattr(module, "PROGRAM", "/nowhere/pppd")
     assert (5, "/nowhere/pppd cannot be run: No such file or directory") == await scene.run(call())
-    assert 0 == scene.pppd.used("subscribers")
+    assert 0 == scene.leases.used("subscribers")
 
 
 async def test_a_pool_runs_dry(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +241,7 @@ async def test_a_pool_runs_dry(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
         result, text = await scene.run(call())
         assert (4, "every address of 10.0.0.1-10.0.0.3 is in use") == (result, text)
         nursery.cancel_scope.cancel()
-    assert 0 == scene.pppd.used("subscribers")
+    assert 0 == scene.leases.used("subscribers")
 
 
 @pytest.mark.parametrize(
@@ -274,7 +280,7 @@ async def test_a_pool_grows(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> No
 
 async def test_interface_names_from_a_pattern(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """`%d` becomes the lowest number that neither we nor the machine use."""
-    monkeypatch.setattr(module, "_exists", lambda name: name == "hq0")
+    monkeypatch.setattr(leases, "_exists", lambda name: name == "hq0")
     scene.script(monkeypatch, 'echo "$@"; exec sleep 60')
     async with trio.open_nursery() as nursery:
         for _ in range(2):
@@ -287,4 +293,4 @@ async def test_interface_names_from_a_pattern(scene: Scene, monkeypatch: pytest.
 
 def test_interfaces_of_this_machine() -> None:
     """The loopback is there, and nothing is called so."""
-    assert [True, False] == [module._exists(name) for name in ("lo", "nosuch0")]
+    assert [True, False] == [leases._exists(name) for name in ("lo", "nosuch0")]

@@ -1,0 +1,46 @@
+"""Who may come in, from files as pppd has them (pppd(8), AUTHENTICATION): a line a user, with client, server, secret and addresses. Pure.
+
+The first line that fits both names holds; `*` fits any name, but a name written out is preferred.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Secret(NamedTuple):
+    """One line of a secrets file; `addresses` are those that the client may have, none: any."""
+
+    client: str
+    server: str
+    secret: str
+    addresses: tuple[str, ...]
+
+
+def parse(text: str) -> list[Secret]:
+    """Read a secrets file; a line that makes no sense is passed over, as pppd does it."""
+    return list(_lines(text))
+
+
+def find(secrets: list[Secret], client: str, server: str) -> Secret | None:
+    """Return the best line for a client of a server, or None."""
+    fitting = [one for one in secrets if one.client in {client, "*"} and one.server in {server, "*"}]
+    return max(fitting, key=lambda one: (one.client != "*", one.server != "*"), default=None)
+
+
+def _lines(text: str) -> Iterator[Secret]:
+    for line in text.splitlines():
+        words = _words(line)
+        if len(words) >= 3:
+            yield Secret(words[0], words[1], words[2], tuple(words[3:]))
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, "#"
+    try:
+        return list(lexer)
+    except ValueError:  # an open quotation mark
+        return []
