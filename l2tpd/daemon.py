@@ -35,8 +35,10 @@ from l2tpd.kernel.choose import choose
 from l2tpd.kernel.null import NullPlane
 from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
 from l2tpd.options import Options
+from l2tpd.ppp.engines import Engines
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.pppd import Pppd
+from l2tpd.ppp.task import Builtin, Tuns
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
 from l2tpd.scripts import Scripts
@@ -90,7 +92,10 @@ class Daemon:
         self.exclusive_paths = False
         self.packets: PacketPlane | None = None
         self.leases = Leases(lambda: self.config)
-        self.ppp = Pppd(self.leases, self._remark_ppp)
+        self.ppp = Engines(
+            Pppd(self.leases, self._remark_ppp),
+            Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp),
+        )
         self.crashes = 0
         self._ids = {bits: Allocator(bits, os.urandom, CYCLE) for bits in (16, 32)}
         self._tunnels: trio.Nursery | None = None
@@ -119,6 +124,7 @@ class Daemon:
         self.plane_reason = chosen.reason
         self.exclusive_paths = isinstance(plane, MovingPlane) and plane.exclusive_paths
         self.packets = plane if isinstance(plane, PacketPlane) else None
+        self.ppp.tuns = plane if isinstance(plane, Tuns) else None
         if chosen.warning:
             _log.warning(chosen.warning)
         else:
@@ -275,7 +281,7 @@ class Daemon:
         call = tunnel.core.calls.get(session_id) if tunnel else None
         traced = self.site.trace | (tunnel.core.trace if tunnel else 0) | (call.trace if call else 0)
         if traced & Category.PPP:
-            log.traced(Category.PPP, f"tunnel {tunnel_id}/{session_id}: pppd: {line}")
+            log.traced(Category.PPP, f"tunnel {tunnel_id}/{session_id}: PPP: {line}")
 
     def opened(self, tunnel: Tunnel) -> None:
         """Take note that a tunnel is no longer half open."""

@@ -330,7 +330,7 @@ class Dialer:
         core = tunnel.core
         tunnel.connected = True
         tunnel.sock = (
-            ipsock.kernel_socket(local, core.local_id, peer.host, core.peer_id)
+            ipsock.kernel_socket(local, core.local_id, peer.host)
             if self._ward.kernel_sockets
             else ipsock.raw_socket(local, peer.host)
         )

@@ -38,6 +38,7 @@ from l2tpd.kernel.ops import (
     DeleteSession,
     DeleteTunnel,
     Descriptor,
+    Link,
     ModifySession,
     Operation,
     Outcome,
@@ -62,9 +63,10 @@ WAITING = 64
 _CLOSERS = 32  # threads that close interfaces of one tunnel at the same time
 _LARGEST = 65535  # octets of an IP packet
 _BUFFER = 1 << 17  # octets; a frame that is larger than any packet must not look as if it were not
+_ANY_PPP = "ppp%d"
 _ANY_NAME = "l2tp%d"  # of which the kernel makes the first that is free
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
-_IFF_TAP, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0002, 0x1000, 0x8000
+_IFF_TUN, _IFF_TAP, _IFF_NO_PI, _IFF_TUN_EXCL = 0x0001, 0x0002, 0x1000, 0x8000
 _NAME_OCTETS = 15  # IFNAMSIZ of linux/if.h, less the final zero
 _IFREQ = struct.Struct("16sH22x")  # struct ifreq: name, flags
 _GET = "module tun is missing, or the container was not given the device"
@@ -75,13 +77,13 @@ Ending = tuple[int, str]
 # --- interfaces -------------------------------------------------------------------------------------------------------------------
 
 
-def open_tap(name: str = "") -> tuple[int, str]:
-    """Make a TAP interface; return its non-blocking descriptor and its name. Blocks. Raises `PlaneError`, also for a name that is taken."""
-    octets = (name or _ANY_NAME).encode()
+def open_tap(name: str = "", *, frames: bool = True) -> tuple[int, str]:
+    """Make a TAP interface, or without `frames` a TUN interface, which has packets; return its non-blocking descriptor and its name. Blocks. Raises `PlaneError`, also for a name that is taken."""
+    octets = (name or (_ANY_NAME if frames else _ANY_PPP)).encode()
     if len(octets) > _NAME_OCTETS:  # the kernel would cut it
         raise PlaneError(errno.EINVAL, f"`{name}` is no name for an interface: it is longer than {_NAME_OCTETS} octets")
     descriptor = _open_device()
-    request = _IFREQ.pack(octets, _IFF_TAP | _IFF_NO_PI | _IFF_TUN_EXCL)
+    request = _IFREQ.pack(octets, (_IFF_TAP if frames else _IFF_TUN) | _IFF_NO_PI | _IFF_TUN_EXCL)
     try:
         answer = fcntl.ioctl(descriptor, _TUNSETIFF, request)
     except OSError as error:
@@ -355,6 +357,15 @@ class UserPlane:
         self._tunnels.clear()
         self._worker.close(self._close_links)
 
+    async def open_tun(self, interface: Link) -> Tap:
+        """Make an interface for the packets of a PPP session, with its address, and up. Raises `PlaneError`."""
+        return await self._worker.run(partial(self._open_tun, interface))
+
+    async def close_tun(self, tun: Tap) -> None:
+        """Remove an interface that `open_tun` made; nothing happens the second time."""
+        if tun.descriptor >= 0:
+            await self._close_all(tun.shut())
+
     # --- operations -----------------------------------------------------------------------------------------------------------------
 
     def _create_tunnel(self, operation: CreateTunnel) -> None:
@@ -440,6 +451,15 @@ class UserPlane:
         except BaseException:
             os.close(tap.descriptor)
             raise
+
+    def _open_tun(self, interface: Link) -> Tap:
+        tun = Tap(*open_tap(interface.name, frames=False))
+        try:
+            self._open_links().settle(tun.name, interface, interface.mtu)
+        except BaseException:
+            os.close(tun.descriptor)
+            raise
+        return tun
 
     def _settle(self, tap: Tap, tunnel: _Tunnel, operation: CreateSession) -> str:
         links, peer = self._open_links(), tunnel.peer

@@ -149,11 +149,16 @@ def _learn(call: Call, said: Message) -> None:
 
 
 def _learn_connected(call: Call, said: Message) -> None:
-    """Take what ICCN or OCCN adds; what they leave out stays as it was said before."""
-    if call.settings.sequencing_required and L2_SPECIFIC_SUBLAYER in said and not said[L2_SPECIFIC_SUBLAYER]:
-        raise RemoteProtocolError(CallResult.NO_SEQUENCING_SUBLAYER, ErrorCode.NONE, "numbers travel in the sublayer")
-    if DATA_SEQUENCING in said:
-        call.sequencing = call.settings.sequencing_required or bool(said[DATA_SEQUENCING])
+    """Take what ICCN or OCCN adds; what they leave out stays as it was said before. Raises `RemoteProtocolError` with CDN codes.
+
+    The data plane carries the sublayer that was settled before, and cannot change it.
+    """
+    sublayer: int | None = said.get(L2_SPECIFIC_SUBLAYER)
+    numbers = call.sequencing if DATA_SEQUENCING not in said else bool(said[DATA_SEQUENCING])
+    _check_numbers(call, numbers, _SUBLAYERS[call.sublayer] if sublayer is None else sublayer)
+    if sublayer is not None and sublayer != _SUBLAYERS[call.sublayer]:
+        raise RemoteProtocolError(CallResult.ERROR, ErrorCode.BAD_VALUE, "another L2-specific sublayer than before")
+    call.sequencing = call.settings.sequencing_required or numbers
     call.tx_connect_speed = said.get(TX_CONNECT_SPEED_BPS) or call.tx_connect_speed
     call.rx_connect_speed = said.get(RX_CONNECT_SPEED_BPS) or call.rx_connect_speed
     if CIRCUIT_STATUS in said:
@@ -167,11 +172,15 @@ def _learn_data(call: Call, said: Message) -> None:
             CallResult.ERROR, ErrorCode.BAD_VALUE, f"L2-specific sublayer {sublayer} is not known"
         )
     wanted = (said.get(DATA_SEQUENCING) or 0) > 0
-    if (wanted or call.settings.sequencing_required) and not sublayer:
-        # RFC 3931 5.4.4, Data Sequencing: without a sublayer there is no place for numbers
-        raise RemoteProtocolError(CallResult.NO_SEQUENCING_SUBLAYER, ErrorCode.NONE, "numbers travel in the sublayer")
+    _check_numbers(call, wanted, sublayer)
     call.sublayer = _BY_SUBLAYER[sublayer]
     call.sequencing = call.settings.sequencing_required or wanted
+
+
+def _check_numbers(call: Call, wanted: bool, sublayer: int) -> None:
+    """Refuse to number packets that have no place for numbers (5.4.4, Data Sequencing). Raises `RemoteProtocolError`."""
+    if (wanted or call.settings.sequencing_required) and not sublayer:
+        raise RemoteProtocolError(CallResult.NO_SEQUENCING_SUBLAYER, ErrorCode.NONE, "numbers travel in the sublayer")
 
 
 def _prepare(call: Call, random: Callable[[int], bytes]) -> None:

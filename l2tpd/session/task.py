@@ -16,7 +16,7 @@ from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.adapter import Adapter
-    from l2tpd.kernel.ops import CreateSession, CreateTunnel, ModifySession, Outcome, Pump
+    from l2tpd.kernel.ops import CreateSession, CreateTunnel, FramePort, ModifySession, Outcome, Pump
     from l2tpd.session.call import Call
     from l2tpd.tunnel.core import ControlConnection
 
@@ -30,6 +30,9 @@ class Ppp(Protocol):
         `channel` is a descriptor of its frames, which this closes. Cancelled, it leaves nothing behind. It keeps interface and addresses of the
         call up to date.
         """
+
+    async def run_on_port(self, tunnel_id: int, call: Call, port: FramePort) -> tuple[int, str]:
+        """Run PPP, as `run` does, where the frames come to this process."""
 
 
 async def carry_tunnel(
@@ -97,3 +100,17 @@ async def carry_link(
         result, text = ending
         core.close_session(session_id, trio.current_time(), text, result)
         flush()
+
+
+async def first_of(*works: Pump) -> tuple[int, str]:
+    """Run several tasks of a session at once; the end of one is the end of all."""
+    endings: list[tuple[int, str]] = []
+
+    async def run(work: Pump, scope: trio.CancelScope) -> None:
+        endings.append(await work())
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for work in works:
+            nursery.start_soon(run, work, nursery.cancel_scope)
+    return endings[0]

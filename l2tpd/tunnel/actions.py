@@ -129,7 +129,9 @@ def end_by_peer(core: ControlConnection, cause: Message | None, now: float) -> S
     The Assigned Tunnel ID must be the one that the peer gave first (4.4.3): another one is somebody else's guess.
     """
     said = _required(cause)
-    if core.peer_id and said.get(core.dialect.control.peer_id) != core.peer_id:
+    named = said.get(core.dialect.control.peer_id)
+    may_be_absent = core.dialect.header == 3  # RFC 3931 6.4
+    if core.peer_id and named != core.peer_id and not (named is None and may_be_absent):
         core.complain(f"StopCCN with another {core.dialect.control.peer_id.name} than the peer's, ignored")
         return core.state
     core.learn_id(said)

@@ -351,10 +351,14 @@ class ControlConnection:
             self.site.challenges.add(guard.nonce)
 
     def speak(self, dialect: Dialect) -> None:
-        """Go on in the dialect that the peer has chosen."""
+        """Go on in the dialect that the peer has chosen; the calls that wait were prepared for another one."""
+        if dialect is self.dialect:
+            return
         self.dialect = dialect
         if not dialect.guarded:
             self.protect(None)
+        for call in self.calls.values():
+            self.speech.prepare(call, self.site.random)
 
     def send_control(self, said: Message, now: float) -> None:
         """Send a message about the tunnel itself."""

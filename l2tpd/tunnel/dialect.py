@@ -62,7 +62,12 @@ class Dialect:
 def _parse3(datagram: bytes) -> tuple[ControlHeader, bytes]:
     """Split a message of version 3; what only acknowledges has no body afterwards (RFC 3931 4.2)."""
     header, body = parse_control3(datagram)
-    return ControlHeader(header.connection_id, 0, header.ns, header.nr), b"" if body[:8] == _ACK else body
+    return ControlHeader(header.connection_id, 0, header.ns, header.nr), b"" if _acknowledges(body) else body
+
+
+def _acknowledges(body: bytes) -> bool:
+    """Tell whether a body begins with the Message Type of an ACK; neither its M bit nor the reserved ones can make it count as a message (5.1, 5.2)."""
+    return body[1:8] == _ACK[1:] and not body[0] & 0x43
 
 
 def _build3(connection_id: int, session_id: int, ns: int, nr: int, body: bytes) -> bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from l2tpd.config.model import Pseudowire
 from l2tpd.session.call import Kind
 from l2tpd.session.speech import BEARER_BITS, FRAMING_BITS
 from l2tpd.session.speech3 import PSEUDOWIRES
@@ -51,6 +52,8 @@ class PeerFacts:
         if self.pseudowires:
             able = PSEUDOWIRES[settings.pseudowire] in self.pseudowires
             return "" if able else f"the peer does not carry {settings.pseudowire.value}"
+        if settings.pseudowire is not Pseudowire.PPP:
+            return "version 2 carries PPP alone"
         if kind is not Kind.LNS_OUTGOING:
             return ""
         if not BEARER_BITS[settings.bearer_type] & self.bearer_caps:

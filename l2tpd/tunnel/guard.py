@@ -1,7 +1,11 @@
 """Authentication and integrity of control messages in L2TPv3 (RFC 3931 4.3, 5.4.1): who signs what, and which messages are believed.
 
 With a secret every message is signed, and none is believed that is not: there is nothing to which an attacker could talk two peers down. Without a
-secret a digest proves integrity only. It is sent directly over IP, where no checksum protects a message (4.1.1.2), and checked wherever it comes.
+secret, or where the configuration wants no digest, one that comes proves integrity only, and is checked. We send such a one directly over IP, where no
+checksum protects a message (4.1.1.2).
+
+A StopCCN may leave before both nonces are known: the one side gives up before it has our SCCRP, the other refuses an SCCRQ without ever telling a nonce.
+What its sender does not know it leaves out, so such a StopCCN is verified without it as well. It is still bound to a nonce that was drawn for this connection.
 """
 
 from __future__ import annotations
@@ -15,10 +19,11 @@ from l2tpd.errors import Malformed
 from l2tpd.wire.avp import CONTROL_MESSAGE_NONCE
 from l2tpd.wire.digest3 import Signer, sign, verify
 from l2tpd.wire.messages import V3, decode
-from l2tpd.wire.numbers import DigestType
+from l2tpd.wire.numbers import DigestType, MessageType
 
 NONCE_SIZE = 16
 
+_STOPCCN = MessageType.STOPCCN.to_bytes(2, "big")
 _TYPES = {Digest.HMAC_MD5: DigestType.HMAC_MD5, Digest.HMAC_SHA1: DigestType.HMAC_SHA1}
 
 
@@ -35,12 +40,11 @@ class Guard:
     @classmethod
     def of(cls, settings: TunnelSettings, secret: bytes, encap: Encapsulation, random: Callable[[int], bytes]) -> Guard:
         """Return what a tunnel of these settings needs."""
-        judges = tuple(Signer.of(secret, kind) for kind in _TYPES.values())
         if settings.digest is Digest.NONE:
-            return cls(False, (), judges)
+            return cls(False, (), _judges(b""))
         signs = bool(secret) or encap is Encapsulation.IP
         signers = (Signer.of(secret, _TYPES[settings.digest]),) if signs else ()
-        return cls(bool(secret), signers, judges, random(NONCE_SIZE) if secret else b"")
+        return cls(bool(secret), signers, _judges(secret), random(NONCE_SIZE) if secret else b"")
 
     def seal(self, datagram: bytes) -> bytes:
         """Sign a message on its way out; its header is final."""
@@ -48,16 +52,22 @@ class Guard:
 
     def believes(self, datagram: bytes, body: bytes) -> bool:
         """Tell whether a received message is its sender's; `body` is what follows its header."""
-        nonce = self.peer_nonce
-        if self.demands and not nonce:
-            nonce = _nonce_in(body)  # an SCCRP is signed with the nonce that it brings
-        right = verify(datagram, self.judges, nonce, self.nonce)
-        if right is None:
-            return not self.demands
-        if right and (nonce or not self.demands):
-            self.peer_nonce = nonce
+        if not self.demands:
+            return verify(datagram, self.judges) is not False
+        nonce = self.peer_nonce or _nonce_in(body)  # an SCCRP is signed with the nonce that it brings
+        if nonce and nonce != self.nonce and verify(datagram, self.judges, nonce, self.nonce):
+            self.peer_nonce = nonce  # our own came back: what is signed with it may be our own words (reflection)
             return True
-        return False
+        return body[6:8] == _STOPCCN and self._ends(datagram)
+
+    def _ends(self, datagram: bytes) -> bool:
+        """Tell whether a StopCCN is that of a peer which knows but one of the nonces."""
+        known = ((b"", self.nonce), (self.peer_nonce, b"")) if self.peer_nonce else ((b"", self.nonce),)
+        return any(verify(datagram, self.judges, *nonces) for nonces in known)
+
+
+def _judges(secret: bytes) -> tuple[Signer, ...]:
+    return tuple(Signer.of(secret, kind) for kind in _TYPES.values())
 
 
 def _nonce_in(body: bytes) -> bytes:

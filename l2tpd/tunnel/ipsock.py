@@ -163,8 +163,9 @@ class IpListener:
 
     def open_tunnel(self, peer: Address, local: Address, local_id: int, peer_id: int) -> IpSocket:
         """Return a socket on the address that the peer has called, connected to the peer. Raises `OSError`."""
+        del peer_id
         if self._kernel:
-            return kernel_socket(local.host, local_id, peer.host, peer_id)
+            return kernel_socket(local.host, local_id, peer.host)
         return raw_socket(local.host, peer.host)
 
     def _control(self, packet: bytes) -> bytes:
@@ -186,7 +187,7 @@ def raw_socket(local: str, peer: str) -> IpSocket:
     return IpSocket(sock, raw=True)
 
 
-def kernel_socket(local: str, connection_id: int, peer: str, peer_connection_id: int) -> IpSocket:
+def kernel_socket(local: str, connection_id: int, peer: str) -> IpSocket:
     """Return a socket of the kernel's L2TP for one tunnel between two numeric addresses. Raises `OSError`.
 
     It takes the control messages to `connection_id`, which no other socket of this machine may have.
@@ -194,7 +195,8 @@ def kernel_socket(local: str, connection_id: int, peer: str, peer_connection_id:
     sock = _socket(peer, raw=False)
     try:
         _call(_libc.bind, sock, _named(Address(local, 0), connection_id))
-        _call(_libc.connect, sock, _named(Address(peer, PROTOCOL), peer_connection_id))
+        # An IPv6 socket without the peer's id calls itself not connected; nothing else is done with that number, which we may not know yet.
+        _call(_libc.connect, sock, _named(Address(peer, PROTOCOL), PROTOCOL))
     except OSError:
         sock.close()
         raise

@@ -46,7 +46,9 @@ def arrive(core: ControlConnection, said: Message, session_id: int) -> Input:
 
 def post(core: ControlConnection, said: Message, session_id: int, now: float, *, note: bool = False) -> None:
     """Hand a message to the channel; with `note` its acknowledgement is watched for."""
-    hide = core.settings.hide_avps and bool(core.secret) and said.type not in _NEVER_HIDDEN
+    # RFC 3931 5.3: only where messages are signed as well
+    may_hide = bool(core.secret) and (core.guard is None or core.guard.demands)
+    hide = core.settings.hide_avps and may_hide and said.type not in _NEVER_HIDDEN
     body = encode(said, secret=core.secret, hide=hide, random=core.site.random, vocabulary=core.dialect.vocabulary)
     core.channel.send((session_id, body), now, note=note)
     sent = core.site.counters.sent

@@ -58,8 +58,8 @@ def _open(core: ControlConnection, kind: Kind, said: Message, now: float) -> Cal
     """Return a call for a request that can be met. Raises `RemoteProtocolError` and `Exhausted`."""
     speech = core.speech
     _check_id(core, speech.peer_id(said))
-    check_limit(core)
     ours = _survivor(core, kind, said, now) if speech.ties else None
+    check_limit(core)  # afterwards: a call of ours that has lost is no longer in the way
     if ours is not None:  # the peer's request for the same circuit takes its place
         name, profile, settings = ours.name, ours.profile, ours.settings
     else:

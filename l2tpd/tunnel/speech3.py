@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from l2tpd.config.model import Digest
 from l2tpd.session.speech3 import PSEUDOWIRES
 from l2tpd.tunnel import speech
 from l2tpd.tunnel.facts import facts_of_v3
@@ -62,12 +63,14 @@ def _introduction(core: ControlConnection) -> dict[Avp[Any], Any]:
 
 
 def _check(said: Message, settings: TunnelSettings, site: Site) -> None:
-    """Refuse a peer that wants messages signed with a secret that we do not have (4.3). Raises `RemoteProtocolError`."""
+    """Refuse a peer that wants messages signed where we do not sign them (4.3: both sides do, or neither). Raises `RemoteProtocolError`."""
     nonce = said.get(CONTROL_MESSAGE_NONCE)
     if nonce is None:
         return
-    if not settings.secret:
-        raise speech.unauthorized(site, "no secret is shared")
+    if not settings.secret or settings.digest is Digest.NONE:
+        raise speech.unauthorized(
+            site, "no secret is shared" if not settings.secret else "messages are not signed here"
+        )
     if nonce in site.challenges:
         # Sent back to us, our own request and answer would carry the right digests: both sides' nonces would fall into the same order.
         raise speech.unauthorized(site, "a nonce of ours came back")

@@ -36,7 +36,7 @@ from l2tpd.kernel.ops import (
     Outcome,
     Pump,
 )
-from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tunnel
+from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tunnel, first_of
 from l2tpd.supervise import goodbye
 from l2tpd.trace import Category
 from l2tpd.tunnel.outputs import Output, Remark
@@ -344,7 +344,7 @@ class Tunnel:
 
     def _note_outcome(self, session_id: int, outcome: Outcome) -> None:
         """Keep what a session has to run, before the core hears that the plane carries it."""
-        if outcome.channel != NO_CHANNEL or outcome.pump is not None:
+        if outcome.channel != NO_CHANNEL or outcome.pump is not None or outcome.port is not None:
             self._links = {} if self._links is None else self._links
             self._links[session_id] = Link(outcome)
 
@@ -359,9 +359,16 @@ class Tunnel:
         call = self.core.calls.get(session_id)
         if call is None or self._nursery is None:
             return
-        work = link.outcome.pump or self._ppp(call, link.outcome.channel)
+        work = self._work(call, link.outcome)
         if work is not None:
             self._nursery.start_soon(carry_link, self.core, session_id, work, link.scope, self.flush)
+
+    def _work(self, call: Call, outcome: Outcome) -> Pump | None:
+        """Return what a session has to run."""
+        if outcome.port is None:
+            return outcome.pump or self._ppp(call, outcome.channel)
+        ppp: Pump = partial(self.house.ppp.run_on_port, self.core.local_id, call, outcome.port)
+        return partial(first_of, ppp, outcome.pump) if outcome.pump else ppp
 
     def _ppp(self, call: Call, channel: int) -> Pump | None:
         try:

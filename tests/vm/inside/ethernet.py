@@ -96,7 +96,7 @@ def opened(host: Host) -> Iterator[LinuxPlane]:
 def carrier(way: Way, tunnel_id: int = TUNNEL, peer_tunnel_id: int = PEER_TUNNEL, port: int = PORT) -> socket.socket:
     """Return a socket connected to the far end as a tunnel needs it."""
     if way.encap is Encapsulation.IP:
-        return kernel_socket(way.near, tunnel_id, way.far, peer_tunnel_id)._sock
+        return kernel_socket(way.near, tunnel_id, way.far)._sock
     made = socket.socket(way.family, socket.SOCK_DGRAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     made.bind((way.near, port))

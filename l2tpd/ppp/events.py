@@ -1,0 +1,82 @@
+"""What a link tells the outside; and what it asks of it."""
+
+from __future__ import annotations
+
+import attrs
+
+from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.numbers import Auth
+from l2tpd.wire.values import DisconnectCause
+
+
+@attrs.frozen(kw_only=True)
+class LinkOpened:
+    """LCP has opened: what holds for frames from now on. `mru` is what we take, `mtu` what we send at most, in octets of information."""
+
+    mru: int
+    mtu: int
+    peer_acfc: bool  # the peer takes frames without address and control
+    peer_pfc: bool  # the peer takes protocols of one octet
+    peer_accm: int | None  # what the peer wants escaped on an asynchronous line (RFC 1662 7.1)
+    peer_proves: Auth | None  # how the peer will prove who it is
+    we_prove: Auth | None  # how we shall
+
+
+@attrs.frozen(kw_only=True)
+class CheckCredentials:
+    """Who is this? Answer with `Link.accept_credentials` or `Link.refuse_credentials`. `again`: the peer is in already."""
+
+    credentials: Credentials
+    again: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class AuthFailed:
+    """Somebody was refused: the peer by us, or we by the peer."""
+
+    kind: Auth
+    user: str
+    ours: bool  # it is our proof that was refused
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class AddressNeeded:
+    """Which address shall this peer have? Answer with `Link.assign_address` or `Link.deny_address`; `user` is empty without authentication."""
+
+    user: str
+
+
+@attrs.frozen(kw_only=True)
+class Ipv4Up:
+    """IPv4 packets may pass. `peer` is empty when it never said; `dns` is what the peer told us."""
+
+    local: str
+    peer: str
+    dns: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Ipv6Up:
+    """IPv6 packets may pass. Interface identifiers are 8 octets, the peer's empty when it never said."""
+
+    local: bytes
+    peer: bytes
+
+
+@attrs.frozen(kw_only=True)
+class NetworkDown:
+    """Packets of this protocol (0x0021, 0x0057) may pass no longer, or never will; another negotiation may follow on the same link."""
+
+    protocol: int
+    cause: DisconnectCause | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LinkDown:
+    """The link has ended, once and for all. `cause` is what a CDN may say (RFC 3145)."""
+
+    cause: DisconnectCause
+
+
+Event = LinkOpened | CheckCredentials | AuthFailed | AddressNeeded | Ipv4Up | Ipv6Up | NetworkDown | LinkDown

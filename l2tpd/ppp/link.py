@@ -1,0 +1,525 @@
+"""One PPP link: phases, protocols, and the outside (RFC 1661 3). Pure; it is told the time and given randomness.
+
+Theory of operation. A link is used by five verbs: `receive_frame`, `handle_timer`, `next_timer`, `frames_to_send`, `next_event`; and by commands.
+Whoever owns it calls the last three after each of the first two and after every command. A link lives once: after `LinkDown` it is deaf and mute,
+for over L2TP another call is another session.
+
+LCP opens first. Then each direction that LCP has agreed on authenticates, then the network protocols open, each for itself. When LCP leaves
+Opened, because either side negotiates anew or ends, all above it falls and is built up again if LCP comes back (3.4). What belongs to another
+phase is dropped in silence; a protocol that we do not speak is rejected, in the Network phase only (3.5, 5.7).
+
+Two questions go outside as events and may take their time: whether credentials are right, and which address a peer shall have. While the second
+is open, the peer's last IPCP packet is kept, so that it need not be repeated.
+
+What it never does: raise because of what a peer sends; send a packet larger than the peer takes; wait for ever, since each phase has its deadline.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Final, NamedTuple
+
+import attrs
+
+from l2tpd.errors import LocalProtocolError, Malformed
+from l2tpd.ppp.admission import Admission
+from l2tpd.ppp.auth import Refusal
+from l2tpd.ppp.automaton import Event as Input
+from l2tpd.ppp.automaton import State
+from l2tpd.ppp.control import Control
+from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.events import (
+    AddressNeeded,
+    AuthFailed,
+    CheckCredentials,
+    Event,
+    Ipv4Up,
+    Ipv6Up,
+    LinkDown,
+    LinkOpened,
+    NetworkDown,
+)
+from l2tpd.ppp.frame import frame_header, parse_frame
+from l2tpd.ppp.ipcp import Ipcp
+from l2tpd.ppp.ipv6cp import Ipv6cp
+from l2tpd.ppp.lcp import Lcp
+from l2tpd.ppp.numbers import BY_PEER, BY_US, Auth, Disconnect, LcpOption, Protocol
+from l2tpd.ppp.settings import Grant, Ipv4Settings, LinkSettings, Proxy, ProxyPolicy
+from l2tpd.wire.values import DisconnectCause
+
+
+class Phase(enum.Enum):
+    """The phases of RFC 1661 3.2."""
+
+    DEAD = "dead"
+    ESTABLISH = "establish"
+    AUTHENTICATE = "authenticate"
+    NETWORK = "network"
+    TERMINATE = "terminate"
+
+
+class Payload(NamedTuple):
+    """A packet of a network protocol that may pass."""
+
+    protocol: int
+    octets: bytes
+
+
+@attrs.define
+class Counters:
+    """What has happened on a link, in frames."""
+
+    received: int = 0
+    sent: int = 0
+    discarded: int = 0  # malformed, out of sequence or out of phase
+    rejected: int = 0  # of a protocol that we do not speak
+
+
+_DATA: Final = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6}
+"""The protocol that an NCP opens."""
+
+
+class Link:
+    """One PPP link. `random` returns as many octets as it is asked for, such as nobody can foretell."""
+
+    __slots__ = (
+        "_address_for",
+        "_admission",
+        "_deadline",
+        "_events",
+        "_frames",
+        "_grant",
+        "_headers",
+        "_held",
+        "_ncps",
+        "_passing",
+        "_proxy",
+        "_random",
+        "cause",
+        "counters",
+        "lcp",
+        "phase",
+        "settings",
+        "user",
+    )
+
+    def __init__(self, settings: LinkSettings, random: Callable[[int], bytes]) -> None:
+        """Begin in phase Dead."""
+        self.settings = settings
+        self.phase = Phase.DEAD
+        self.user = ""
+        self.cause: DisconnectCause | None = None
+        self.counters = Counters()
+        self.lcp = Lcp(settings.limits, settings=settings, random=random)
+        self._random = random
+        self._ncps = dict(self._make_ncps())
+        self._admission = Admission(settings, random)
+        self._proxy: Proxy | None = None  # while it is what the present negotiation rests on
+        self._grant = Grant()
+        self._address_for: str | None = None  # the user to whom the address of our settings was given
+        self._deadline: float | None = None  # of the phase
+        self._held = b""  # the peer's last IPCP packet, while its address is not known
+        self._passing: set[int] = set()  # network protocols whose packets may pass
+        self._headers: dict[int, bytes] = {}
+        self._frames: list[bytes] = []
+        self._events: deque[Event] = deque()
+
+    def _make_ncps(self) -> Iterator[tuple[int, Control]]:
+        settings = self.settings
+        if settings.ipv4 is not None:
+            yield Protocol.IPCP, Ipcp(settings.limits, settings=settings.ipv4)
+        if settings.ipv6 is not None:
+            yield Protocol.IPV6CP, Ipv6cp(settings.limits, settings=settings.ipv6, random=self._random)
+
+    # --- commands -----------------------------------------------------------------------------------------------------------------
+
+    def open(self, now: float) -> None:
+        """Let the link come up as soon as the layer below it is up."""
+        self.lcp.feed(Input.OPEN, self, now)
+        for ncp in self._ncps.values():
+            ncp.feed(Input.OPEN, self, now)
+
+    def lower_up(self, now: float) -> None:
+        """Say that frames can be exchanged. Raises `LocalProtocolError` when that was said before."""
+        if self.phase is not Phase.DEAD or self.cause is not None:
+            raise LocalProtocolError("the layer below the link is up already, or the link is over")
+        self._enter(Phase.ESTABLISH, now, self.settings.establish_timeout)
+        if not (self.lcp.state is State.STARTING and self._adopt(now)):
+            self.lcp.feed(Input.UP, self, now)
+
+    def lower_down(self, now: float, text: str = "the call has ended") -> None:
+        """Say that frames can be exchanged no longer: the link ends without another word."""
+        if self.phase is not Phase.DEAD:
+            self.lcp.blame(DisconnectCause(Disconnect.UNKNOWN, 0, 0, text))
+            self._finish(now)
+
+    def close(self, now: float, text: str = "", code: Disconnect = Disconnect.ADMIN) -> None:
+        """End the link with a Terminate-Request that carries `text`; `LinkDown` follows when the peer has answered, or does not."""
+        self._end(DisconnectCause(code, 0, BY_US, text), now)
+
+    def accept_credentials(self, credentials: Credentials, grant: Grant, now: float) -> None:
+        """Let the peer in; nothing happens if nobody waits for the answer any longer."""
+        authenticator = self._admission.asked(credentials)
+        if authenticator is not None:
+            self._grant, self.user = grant, credentials.user
+            authenticator.accept(grant.message, self, now)
+
+    def refuse_credentials(self, credentials: Credentials, message: bytes, now: float) -> None:
+        """Turn the peer away and end the link; nothing happens if nobody waits for the answer any longer."""
+        authenticator = self._admission.asked(credentials)
+        if authenticator is not None:
+            authenticator.refuse(message, self, now)
+            refusal = Refusal(Disconnect.AUTH_FAILED, ours=False, text="wrong name or password")
+            self.failed(credentials.kind, credentials.user, refusal, now)
+
+    def assign_address(self, address: str, now: float) -> None:
+        """Give the peer the address for which `AddressNeeded` asked. Raises `LocalProtocolError` for what is no address."""
+        ipcp = self._ncps.get(Protocol.IPCP)
+        if isinstance(ipcp, Ipcp) and self._waits_for_address(ipcp):
+            settings = attrs.evolve(self._ipv4(ipcp), peer=address)
+            self._address_for = self.user
+            self._start_ipcp(ipcp, settings, now)
+
+    def deny_address(self, text: str, now: float) -> None:
+        """Say that there is no address for the peer: no IPv4 then."""
+        ipcp = self._ncps.get(Protocol.IPCP)
+        if isinstance(ipcp, Ipcp) and self._waits_for_address(ipcp):
+            ipcp.blame(ipcp.fault(Disconnect.NO_ADDRESS, BY_US, text))
+            ipcp.feed(Input.CLOSE, self, now)
+            if self.phase is Phase.NETWORK:
+                ipcp.feed(Input.UP, self, now)  # Closed, where the peer's requests get a Terminate-Ack
+
+    # --- the five verbs -----------------------------------------------------------------------------------------------------------
+
+    def receive_frame(self, frame: bytes, now: float) -> Payload | None:
+        """Take a frame. Returns a packet that is to be passed on, None when the frame was ours or was dropped."""
+        self.counters.received += 1
+        try:
+            protocol, information = parse_frame(frame)
+            if protocol in self._passing:
+                return Payload(protocol, information)
+            self._receive(protocol, information, now)
+        except Malformed:
+            self.discard()
+        return None
+
+    def handle_timer(self, now: float) -> None:
+        """Do all that is due."""
+        self.lcp.handle_timer(now, self)
+        for ncp in self._ncps.values():
+            ncp.handle_timer(now, self)
+        self._admission.handle_timer(self, now)
+        if self._deadline is not None and self._deadline <= now:
+            self._deadline = None
+            self._phase_is_over(now)
+
+    def next_timer(self) -> float | None:
+        """Return when `handle_timer` is to be called, None: never, as things stand. A `Payload` changes nothing in that."""
+        deadlines = [self._deadline, self.lcp.deadline, self._admission.deadline]
+        deadlines += [ncp.deadline for ncp in self._ncps.values()]
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def frames_to_send(self) -> list[bytes]:
+        """Return the frames that are to leave, in order; each only once."""
+        frames, self._frames = self._frames, []
+        return frames
+
+    def next_event(self) -> Event | None:
+        """Return what has happened and was not told yet, the oldest first; None: nothing."""
+        return self._events.popleft() if self._events else None
+
+    def take_events(self) -> list[Event]:
+        """Return all that has happened and was not told yet, the oldest first."""
+        events = list(self._events)
+        self._events.clear()
+        return events
+
+    def header(self, protocol: int) -> bytes | None:
+        """Return what to put before a packet of a network protocol, None while none may pass."""
+        return self._header(protocol) if protocol in self._passing else None
+
+    # --- what protocols ask of their link -----------------------------------------------------------------------------------------
+
+    @property
+    def peer_mru(self) -> int:
+        """The largest information field that the peer takes."""
+        return self.lcp.peer_mru
+
+    def transmit(self, protocol: int, packet: bytes) -> None:
+        """Send a packet, unless it is larger than the peer takes; LCP sees to that by itself."""
+        if protocol != Protocol.LCP and len(packet) > self.peer_mru:
+            self.discard()
+            return
+        self.counters.sent += 1
+        self._frames.append(self._header(protocol) + packet)
+
+    def discard(self) -> None:
+        """Count a packet that was dropped."""
+        self.counters.discarded += 1
+
+    def give_up(self, control: Control, cause: DisconnectCause, now: float) -> None:
+        """Close a protocol, and with LCP the link."""
+        if isinstance(control, Lcp):
+            self._end(cause, now)
+        else:
+            control.blame(cause)
+            control.close(self, now, cause.message)
+
+    def layer_up(self, control: Control, now: float) -> None:
+        """Go on: a protocol is Opened."""
+        control.cause, control.reported = None, False
+        self._UP[type(control)](self, control, now)
+
+    def layer_down(self, control: Control, now: float) -> None:
+        """Go back: a protocol is Opened no longer."""
+        if isinstance(control, Lcp):
+            self._lcp_down(now)
+            return
+        self._passing.discard(_DATA[Protocol(control.PROTOCOL)])
+        self._report(control)
+
+    def layer_finished(self, control: Control, now: float) -> None:
+        """End the link with LCP, or with the last NCP that we have given up ourselves (3.7: one that the peer closed is no reason)."""
+        if isinstance(control, Lcp):
+            self._finish(now)
+            return
+        self._report(control)
+        if all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values()):
+            self._end(control.cause or DisconnectCause(Disconnect.NO_NCP), now)
+
+    def _report(self, ncp: Control) -> None:
+        """Say once that packets of an NCP's protocol may not pass."""
+        if not ncp.reported:
+            ncp.reported = True
+            self._events.append(NetworkDown(protocol=_DATA[Protocol(ncp.PROTOCOL)], cause=ncp.cause))
+
+    def protocol_refused(self, protocol: int, now: float) -> None:
+        """Stop using a protocol that the peer does not know (RFC 1661 5.7)."""
+        for ncp in self._ncps.values():
+            if protocol in {ncp.PROTOCOL, _DATA[Protocol(ncp.PROTOCOL)]}:
+                self._fall_silent(
+                    ncp, ncp.fault(Disconnect.NO_NCP, BY_PEER, "the peer does not know the protocol"), now
+                )
+        if protocol in {Protocol.PAP, Protocol.CHAP} and self.phase is Phase.AUTHENTICATE:
+            self._end(
+                DisconnectCause(Disconnect.AUTH_UNACCEPTABLE, protocol, BY_PEER, "the peer does not know the protocol"),
+                now,
+            )
+
+    def check(self, credentials: Credentials) -> None:
+        """Ask the outside about the peer's credentials."""
+        self._events.append(CheckCredentials(credentials=credentials, again=self.phase is Phase.NETWORK))
+
+    def proved(self, now: float) -> None:
+        """Go on when both directions are done."""
+        if self.phase is Phase.AUTHENTICATE and self._admission.complete:
+            self._start_network(now)
+
+    def failed(self, kind: Auth, user: str, refusal: Refusal, now: float) -> None:
+        """Say who was refused, and end the link (3.5)."""
+        self._events.append(AuthFailed(kind=kind, user=user, ours=refusal.ours, message=refusal.text))
+        direction = BY_US if refusal.ours else BY_PEER  # RFC 3145 3.3: whose identity it was
+        self._end(DisconnectCause(refusal.code, kind.protocol, direction, refusal.text), now)
+
+    def reflected(self, challenge: bytes, name: bytes) -> bool:
+        """Tell whether a Challenge is one of ours, or comes under our own name while we challenge as well."""
+        return self._admission.reflected(challenge, name)
+
+    # --- frames -------------------------------------------------------------------------------------------------------------------
+
+    def _header(self, protocol: int) -> bytes:
+        header = self._headers.get(protocol)
+        if header is None:
+            compressed = self.lcp.peer if protocol != Protocol.LCP else {}  # 6.5, 6.6: never an LCP packet
+            header = frame_header(protocol, acfc=LcpOption.ACFC in compressed, pfc=LcpOption.PFC in compressed)
+            self._headers[protocol] = header
+        return header
+
+    def _receive(self, protocol: int, information: bytes, now: float) -> None:
+        if protocol == Protocol.LCP and self.phase is not Phase.DEAD:
+            self.lcp.receive(information, self, now)
+        elif protocol in {Protocol.PAP, Protocol.CHAP} and self.phase in {Phase.AUTHENTICATE, Phase.NETWORK}:
+            self._admission.receive(protocol, information, self, now)
+        elif self.phase is Phase.NETWORK:
+            self._receive_network(protocol, information, now)
+        else:
+            self.discard()
+
+    def _receive_network(self, protocol: int, information: bytes, now: float) -> None:
+        ncp = self._ncps.get(protocol)
+        if ncp is None:
+            self._receive_strange(protocol, information)
+        elif isinstance(ncp, Ipcp) and self._waits_for_address(ncp):
+            self._held = information
+        else:
+            ncp.receive(information, self, now)
+
+    def _receive_strange(self, protocol: int, information: bytes) -> None:
+        """Reject a protocol, unless it is one that merely is not Opened (3.6)."""
+        if any(protocol == _DATA[Protocol(number)] for number in self._ncps):
+            self.discard()
+            return
+        self.counters.rejected += 1
+        self.lcp.reject_protocol(protocol, information, self)
+
+    # --- phases -------------------------------------------------------------------------------------------------------------------
+
+    def _enter(self, phase: Phase, now: float, patience: float) -> None:
+        self.phase = phase
+        self._deadline = now + patience if patience else None
+
+    def _adopt(self, now: float) -> bool:
+        """Take over what a LAC has negotiated, if we may."""
+        proxy = self.settings.proxy
+        if proxy is None or self.settings.proxy_policy is ProxyPolicy.IGNORE:
+            return False
+        self._proxy = proxy
+        adopted = self.lcp.adopt(proxy.last_sent, proxy.last_received, self, now)
+        self._proxy = None
+        return adopted
+
+    def _lcp_up(self, lcp: Lcp, now: float) -> None:
+        self._headers.clear()
+        accm = lcp.peer.get(LcpOption.ACCM)
+        opened = LinkOpened(
+            mru=lcp.mru,
+            mtu=min(lcp.peer_mru, self.settings.mtu or lcp.peer_mru),
+            peer_acfc=LcpOption.ACFC in lcp.peer,
+            peer_pfc=LcpOption.PFC in lcp.peer,
+            peer_accm=int.from_bytes(accm, "big") if accm is not None else None,
+            peer_proves=lcp.authenticating,
+            we_prove=lcp.authenticated,
+        )
+        self._events.append(opened)
+        lcp.started(self, now)
+        self._start_auth(now)
+
+    def _lcp_down(self, now: float) -> None:
+        self.lcp.stopped()
+        ending = self.lcp.state in {State.CLOSING, State.STOPPING}
+        self._enter(
+            *((Phase.TERMINATE, now, 0.0) if ending else (Phase.ESTABLISH, now, self.settings.establish_timeout))
+        )
+        self._admission.stop()
+        self._held = b""
+        self._drop_ncps(now)
+
+    def _drop_ncps(self, now: float) -> None:
+        for ncp in self._ncps.values():
+            if ncp.state >= State.CLOSED:
+                ncp.feed(Input.DOWN, self, now)
+
+    def _start_auth(self, now: float) -> None:
+        lcp = self.lcp
+        self._enter(Phase.AUTHENTICATE, now, self.settings.auth_timeout)
+        self._admission.start(lcp.authenticating, lcp.authenticated, self._proxy, self, now)
+        self.proved(now)
+
+    def _start_network(self, now: float) -> None:
+        self._enter(Phase.NETWORK, now, self.settings.network_timeout)
+        for ncp in self._ncps.values():
+            if ncp.state is not State.STARTING:
+                continue  # given up before
+            self._START[type(ncp)](self, ncp, now)
+        if not self._ncps:
+            self._end(DisconnectCause(Disconnect.NO_NCP, 0, 0, "no network protocol is wanted"), now)
+
+    def _start_ipv4(self, ipcp: Ipcp, now: float) -> None:
+        settings = self._ipv4(ipcp)
+        if settings.serve and not settings.peer:
+            self._events.append(AddressNeeded(user=self.user))
+        else:
+            self._start_ipcp(ipcp, settings, now)
+
+    def _start_ipv6(self, ipv6cp: Ipv6cp, now: float) -> None:
+        base = self.settings.ipv6 or ipv6cp.settings
+        ipv6cp.settings = attrs.evolve(base, peer=self._grant.interface_id or base.peer)
+        ipv6cp.feed(Input.UP, self, now)
+
+    def _ipv4(self, ipcp: Ipcp) -> Ipv4Settings:
+        """Return the settings for this user: granted ones first, then an address that the same user was given before."""
+        base = self.settings.ipv4 or ipcp.settings
+        grant = self._grant
+        given = ipcp.settings.peer if self._address_for == self.user else ""
+        peer, dns, nbns = grant.address or given or base.peer, grant.dns or base.dns, grant.nbns or base.nbns
+        return attrs.evolve(base, peer=peer, dns=dns, nbns=nbns)
+
+    def _start_ipcp(self, ipcp: Ipcp, settings: Ipv4Settings, now: float) -> None:
+        ipcp.settings = settings
+        ipcp.feed(Input.UP, self, now)
+        held, self._held = self._held, b""
+        if held:
+            ipcp.receive(held, self, now)
+
+    def _waits_for_address(self, ipcp: Ipcp) -> bool:
+        return self.phase is Phase.NETWORK and ipcp.state is State.STARTING
+
+    def _ipcp_up(self, ipcp: Ipcp, now: float) -> None:
+        if not ipcp.local_address:
+            self.give_up(ipcp, ipcp.fault(Disconnect.NO_ADDRESS, BY_PEER, "the peer gives us no address"), now)
+            return
+        self._pass(Protocol.IPV4, Ipv4Up(local=ipcp.local_address, peer=ipcp.peer_address, dns=ipcp.dns))
+
+    def _ipv6cp_up(self, ipv6cp: Ipv6cp, now: float) -> None:
+        self._pass(Protocol.IPV6, Ipv6Up(local=ipv6cp.local, peer=ipv6cp.peer_identifier))
+
+    def _pass(self, protocol: int, event: Event) -> None:
+        self._deadline = None
+        self._passing.add(protocol)
+        self._events.append(event)
+
+    def _fall_silent(self, ncp: Control, cause: DisconnectCause, now: float) -> None:
+        """Give an NCP up without another word to the peer."""
+        ncp.blame(cause)
+        if ncp.state >= State.CLOSED:
+            ncp.feed(Input.DOWN, self, now)
+        ncp.feed(Input.CLOSE, self, now)
+
+    def _phase_is_over(self, now: float) -> None:
+        """End a phase that lasted too long."""
+        code = _TOO_LATE[self.phase]
+        self._end(DisconnectCause(code, 0, 0, f"phase {self.phase.value} lasted too long"), now)
+
+    def _end(self, cause: DisconnectCause, now: float) -> None:
+        self.lcp.blame(cause)
+        if self.phase is Phase.DEAD:
+            self._finish(now)
+            return
+        self.lcp.close(self, now, cause.message)
+        if self.lcp.state is State.CLOSED:  # it was never opened, and so does not finish by itself
+            self._finish(now)
+        else:
+            self._enter(Phase.TERMINATE, now, 0.0)
+
+    def _finish(self, now: float) -> None:
+        """Go to Dead, once."""
+        if self.cause is not None:
+            return
+        self.cause = self.lcp.cause or DisconnectCause(Disconnect.UNKNOWN)
+        if self.lcp.state >= State.CLOSED:
+            self.lcp.feed(Input.DOWN, self, now)
+        self._drop_ncps(now)
+        self._enter(Phase.DEAD, now, 0.0)
+        self._admission.stop()
+        self._events.append(LinkDown(cause=self.cause))
+
+    # --- tables -------------------------------------------------------------------------------------------------------------------
+
+    _UP: ClassVar[Mapping[type[Control], Callable[[Link, Any, float], None]]] = {
+        Lcp: _lcp_up,
+        Ipcp: _ipcp_up,
+        Ipv6cp: _ipv6cp_up,
+    }
+    _START: ClassVar[Mapping[type[Control], Callable[[Link, Any, float], None]]] = {
+        Ipcp: _start_ipv4,
+        Ipv6cp: _start_ipv6,
+    }
+
+
+_TOO_LATE: Final = {
+    Phase.ESTABLISH: Disconnect.LCP_TIMEOUT,
+    Phase.AUTHENTICATE: Disconnect.AUTH_TIMEOUT,
+    Phase.NETWORK: Disconnect.NCP_TIMEOUT,
+}

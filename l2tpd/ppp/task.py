@@ -1,0 +1,306 @@
+"""PPP of one session in this process: a link of ours between the session's frames and a TUN interface.
+
+Theory of operation. Frames come from whoever reads the tunnel's socket and are dealt with there and then: a packet of a network protocol goes to the
+interface, anything else to the link, whose answers leave at once. What takes time is left to the session's task: it waits for the link's timer or
+for events, looks up credentials, makes the interface, and returns when the link is down. A second task sends what the interface has to send.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import attrs
+import trio
+
+from l2tpd import log
+from l2tpd.config.model import PppAuthentication
+from l2tpd.errors import LocalProtocolError, PlaneError
+from l2tpd.kernel.ops import Link as Interface
+from l2tpd.ppp import secrets
+from l2tpd.ppp.credentials import verify
+from l2tpd.ppp.describe import describe
+from l2tpd.ppp.events import AddressNeeded, AuthFailed, CheckCredentials, Ipv4Up, LinkDown, NetworkDown
+from l2tpd.ppp.link import Link
+from l2tpd.ppp.numbers import Auth, Disconnect
+from l2tpd.ppp.numbers import Protocol as Number
+from l2tpd.ppp.settings import Grant, Ipv4Settings, LinkSettings
+from l2tpd.supervise import goodbye
+from l2tpd.wire.numbers import CallResult
+
+if TYPE_CHECKING:
+    from l2tpd.kernel.ops import FramePort
+    from l2tpd.ppp.leases import Lease, Leases
+    from l2tpd.session.call import Call
+
+SECRETS: Mapping[Auth, Path] = {
+    Auth.PAP: Path("/etc/ppp/pap-secrets"),
+    Auth.CHAP: Path("/etc/ppp/chap-secrets"),
+    Auth.MSCHAPV2: Path("/etc/ppp/chap-secrets"),
+}
+"""Where users stand, as pppd has them."""
+
+_BATCH = 64
+_LARGEST = 65535
+_REQUIRE = {
+    PppAuthentication.NONE: (),
+    PppAuthentication.PAP: (Auth.PAP,),
+    PppAuthentication.CHAP: (Auth.CHAP,),
+    PppAuthentication.MSCHAPV2: (Auth.MSCHAPV2,),
+}
+_REFUSED = frozenset({Disconnect.AUTH_FAILED, Disconnect.AUTH_TIMEOUT, Disconnect.AUTH_UNACCEPTABLE, Disconnect.ADMIN})
+
+_log = log.get("ppp")
+
+
+class Tun(Protocol):
+    """A TUN interface; its descriptor is -1 once it is closed."""
+
+    @property
+    def descriptor(self) -> int:
+        """Return the descriptor."""
+
+    @property
+    def name(self) -> str:
+        """Return the interface's name."""
+
+    async def readable(self) -> None:
+        """Wait until it has a packet. Raises `trio.ClosedResourceError` when it is closed."""
+
+
+@runtime_checkable
+class Tuns(Protocol):
+    """Makes interfaces for packets."""
+
+    async def open_tun(self, interface: Interface) -> Tun:
+        """Make an interface, with its address, and up. Raises `PlaneError`."""
+
+    async def close_tun(self, tun: Any) -> None:
+        """Remove an interface that `open_tun` has made; nothing happens the second time."""
+
+
+def settings(lease: Lease, name: str) -> LinkSettings:
+    """Return how the link of a session behaves."""
+    ppp = lease.ppp
+    client = not lease.lns
+    return LinkSettings(
+        name=name,
+        mru=ppp.mru or lease.mtu,
+        mtu=lease.mtu,
+        require=_REQUIRE[ppp.auth] if lease.lns else (),
+        user=lease.user,
+        password=lease.password,
+        echo_interval=ppp.lcp_echo_interval,
+        echo_failure=ppp.lcp_echo_failure,
+        ipv4=Ipv4Settings(
+            local=lease.local,
+            accept_local=client,
+            peer=lease.remote,
+            serve=bool(lease.remote),
+            dns=ppp.dns if lease.lns else (),
+            ask_dns=client,
+        ),
+    )
+
+
+class Builtin:
+    """Runs PPP for the sessions whose frames come to this process."""
+
+    def __init__(self, leases: Leases, name: Callable[[], str], remark: Callable[[int, int, str], None]) -> None:
+        """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` is told each frame of PPP's own, with tunnel and session."""
+        self._leases = leases
+        self._name = name
+        self._remark = remark
+
+    async def run(self, tunnel_id: int, call: Call, port: FramePort, tuns: Tuns) -> tuple[int, str]:
+        """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
+        try:
+            with self._leases.lease(call) as lease:
+                running = _Running(
+                    call=call,
+                    lease=lease,
+                    port=port,
+                    tuns=tuns,
+                    link=Link(settings(lease, self._name()), os.urandom),
+                    remark=lambda line: self._remark(tunnel_id, call.local_id, line),
+                    tunnel_id=tunnel_id,
+                    name=self._name(),
+                )
+                return await running.run()
+        except LocalProtocolError as error:
+            return CallResult.NO_FACILITIES_TEMPORARY, str(error)
+
+
+@attrs.define(eq=False, kw_only=True)
+class _Running:
+    """PPP of one session while it lasts."""
+
+    call: Call
+    lease: Lease
+    port: FramePort
+    tuns: Tuns
+    link: Link
+    remark: Callable[[str], None]
+    tunnel_id: int
+    name: str
+    tun: Tun | None = None
+    _wake: trio.Event = attrs.field(factory=trio.Event)
+
+    async def run(self) -> tuple[int, str]:
+        """Serve until the link is down."""
+        now = trio.current_time()
+        self.link.open(now)
+        self.link.lower_up(now)
+        self.port.attach(self._take)  # only now: frames that have waited are for a link that is up
+        try:
+            async with trio.open_nursery() as nursery:
+                ending = await self._serve(nursery)
+                nursery.cancel_scope.cancel()
+            return ending
+        finally:
+            self.link.close(trio.current_time(), "the session ends")
+            self._flush()
+            with goodbye(5.0):
+                await self._remove()
+
+    # --- in whatever task reads the tunnel's socket -----------------------------------------------------------------------------
+
+    def _take(self, frame: bytes | memoryview) -> None:
+        """Take a frame of the peer; never raises, never waits."""
+        try:
+            payload = self.link.receive_frame(bytes(frame), trio.current_time())
+            if payload is not None:
+                self._deliver(payload.octets)
+                return
+            self.remark(f"received {describe(bytes(frame))}")
+            self._flush()
+        except Exception as bug:  # noqa: BLE001 - the boundary between this link and the tunnel that feeds it
+            _log.error("PPP crashed", tid=self.tunnel_id, sid=self.call.local_id, exc_info=bug)
+            self.link.lower_down(trio.current_time(), "internal error")
+        self._wake.set()
+
+    def _deliver(self, packet: bytes) -> None:
+        if self.tun is None or self.tun.descriptor < 0:
+            return
+        try:
+            os.write(self.tun.descriptor, packet)
+        except OSError:  # its queue is full, it is down or gone
+            self.link.discard()
+
+    def _flush(self) -> None:
+        for frame in self.link.frames_to_send():
+            self.remark(f"sent {describe(frame)}")
+            self.port.send(frame)
+
+    # --- the session's task -----------------------------------------------------------------------------------------------------
+
+    async def _serve(self, nursery: trio.Nursery) -> tuple[int, str]:
+        while True:
+            self._flush()
+            for event in self.link.take_events():
+                if isinstance(event, LinkDown):
+                    result = CallResult.ADMIN if event.cause.code in _REFUSED else CallResult.LOST_CARRIER
+                    return result, event.cause.message or Disconnect(event.cause.code).name.lower().replace("_", " ")
+                try:
+                    await self._handle(event, nursery)
+                except PlaneError as error:  # no interface, and so no use for the link
+                    return CallResult.NO_FACILITIES_TEMPORARY, error.text
+                self._flush()
+            when = self.link.next_timer()
+            with trio.move_on_at(math.inf if when is None else when):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            self.link.handle_timer(trio.current_time())
+
+    async def _handle(self, event: object, nursery: trio.Nursery) -> None:
+        match event:
+            case CheckCredentials():
+                await self._check(event)
+            case AddressNeeded():
+                self.link.assign_address(self.lease.remote, trio.current_time())
+            case Ipv4Up():
+                await self._bring_up(event, nursery)
+            case NetworkDown() if event.protocol == Number.IPV4:
+                await self._remove()
+            case AuthFailed():
+                whose = "we are refused" if event.ours else f"{event.user!r} is refused"
+                _log.warning(f"PPP: {whose}", tid=self.tunnel_id, sid=self.call.local_id, reason=event.message)
+            case _:
+                return  # what only others want to know
+
+    async def _check(self, event: CheckCredentials) -> None:
+        """Look a user up and say whether it may come in."""
+        said = event.credentials
+        found = await trio.to_thread.run_sync(_look_up, SECRETS.get(said.kind), said.user, self.name)
+        message = verify(said, found.secret) if found else None
+        now = trio.current_time()
+        if found is None or message is None:
+            self.link.refuse_credentials(said, b"unknown user, or wrong password", now)
+        else:
+            self.link.accept_credentials(said, Grant(address=_own_address(found), message=message), now)
+
+    async def _bring_up(self, event: Ipv4Up, nursery: trio.Nursery) -> None:
+        await self._remove()
+        mtu = min(self.lease.mtu, self.link.peer_mru)
+        wanted = Interface(name=self.lease.interface, mtu=mtu, address=event.local, peer_address=event.peer)
+        self.tun = tun = await self.tuns.open_tun(wanted)
+        call = self.call
+        call.interface, call.ppp_local, call.ppp_remote = tun.name, event.local, event.peer
+        nursery.start_soon(self._pump, tun)
+        _log.notice(
+            "PPP up", tid=self.tunnel_id, sid=call.local_id, interface=tun.name, local=event.local, remote=event.peer
+        )
+
+    async def _remove(self) -> None:
+        tun, self.tun = self.tun, None
+        if tun is not None:
+            self.call.interface = ""
+            await self.tuns.close_tun(tun)
+
+    async def _pump(self, tun: Tun) -> None:
+        """Send what the interface has to send, until it is gone."""
+        try:
+            while True:
+                await tun.readable()
+                self._drain(tun)
+                await trio.lowlevel.checkpoint()
+        except trio.ClosedResourceError:
+            return
+        except OSError as error:
+            self.link.close(trio.current_time(), f"interface {tun.name} is gone ({error.strerror})")
+            self._wake.set()
+
+    def _drain(self, tun: Tun) -> None:
+        for _ in range(_BATCH):
+            if tun.descriptor < 0:
+                return
+            try:
+                packet = os.read(tun.descriptor, _LARGEST)
+            except BlockingIOError:
+                return
+            header = self.link.header(Number.IPV6 if packet[0] >> 4 == 6 else Number.IPV4)
+            if header is not None:
+                self.port.send(header + packet)
+
+
+def _look_up(path: Path | None, user: str, server: str) -> secrets.Secret | None:
+    """Find a user in a secrets file; one that cannot be read has no users."""
+    if path is None:
+        return None
+    try:
+        text = path.read_text(errors="surrogateescape")
+    except OSError as error:
+        _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
+        return None
+    return secrets.find(secrets.parse(text), user, server)
+
+
+def _own_address(found: secrets.Secret) -> str:
+    """Return the address that a user always has, if its line names a single one."""
+    plain = [
+        word for word in found.addresses if word not in {"*", "-"} and "/" not in word and not word.startswith("!")
+    ]
+    return plain[0] if len(plain) == 1 == len(found.addresses) else ""

@@ -1,0 +1,44 @@
+"""Secrets files as pppd has them."""
+
+from __future__ import annotations
+
+import pytest
+
+from l2tpd.ppp.secrets import Secret, find, parse
+
+FILE = """
+# client   server  secret        addresses
+alice      *       "won der"     10.0.0.5
+bob        lns     it\\'s
+*          *       any           *
+carol      lns     'c # d'       10.0.0.6 10.0.0.7   # two of them
+broken
+mallory    *       "open
+"""
+
+
+def test_lines_are_read_as_pppd_reads_them() -> None:
+    """Quotes, backslashes, comments; what makes no sense is passed over, and takes nothing else with it."""
+    assert [
+        Secret("alice", "*", "won der", ("10.0.0.5",)),
+        Secret("bob", "lns", "it's", ()),
+        Secret("*", "*", "any", ("*",)),
+        Secret("carol", "lns", "c # d", ("10.0.0.6", "10.0.0.7")),
+    ] == parse(FILE)
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "secret"),
+    [("alice", "lns", "won der"), ("bob", "lns", "it's"), ("bob", "other", "any"), ("nobody", "lns", "any")],
+)
+def test_the_best_line_holds(client: str, server: str, secret: str) -> None:
+    """A name that is written out goes before a star, wherever the line stands."""
+    found = find(parse(FILE), client, server)
+    assert found is not None
+    assert secret == found.secret
+
+
+def test_nobody_is_known() -> None:
+    """An empty file, or one without a line that fits."""
+    assert find([], "alice", "lns") is None
+    assert find(parse("alice lns x\n"), "alice", "other") is None

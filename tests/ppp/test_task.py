@@ -1,0 +1,255 @@
+"""PPP in this process: two ends on a cable of frames, each with a real TUN interface in a network namespace of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+
+import taps
+from l2tpd.config.load import parse
+from l2tpd.config.model import SessionSettings
+from l2tpd.kernel.tuntap import UserPlane
+from l2tpd.kernel.worker import Worker
+from l2tpd.ppp import task as module
+from l2tpd.ppp.leases import Leases
+from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.task import Builtin
+from l2tpd.session.call import Call, Kind
+from l2tpd.wire.numbers import CallResult
+
+pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"PPP IN THIS PROCESS IS NOT TESTED: {taps.why_not()}")
+
+LNS = """
+[profile.ppp.default]
+local_address = "10.9.0.1"
+pool = "subscribers"
+auth = "{auth}"
+dns = ["9.9.9.9"]
+lcp_echo_interval = {echo}
+lcp_echo_failure = 2
+[pool.subscribers]
+range = "10.9.0.2-10.9.0.3"
+"""
+
+
+@attrs.define(eq=False)
+class Cable:
+    """One end of a cable of frames, with a queue that keeps them in order: a `FramePort`."""
+
+    other: Cable | None = None
+    cut: bool = False
+    _taker: Callable[[bytes], None] | None = None
+    _waiting: list[bytes] = attrs.field(factory=list)
+
+    def send(self, frame: bytes | memoryview) -> None:
+        if self.other is not None and not self.cut:
+            trio.lowlevel.current_trio_token().run_sync_soon(self.other.hear, bytes(frame))
+
+    def hear(self, frame: bytes) -> None:
+        if self._taker is None:
+            self._waiting.append(frame)
+        else:
+            self._taker(frame)
+
+    def attach(self, taker: Callable[[bytes], None]) -> None:
+        self._taker = taker
+        while self._waiting:
+            taker(self._waiting.pop(0))
+
+
+@attrs.define(eq=False)
+class End:
+    """One side: its call, its cable, what it logged, and how it ended."""
+
+    call: Call
+    leases: Leases
+    engine: Builtin
+    cable: Cable
+    lines: list[str]
+    ending: tuple[int, str] | None = None
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+    async def run(self, plane: UserPlane) -> None:
+        with self.scope:
+            self.ending = await self.engine.run(1, self.call, self.cable, plane)
+            if self.cable.other is not None:
+                return
+
+
+def end(config: str, kind: Kind, **settings: Any) -> End:
+    """Return a side that has not begun."""
+    whole = parse([("l2tpd.toml", config)])
+    leases, lines = Leases(lambda: whole), list[str]()
+    engine = Builtin(leases, lambda: "lns", lambda _tunnel, _session, line: lines.append(line))
+    return End(Call(2, kind, SessionSettings(**settings), 0.0, 1), leases, engine, Cable(), lines)
+
+
+async def until(true: Callable[[], object]) -> None:
+    with trio.fail_after(20):
+        while not true():
+            await trio.sleep(0.01)
+
+
+@asynccontextmanager
+async def both(lns: End, client: End) -> AsyncIterator[UserPlane]:
+    """Run both sides on one cable, their interfaces in one namespace."""
+    lns.cable.other, client.cable.other = client.cable, lns.cable
+    with taps.namespace():
+        plane = UserPlane(Worker("interfaces"))
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(lns.run, plane)
+                nursery.start_soon(client.run, plane)
+                yield plane
+                nursery.cancel_scope.cancel()
+        finally:
+            plane.close()
+
+
+@pytest.fixture
+def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have alice in the secrets files, with an address of her own."""
+    path = tmp_path / "secrets"
+    path.write_text("alice * wonder 10.9.0.77\nbob lns builder\n")
+    monkeypatch.setattr(module, "SECRETS", dict.fromkeys((Auth.PAP, Auth.CHAP, Auth.MSCHAPV2), path))
+
+
+def names() -> list[str]:
+    return [line.split(":")[1].strip() for line in taps.ip("-o", "link", "show").splitlines()]
+
+
+def pair(auth: str = "none", echo: int = 0, **client: Any) -> tuple[End, End]:
+    lns = end(LNS.format(auth=auth, echo=echo), Kind.LNS_INCOMING, interface_name="sub%d")
+    return lns, end("", Kind.LAC_INCOMING, interface_name="isp", **client)
+
+
+async def test_addresses_are_assigned_and_packets_cross() -> None:
+    """From the pool, on interfaces of the names that were asked for; a packet that goes in here comes out there."""
+    lns, client = pair()
+    async with both(lns, client):
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        assert ("10.9.0.1", "10.9.0.2", "sub0") == (lns.call.ppp_local, lns.call.ppp_remote, lns.call.interface)
+        assert ("10.9.0.2", "10.9.0.1", "isp") == (client.call.ppp_local, client.call.ppp_remote, client.call.interface)
+        assert 1 == lns.leases.used("subscribers")
+        assert "10.9.0.2 peer 10.9.0.1" in taps.ip("address", "show", "dev", "isp")
+        assert "mtu 1400" in taps.ip("link", "show", "dev", "isp")
+        before = rx("sub0")
+        # Both addresses are in this namespace: only a packet that is forced out goes across.
+        taps.ip("route", "add", "10.50.0.0/24", "dev", "isp")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for _ in range(3):
+                sock.sendto(b"across", ("10.50.0.1", 9))
+            await until(lambda: rx("sub0") >= before + 3)
+        client.scope.cancel()
+        await until(lambda: lns.ending)
+        assert {"sub0", "isp"}.isdisjoint(names())
+        assert 0 == lns.leases.used("subscribers")
+    assert lns.ending is not None
+    assert (CallResult.LOST_CARRIER, "the session ends") == lns.ending
+
+
+def rx(interface: str) -> int:
+    """Return how many packets an interface has received."""
+    return int(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/net/dev").read_text().split(f"{interface}:")[1].split()[1])
+
+
+@pytest.mark.usefixtures("users")
+@pytest.mark.parametrize("auth", ["pap", "chap", "mschapv2"])
+async def test_users_are_looked_up(auth: str) -> None:
+    """Alice proves who she is, in each of the ways, and gets her own address."""
+    lns, client = pair(auth, user="alice", password="wonder")
+    async with both(lns, client):
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        assert "10.9.0.77" == lns.call.ppp_remote == client.call.ppp_local
+
+
+@pytest.mark.usefixtures("users")
+@pytest.mark.parametrize(
+    ("auth", "user", "password"),
+    [*itertools.product(["pap", "chap", "mschapv2"], ["alice"], ["wrong"]), ("chap", "nobody", "wonder")],
+)
+async def test_who_cannot_prove_it_stays_outside(auth: str, user: str, password: str) -> None:
+    """Both sides are told, nothing is given, and the call ends for administrative reasons (RFC 2661 4.4.2)."""
+    lns, client = pair(auth, user=user, password=password)
+    async with both(lns, client):
+        await until(lambda: lns.ending and client.ending)
+        assert 0 == lns.leases.used("subscribers")
+        assert ["lo"] == names()
+    assert lns.ending is not None
+    assert CallResult.ADMIN == lns.ending[0]
+
+
+async def test_a_secrets_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody comes in, and the daemon lives."""
+    monkeypatch.setattr(module, "SECRETS", {Auth.CHAP: tmp_path / "missing"})
+    lns, client = pair("chap", user="alice", password="wonder")
+    async with both(lns, client):
+        await until(lambda: lns.ending)
+    assert lns.ending is not None
+    assert CallResult.ADMIN == lns.ending[0]
+
+
+async def test_a_peer_that_falls_silent() -> None:
+    """Echo requests without an answer end the link (RFC 1661 5.8)."""
+    lns, client = pair(echo=1)
+    async with both(lns, client):
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        client.cable.cut = True
+        await until(lambda: lns.ending)
+    assert lns.ending is not None
+    assert CallResult.LOST_CARRIER == lns.ending[0]
+
+
+async def test_an_interface_that_is_deleted() -> None:
+    """The link ends politely, and so does its session."""
+    lns, client = pair()
+    async with both(lns, client):
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        taps.ip("link", "del", "isp")
+        await until(lambda: lns.ending and client.ending)
+    assert client.ending is not None
+    assert "isp is gone" in client.ending[1]
+
+
+async def test_a_name_that_is_taken() -> None:
+    """The session ends with the reason; the interface of somebody else stays."""
+    lns, client = pair()
+    with_it = both(lns, client)
+    async with with_it:
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        again = end("", Kind.LAC_INCOMING, interface_name="isp")
+        other = end(LNS.format(auth="none", echo=0), Kind.LNS_INCOMING, interface_name="sub%d")
+        again.cable.other, other.cable.other = other.cable, again.cable
+        plane = UserPlane(Worker("more interfaces"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(other.run, plane)
+            await again.run(plane)
+            nursery.cancel_scope.cancel()
+        plane.close()
+        assert "isp" in names()
+    assert again.ending is not None
+    assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (
+        again.ending[0],
+        "an interface `isp` exists" in again.ending[1],
+    )
+
+
+async def test_frames_that_make_no_sense_do_nothing() -> None:
+    """Whatever the peer sends, the link goes on."""
+    lns, client = pair()
+    async with both(lns, client):
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        for junk in (b"", b"\xff", b"\xff\x03", b"\xff\x03\xc0\x21", b"\xc0\x21\x01\x01\xff\xff", bytes(3000)):
+            lns.cable.hear(junk)
+        await trio.sleep(0.1)
+        assert lns.ending is None
+        assert "10.9.0.2" == lns.call.ppp_remote
