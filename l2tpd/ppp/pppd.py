@@ -223,7 +223,8 @@ class Pppd:
             rest = rest[-_LINE_LIMIT:]
             for line in whole:
                 if text := line.decode(errors="replace").strip():
-                    last[0] = text
+                    if not any(pattern.match(text) for _, pattern in _SAID):  # news of a success is no reason to end
+                        last[0] = text
                     self._take(call, order, text)
 
     def _take(self, call: Call, order: Order, line: str) -> None:
