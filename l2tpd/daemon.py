@@ -407,7 +407,9 @@ def _reason(event: TunnelEvent | SessionEvent, meaning: Callable[[int], str]) ->
     reason: dict[str, object] = {}
     if event.result is not None:
         reason["result"] = f"{event.result} ({meaning(event.result)})"
-    if event.error:
+    if isinstance(event, TunnelEvent) and event.result == StopResult.BAD_VERSION:
+        reason["version"] = event.error  # RFC 2661 4.4.2: the highest that is spoken stands where an error code would
+    elif event.error:
         reason["error"] = f"{event.error} ({error_text(event.error)})"
     if event.message:
         reason["message"] = event.message

@@ -32,7 +32,7 @@ from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.port import BATCH, AnyListener, Arrived, take_strays
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import House, Tunnel
-from l2tpd.wire.avp import HOST_NAME, RESULT_CODE, TIE_BREAKER
+from l2tpd.wire.avp import HOST_NAME, MESSAGE_DIGEST, RESULT_CODE, TIE_BREAKER
 from l2tpd.wire.header import ControlHeader, peek
 from l2tpd.wire.messages import FALLBACK, Message, decode, encode, message, offers_v3
 from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
@@ -55,6 +55,9 @@ PROBE_PAUSE = 1.0
 """How many tunnels of a refused caller are probed, and how many seconds pass before that is done again."""
 
 _DIALECTS = {2: V2, 3: V3}
+
+WRONG_DIGEST = "the digest is wrong"
+"""RFC 3931 5.4.1: such a message MUST be dropped, so nobody is told."""
 
 REFUSALS = 1000.0
 """How many refusals a second may leave."""
@@ -286,12 +289,15 @@ class Endpoint:
             self._ward.policy.admit_tunnel(admitted)
             self._leave_path(arrived, listener.encap)
             if not self._survives_collision(arrived.peer, said.get(TIE_BREAKER)):
-                return None
+                if asked.dialect is V2:  # RFC 2661 4.4.3: silently
+                    return None
+                raise RemoteProtocolError(StopResult.EXISTS, ErrorCode.NONE, "we have called first")  # RFC 3931 5.4.3
             self._make_room(arrived.peer.host)
             return self._open(listener, arrived, asked, admitted, guard)
         except RemoteProtocolError as refusal:
             counters.tunnels_refused += 1
-            self._refuse(arrived, asked, refusal)
+            if refusal.text != WRONG_DIGEST:
+                self._refuse(arrived, asked, refusal)
             if refusal.error == ErrorCode.NO_RESOURCES:
                 self._probe_tunnels_of(arrived.peer.host)
         except (OSError, Exhausted):
@@ -305,17 +311,16 @@ class Endpoint:
         self, arrived: Arrived, asked: Asked, admitted: Admitted, encap: Encapsulation
     ) -> tuple[Asked, Guard | None]:
         """Return the request with the dialect to answer it in, and what signs the answers, if it is in order. Raises `RemoteProtocolError`."""
-        said = asked.said
-        if said.fault is not None:
-            raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
-        settings, random = admitted.settings, self._ward.site.random
+        said, settings, random = asked.said, admitted.settings, self._ward.site.random
         guard = None
         if asked.dialect is V3 or (offers_v3(said) and Version.L2TPV3 in admitted.versions):
             guard = Guard.of(settings, settings.secret.encode("utf-8", "surrogateescape"), encap, random)
             if guard.believes(arrived.data, asked.body):
                 asked = asked._replace(dialect=V3)
             elif asked.dialect is V3:
-                raise speech.unauthorized(self._ward.site, "the digest is wrong, or there is none")
+                raise speech.unauthorized(self._ward.site, WRONG_DIGEST if MESSAGE_DIGEST in said else "not signed")
+        if said.fault is not None:
+            raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
         if asked.dialect.version not in admitted.versions:
             highest = max(version.value for version in admitted.versions)[-1]
             raise RemoteProtocolError(StopResult.BAD_VERSION, int(highest) << 8, f"only version {highest} is spoken")
