@@ -10,6 +10,8 @@
 
 Whatever we put on the wire must be expected, in order: after every test `conftest.py` calls `curtain`, which fails when something was not. The
 played peer counts what it hears, so its Nr acknowledges everything unless it is `deaf`. The data plane answers at once, unless `late`.
+
+In version 3 (`dialogue3.py` has its messages) a peer that shares a secret with us signs what it says; what we sign is verified as it is heard.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ from typing import Any, Final, NamedTuple
 import attrs
 
 import books
-from l2tpd.config.model import Address, SessionSettings, TunnelSettings
+from l2tpd.config.model import Address, Encapsulation, SessionSettings, TunnelSettings
 from l2tpd.errors import RemoteProtocolError
 from l2tpd.events import SessionEvent, TunnelEvent, What
 from l2tpd.kernel.ops import CreateSession, Operation
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import ControlConnection
-from l2tpd.tunnel.dialect import V2, Dialect
+from l2tpd.tunnel.dialect import V2, V3, Dialect
 from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.site import Site
 from l2tpd.tunnel.states import State
@@ -52,9 +54,10 @@ from l2tpd.wire.avp import (
     RawAvp,
 )
 from l2tpd.wire.describe import summary
-from l2tpd.wire.messages import Message, decode, encode, message
+from l2tpd.wire.messages import FALLBACK, Message, decode, encode, message
 from l2tpd.wire.numbers import MessageType
 from l2tpd.wire.values import ProtocolVersion, ResultCode
+from seal import Seal
 
 OURS: Final = 7
 """Our tunnel id in every dialogue."""
@@ -203,6 +206,7 @@ class Heard(NamedTuple):
     nr: int
     said: Message | None  # None: a ZLB
     address: Address
+    signed: bool | None = None  # its digest is right, or wrong; None: there is none
 
 
 STAGES: Final[list[Dialogue]] = []
@@ -233,6 +237,12 @@ class Player:
     deaf: bool = False
     secret: bytes = b""
     hides: bool = False
+    speaks: Dialect | None = None  # other than the one we speak
+    seal: Seal = attrs.field(factory=Seal)
+
+    @property
+    def dialect(self) -> Dialect:
+        return self.speaks or self.stage.core.dialect
 
     def __rshift__(self, said: Message | Zlb | bytes) -> bytes:
         return self.say(said)
@@ -240,7 +250,7 @@ class Player:
     def say(self, said: Message | Zlb | bytes, *, session_id: int = 0) -> bytes:
         """Say a message, in the name of the session that the header names; return the datagram, to be repeated by `again`."""
         body = self.body(said)
-        datagram = self.stage.core.dialect.build(self.tunnel_id, session_id, self.ns, self.nr, body)
+        datagram = self.seal.sign(self.dialect.build(self.tunnel_id, session_id, self.ns, self.nr, body))
         counts = not isinstance(said, Zlb) and said != b""
         if counts:
             self.ns = (self.ns + 1) & 0xFFFF
@@ -255,22 +265,23 @@ class Player:
 
     def again(self, datagram: bytes, address: Address | None = None) -> None:
         """Repeat a datagram as it was."""
-        self.stage.note("peer >>", "(again)", *self.stage.core.dialect.parse(datagram)[0][2:])
+        self.stage.note("peer >>", "(again)", *self.dialect.parse(datagram)[0][2:])
         self.stage.arrive(datagram, address or self.address)
 
     def body(self, said: Message | Zlb | bytes) -> bytes:
         if isinstance(said, bytes):
             return said
         if isinstance(said, Zlb):
-            return self.stage.core.dialect.ack
-        return encode(said, secret=self.secret, hide=self.hides, random=octets("vectors"))
+            return self.dialect.ack
+        said, random = self.seal.introduce(said), octets("vectors")
+        return encode(said, secret=self.secret, hide=self.hides, random=random, vocabulary=said.vocabulary)
 
     def hear(self, heard: Heard) -> None:
         if heard.said is None or self.deaf:
             return
         if heard.ns == self.nr:
             self.nr = (self.nr + 1) & 0xFFFF
-        told = heard.said.get(ASSIGNED_TUNNEL_ID)
+        told = heard.said.get(self.dialect.control.peer_id)
         if told and not self.tunnel_id:
             self.tunnel_id = told
 
@@ -300,7 +311,7 @@ class Dialogue:
     def __attrs_post_init__(self) -> None:
         STAGES.append(self)
         self.us = Side(self)
-        self.peer = Player(self, secret=self.core.secret)
+        self.peer = Player(self, secret=self.core.secret, seal=Seal.of(self.core.guard, self.core.secret))
 
     @property
     def site(self) -> Site:
@@ -328,10 +339,20 @@ class Dialogue:
     def arrive(self, datagram: bytes, address: Address) -> None:
         """Deliver a datagram, as the shell does: the first packet to an idle tunnel was routed to it by its listener."""
         if self.core.state is State.IDLE:
-            self.core.take_packet(*self.core.dialect.parse(datagram), address, self.now)
+            self._begin(datagram, address)
         else:
             self.core.receive_datagram(datagram, address, self.now)
         self.settle()
+
+    def _begin(self, datagram: bytes, address: Address) -> None:
+        core = self.core
+        offer = core.dialect is V3 and datagram[1] & 0xF == 2  # an SCCRQ for either version (RFC 3931 4.7.3)
+        header, body = (V2 if offer else core.dialect).parse(datagram)
+        if core.guard is not None and not core.guard.believes(datagram, body):
+            core.site.counters.auth_failures += 1
+            return
+        first = decode(body, vocabulary=FALLBACK) if offer else None
+        core.take_packet(header, body, address, self.now, first)
 
     def do(self, command: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
         """Give the core a command, then let it speak."""
@@ -377,8 +398,11 @@ class Dialogue:
                 self.core.plane_up(output.session_id, "ppp0", self.now)
 
     def _hear(self, datagram: bytes) -> None:
-        header, body = self.core.dialect.parse(datagram)
-        heard = Heard(*header, decode(body, secret=self.peer.secret) if body else None, self.core.peer)
+        core, peer = self.core, self.peer
+        header, body = core.dialect.parse(datagram)
+        said = decode(body, secret=peer.secret, vocabulary=core.dialect.vocabulary) if body else None
+        signed = peer.seal.verify(datagram, said, heard=core.guard is not None and core.guard.peer_nonce != b"")
+        heard = Heard(*header, said, core.peer, signed)
         self.note("us   <<", heard.said or "ZLB", heard.ns, heard.nr)
         self.wire.append(heard)
         self.peer.hear(heard)
@@ -471,6 +495,7 @@ def stage(
     late: bool = False,
     dialect: Dialect = V2,
     peer_id: int = 0,
+    encap: Encapsulation = Encapsulation.UDP,
     **settings: Any,
 ) -> Dialogue:
     """Return a dialogue with an idle core of these tunnel settings."""
@@ -486,6 +511,7 @@ def stage(
         origin=origin,
         name="t" if origin == "local" else "",
         dialect=dialect,
+        encap=encap,
         peer_id=peer_id,
     )
     return Dialogue(core, policy, late=late)

@@ -16,7 +16,7 @@ from l2tpd.session.call import Call, Carrier, Ending, Kind, State
 from l2tpd.session.speech import Values
 from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, RESULT_CODE
 from l2tpd.wire.messages import Message, message
-from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
+from l2tpd.wire.numbers import CallResult, CircuitStatus, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
 
 Action = Callable[[Call, Message | None, Carrier, float], State]
@@ -291,7 +291,10 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
 
 
 def _say(call: Call, carrier: Carrier, now: float, kind: MessageType) -> None:
-    _send(call, carrier, now, kind, carrier.speech.says[kind](call))
+    values = carrier.speech.says[kind](call)
+    if CIRCUIT_STATUS in values:
+        call.told_active = bool(values[CIRCUIT_STATUS] & CircuitStatus.ACTIVE)
+    _send(call, carrier, now, kind, values)
 
 
 def _send(call: Call, carrier: Carrier, now: float, kind: MessageType, values: Values) -> None:
@@ -346,7 +349,7 @@ def _up(call: Call, carrier: Carrier, now: float) -> State:
         carrier.plane(ModifySession(tunnel_id=carrier.local_id, session_id=call.local_id, sequencing=call.sequencing))
     carrier.relax(call)
     carrier.tell(event(What.UP, call, carrier))
-    if not call.active:  # it went down while the call was being set up
+    if call.active != call.told_active:  # it changed while the call was being set up
         report_circuit(call, None, carrier, now)
     return State.ESTABLISHED
 

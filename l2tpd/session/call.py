@@ -96,6 +96,7 @@ class Call:
     end_id: str = ""  # Remote End ID (RFC 3931 5.4.4)
     tie_breaker: int | None = None  # of our request, where there may be a tie
     active: bool = True  # our circuit is
+    told_active: bool = True  # what the peer was told of it
     circuit: int | None = None  # the peer's Circuit Status (RFC 3931 5.4.5)
     interface: str = ""
     ppp_local: str = ""  # addresses that PPP has settled on, while it ends here

@@ -72,7 +72,7 @@ def circuit_report(call: Call) -> Values:
 
 
 def _request(call: Call) -> Values:
-    """RFC 3931 6.6, 6.9."""
+    """RFC 3931 6.9, and 6.6 but for the channel."""
     values = _ids(call) | {
         CALL_SERIAL_NUMBER: call.serial,
         PSEUDOWIRE_TYPE: int(PSEUDOWIRES[call.settings.pseudowire]),
@@ -81,7 +81,12 @@ def _request(call: Call) -> Values:
     }
     if call.tie_breaker is not None:
         values[TIE_BREAKER] = call.tie_breaker
-    return values | _data(call) | _speeds(call) | _channel(call)
+    return values | _data(call) | _speeds(call)
+
+
+def _icrq(call: Call) -> Values:
+    """RFC 3931 6.6."""
+    return {**_request(call), **_channel(call)}
 
 
 def _accepted(call: Call) -> Values:
@@ -194,7 +199,7 @@ def _prepare(call: Call, random: Callable[[int], bytes]) -> None:
 V3 = Speech(
     prepare=_prepare,
     says={
-        MessageType.ICRQ: _request,
+        MessageType.ICRQ: _icrq,
         MessageType.ICRP: _accepted,
         MessageType.ICCN: _connected,
         MessageType.OCRQ: _request,

@@ -105,6 +105,8 @@ class Channel(Generic[T]):
 
     hello_due: bool
     """Nothing was heard for `hello_timeout` and nothing of ours is outstanding: `send` a HELLO (RFC 2661 5.5)."""
+    jitter: float
+    """What of `hello_timeout` is waited, 1 for all of it: draw it anew for every HELLO where many connections share a path (RFC 3931 4.4)."""
     _settings: ChannelSettings
     _sender: Sender[T]
     _receiver: Receiver[T]
@@ -117,6 +119,7 @@ class Channel(Generic[T]):
     def __init__(self, settings: ChannelSettings, now: float) -> None:
         """Start at Ns 0, Nr 0, idle (RFC 2661 5.8)."""
         self.hello_due = False
+        self.jitter = 1.0
         self._settings = settings
         self._sender = Sender(settings.retry_timeout, settings.retry_cap, settings.max_retries)
         self._receiver = Receiver(settings.receive_window)
@@ -198,7 +201,7 @@ class Channel(Generic[T]):
 
     def _hello_at(self) -> float:
         # RFC 2661 5.5: whatever of ours is outstanding probes the path as well as a HELLO would.
-        timeout = self._settings.hello_timeout
+        timeout = self._settings.hello_timeout * self.jitter
         return self._heard + timeout if timeout and self.idle and not self.hello_due else NEVER
 
     def touch(self, now: float) -> None:

@@ -147,13 +147,10 @@ class ControlConnection:
         self.trace = mask(settings.trace)
         self.was_up = self.plane_asked = self.cleared = False
         self.channel = Channel(self._channel_settings(), now)
-        self._addressed = 0
-        self._late = None
-        self._late_acks = []
+        self._addressed, self._late, self._late_acks = 0, None, []
         self._by_peer_id = {}
         self._deadlines = Deadlines()
-        self._ids = None
-        self._outputs = []
+        self._ids, self._outputs = None, []
         self.tell_tunnel(What.CREATED)
 
     # --- the five verbs -------------------------------------------------------------------------------------------------------
@@ -208,6 +205,7 @@ class ControlConnection:
         if self._late is None:
             self.channel.handle_timer(now)
         if self.channel.hello_due and self.state is State.ESTABLISHED:
+            self.channel.jitter = self.dialect.jitter(self.site.random)
             self.send_control(message(MessageType.HELLO), now)
         for key in self._deadlines.due(now):
             if key == _TUNNEL:
@@ -238,7 +236,8 @@ class ControlConnection:
             session_id, body = item or (0, self.dialect.ack)
             if mask & tracing.ANY_PACKET:
                 self._outputs += tracing.packet("sending", ns, nr, session_id, body, mask)
-            packets.append(self._seal(self.dialect.build(self.peer_id, session_id, ns, nr, body)))
+            datagram = self.dialect.build(self.peer_id, session_id, ns, nr, body)
+            packets.append(self.guard.seal(datagram) if self.guard is not None else datagram)
         return packets
 
     def take_outputs(self) -> list[Output]:
@@ -355,6 +354,7 @@ class ControlConnection:
         if dialect is self.dialect:
             return
         self.dialect = dialect
+        self.channel.jitter = dialect.jitter(self.site.random)
         if not dialect.guarded:
             self.protect(None)
         for call in self.calls.values():
@@ -540,9 +540,6 @@ class ControlConnection:
         retries = min(UNPROVEN_RETRIES, self.settings.max_retries) if few else None
         settings = channel_settings(self.settings, self.quirks, retries)
         return settings if self.dialect.talks else attrs.evolve(settings, hello_timeout=0.0)
-
-    def _seal(self, datagram: bytes) -> bytes:
-        return self.guard.seal(datagram) if self.guard is not None else datagram
 
     def _is_early(self, ns: int) -> bool:
         return 0 < (ns - self.channel.nr) & 0xFFFF < 0x8000

@@ -52,6 +52,10 @@ class Dialect:
         """Return what signs and judges the messages of a tunnel, where they are signed."""
         return Guard.of(settings, secret, encap, random) if self.guarded else None
 
+    def jitter(self, random: Callable[[int], bytes]) -> float:
+        """Return what of the HELLO time is to be waited (RFC 3931 4.4: MUST be jittered)."""
+        return 1.0 if self.header == 2 else 1 - random(1)[0] / 2560  # at least nine tenths
+
     def chosen(self, answer: bytes) -> Dialect:
         """Return the dialect to go on in after this packet: where either would do, that of the peer (RFC 3931 4.7.3)."""
         if self.version is not Version.AUTO or len(answer) < 2:

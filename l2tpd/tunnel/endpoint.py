@@ -281,51 +281,54 @@ class Endpoint:
     # --- new tunnels ----------------------------------------------------------------------------------------------------------
 
     def _take_request(self, arrived: Arrived, asked: Asked) -> Tunnel | None:
-        counters, said = self._ward.site.counters, asked.said
+        counters, said, guard = self._ward.site.counters, asked.said, None
         try:
             admitted = self._ward.policy.known(said.get(HOST_NAME) or "", arrived.peer.host)
             listener = self._listener_of(arrived.local)
-            asked, guard = self._choose(arrived, asked, admitted, listener.encap)
+            guard = self._guard(arrived, asked, admitted, listener.encap)
+            asked = self._choose(asked, admitted, guard)
             self._ward.policy.admit_tunnel(admitted)
             self._leave_path(arrived, listener.encap)
-            if not self._survives_collision(arrived.peer, said.get(TIE_BREAKER)):
-                if asked.dialect is V2:  # RFC 2661 4.4.3: silently
-                    return None
-                raise RemoteProtocolError(StopResult.EXISTS, ErrorCode.NONE, "we have called first")  # RFC 3931 5.4.3
+            if not self._survives_collision(arrived.peer, asked):
+                return None
             self._make_room(arrived.peer.host)
             return self._open(listener, arrived, asked, admitted, guard)
         except RemoteProtocolError as refusal:
             counters.tunnels_refused += 1
             if refusal.text != WRONG_DIGEST:
-                self._refuse(arrived, asked, refusal)
+                self._refuse(arrived, asked, refusal, guard)
             if refusal.error == ErrorCode.NO_RESOURCES:
                 self._probe_tunnels_of(arrived.peer.host)
         except (OSError, Exhausted):
             # Descriptors or ids have run out: the newcomer is refused, and nobody who is established notices.
             counters.tunnels_refused += 1
             full = RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, "no resources for another tunnel")
-            self._refuse(arrived, asked, full)
+            self._refuse(arrived, asked, full, guard)
         return None
 
-    def _choose(
-        self, arrived: Arrived, asked: Asked, admitted: Admitted, encap: Encapsulation
-    ) -> tuple[Asked, Guard | None]:
-        """Return the request with the dialect to answer it in, and what signs the answers, if it is in order. Raises `RemoteProtocolError`."""
-        said, settings, random = asked.said, admitted.settings, self._ward.site.random
-        guard = None
-        if asked.dialect is V3 or (offers_v3(said) and Version.L2TPV3 in admitted.versions):
-            guard = Guard.of(settings, settings.secret.encode("utf-8", "surrogateescape"), encap, random)
-            if guard.believes(arrived.data, asked.body):
-                asked = asked._replace(dialect=V3)
-            elif asked.dialect is V3:
-                raise speech.unauthorized(self._ward.site, WRONG_DIGEST if MESSAGE_DIGEST in said else "not signed")
+    def _guard(self, arrived: Arrived, asked: Asked, admitted: Admitted, encap: Encapsulation) -> Guard | None:
+        """Return what signs the answers to a request that its sender has signed, where it needs to; None for one that is not believed."""
+        if asked.dialect is V2 and not (offers_v3(asked.said) and Version.L2TPV3 in admitted.versions):
+            return None
+        settings = admitted.settings
+        secret = settings.secret.encode("utf-8", "surrogateescape")
+        guard = Guard.of(settings, secret, encap, self._ward.site.random)
+        return guard if guard.believes(arrived.data, asked.body) else None
+
+    def _choose(self, asked: Asked, admitted: Admitted, guard: Guard | None) -> Asked:
+        """Return the request with the dialect to answer it in, if it is in order. Raises `RemoteProtocolError`."""
+        said = asked.said
+        if guard is not None:
+            asked = asked._replace(dialect=V3)
+        elif asked.dialect is V3:
+            raise speech.unauthorized(self._ward.site, WRONG_DIGEST if MESSAGE_DIGEST in said else "not signed")
         if said.fault is not None:
             raise RemoteProtocolError(StopResult.ERROR, said.fault.error, said.fault.text)
         if asked.dialect.version not in admitted.versions:
             highest = max(version.value for version in admitted.versions)[-1]
             raise RemoteProtocolError(StopResult.BAD_VERSION, int(highest) << 8, f"only version {highest} is spoken")
-        asked.dialect.control.check(said, settings, self._ward.site)
-        return asked, guard if asked.dialect is V3 else None
+        asked.dialect.control.check(said, admitted.settings, self._ward.site)
+        return asked
 
     def _leave_path(self, arrived: Arrived, encap: Encapsulation) -> None:
         """Refuse a second tunnel on a path where the data plane can have but one: even its socket would silence the first. Raises `RemoteProtocolError`.
@@ -355,9 +358,12 @@ class Endpoint:
         for tunnel in there[:PROBES]:
             tunnel.probe()
 
-    def _survives_collision(self, peer: Address, theirs: int | None) -> bool:
-        """Settle who wins where we are calling the caller ourselves (RFC 2661 4.4.3); return whether its request lives."""
-        lives = True
+    def _survives_collision(self, peer: Address, asked: Asked) -> bool:
+        """Settle who wins where we are calling the caller ourselves (RFC 2661 4.4.3); return whether its request lives.
+
+        Raises `RemoteProtocolError` where it does not, and its sender is to be told (RFC 3931 5.4.3).
+        """
+        lives, theirs = True, asked.said.get(TIE_BREAKER)
         for ours in self._ward.registry.calling(peer.host):
             verdict = judge(ours.core.tie_breaker, theirs)
             if verdict in {Verdict.THEY_WIN, Verdict.BOTH_LOSE}:
@@ -365,6 +371,8 @@ class Endpoint:
                 ours.flush_contained()
             if verdict in {Verdict.WE_WIN, Verdict.BOTH_LOSE}:
                 lives = False
+        if not lives and asked.dialect is V3:
+            raise RemoteProtocolError(StopResult.EXISTS, ErrorCode.NONE, "we have called first")
         return lives
 
     def _open(
@@ -428,7 +436,7 @@ class Endpoint:
                 return listener
         raise OSError(f"nothing listens on {local} any more")
 
-    def _refuse(self, arrived: Arrived, asked: Asked, refusal: RemoteProtocolError) -> None:
+    def _refuse(self, arrived: Arrived, asked: Asked, refusal: RemoteProtocolError, guard: Guard | None = None) -> None:
         """Send one StopCCN and forget about it. Only an SCCRQ that gave its sender's id can be answered."""
         dialect = asked.dialect
         peer_id = asked.said.get(dialect.control.peer_id)
@@ -437,7 +445,8 @@ class Endpoint:
         code = ResultCode(refusal.result, refusal.error, refusal.text)
         our_id = int.from_bytes(self._ward.site.random(2), "big") or 1  # any will do: nothing is kept under it
         said = message(MessageType.STOPCCN, {dialect.control.peer_id: our_id, RESULT_CODE: code})
-        self._send(dialect.build(peer_id, 0, 0, 1, encode(said, vocabulary=dialect.vocabulary)), arrived)
+        datagram = dialect.build(peer_id, 0, 0, 1, encode(said, vocabulary=dialect.vocabulary))
+        self._send(guard.part(datagram) if guard is not None else datagram, arrived)
 
     def _may_refuse(self) -> bool:
         now = trio.current_time()

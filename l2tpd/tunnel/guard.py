@@ -50,6 +50,10 @@ class Guard:
         """Sign a message on its way out; its header is final."""
         return sign(datagram, self.signers, self.nonce, self.peer_nonce) if self.signers else datagram
 
+    def part(self, datagram: bytes) -> bytes:
+        """Sign the StopCCN that refuses an SCCRQ: its receiver knows no nonce of ours."""
+        return sign(datagram, self.signers, b"", self.peer_nonce) if self.signers else datagram
+
     def believes(self, datagram: bytes, body: bytes) -> bool:
         """Tell whether a received message is its sender's; `body` is what follows its header."""
         if not self.demands:

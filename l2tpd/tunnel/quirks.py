@@ -1,4 +1,4 @@
-"""Peers that read RFC 2661 in their own way, and what we do about each.
+"""Peers that read RFC 2661 and RFC 3931 in their own way, and what we do about each.
 
 A row is a fact about other people's software. `always` rows cost nobody anything, so the protocol core simply behaves that way; the others are
 switched on for a peer by naming them in the `quirks` key of its tunnel profile. Each row has a dialogue test of its own.
@@ -72,6 +72,20 @@ QUIRKS: tuple[Quirk, ...] = (
         "any client after a crash",
         "SCCRQ from the address and port of a live tunnel",
         "served at once",
+        always=True,
+    ),
+    Quirk(
+        "vendor-twins",
+        "Cisco IOS",
+        "attributes of its own number space (vendor 9: 1 to 9, 12, 13), older than those of L2TPv3, beside these",
+        "ignored where their M bit is clear (RFC 3931 5.2); where it is set, see mandatory-vendor-avps",
+        always=True,
+    ),
+    Quirk(
+        "misleading-refusal",
+        "Cisco IOS",
+        "StopCCN 2 that speaks of an unsupported mandatory vendor AVP where it misses one, as Remote Session ID in ICRQ",
+        "all that RFC 3931 6 demands is sent; its text is told as it came",
         always=True,
     ),
     Quirk(

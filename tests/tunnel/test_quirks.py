@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import attrs
 import pytest
 
 from dialogue import (
@@ -28,14 +29,15 @@ from dialogue import (
     up,
     up_called,
 )
+from dialogue3 import dialled3, iccn3, icrq3, said3, sccrp3, up3, up_called3
 from l2tpd.config.model import Address, SessionSettings
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.quirks import QUIRKS, Effect, effects
 from l2tpd.tunnel.states import State
-from l2tpd.wire.avp import ACCM, HOST_NAME, RX_CONNECT_SPEED, TX_CONNECT_SPEED, VENDOR_NAME
+from l2tpd.wire.avp import ACCM, HOST_NAME, RESULT_CODE, RX_CONNECT_SPEED, TX_CONNECT_SPEED, VENDOR_NAME, RawAvp
 from l2tpd.wire.messages import message
 from l2tpd.wire.numbers import MessageType
-from l2tpd.wire.values import AccmValue
+from l2tpd.wire.values import AccmValue, ResultCode
 
 
 def test_every_row_has_its_dialogue() -> None:
@@ -74,6 +76,10 @@ def test_quirk_short_result_code() -> None:
     say.peer >> bytes.fromhex("8008 0000 0000 0004 8008 0000 0009 0009 8008 0000 0001 0006")
     say.us << ZLB
     assert ["tunnel down 6", "tunnel deleted 6"] == say.told()
+    new = up_called3()
+    new.peer >> bytes.fromhex("8008 0000 0000 0004 800a 0000 003d 00000009 8008 0000 0001 0006")
+    new.us << ZLB
+    assert ["tunnel down 6", "tunnel deleted 6"] == new.told()
 
 
 def test_quirk_sli_from_anyone() -> None:
@@ -137,6 +143,41 @@ def test_quirk_restart_same_port() -> None:
     new.state_is(State.ESTABLISHED)
 
 
+def twins(*numbers: int, mandatory: bool = False) -> list[RawAvp]:
+    """Return Cisco's own attributes of these numbers, with values that contradict those of the IETF."""
+    return [RawAvp(mandatory, hidden=False, vendor=9, number=number, value=b"\xff\xff\xff\xff") for number in numbers]
+
+
+def test_quirk_vendor_twins() -> None:
+    """Connection and session come up with what the attributes of RFC 3931 say; what Cisco's own say is kept out of it."""
+    say = dialled3()
+    say.peer >> sccrp3(*twins(1, 2, 10, 13))
+    connected = say.us << MessageType.SCCCN
+    assert THEIRS == connected.tunnel_id
+    say.peer >> ZLB
+    say.peer >> icrq3(500, *twins(3, 4, 5, 6, 7, 8, 9))
+    say.us << MessageType.ICRP
+    (call,) = say.core.calls.values()
+    say.peer >> iccn3(call.local_id, 500, *twins(3, 4))
+    say.us << ZLB
+    assert (CallState.ESTABLISHED, 500, "circuit", b"") == (call.state, call.peer_id, call.end_id, call.peer_cookie)
+
+
+def test_quirk_misleading_refusal() -> None:
+    """Our ICRQ has each AVP of RFC 3931 6.6, Remote Session ID with 0 among them; and an operator reads what the peer complains of."""
+    say = up3()
+    say.open_session()
+    asked = (say.us << MessageType.ICRQ).said
+    assert asked is not None
+    assert {63, 64, 15, 68, 66, 71} <= {avp.number for avp in asked.values}
+    text = "unsupported mandatory vendor AVP"
+    code = ResultCode(2, 8, text)
+    say.peer >> said3(MessageType.STOPCCN, {RESULT_CODE: code}, assigned_control_connection_id=THEIRS)
+    say.us << ZLB
+    assert say.core.ending is not None
+    assert (2, 8, text, "peer") == attrs.astuple(say.core.ending)
+
+
 def test_quirk_zero_tunnel_id() -> None:
     """Packets to tunnel 0 are taken from the tunnel's own peer, and from nobody else."""
     say = up_called(quirks=("zero-tunnel-id",))
@@ -195,6 +236,10 @@ def test_quirk_mandatory_vendor_avps() -> None:
     say = dialled()
     say.peer >> sccrp(unknown(mandatory=True, vendor=9))
     say.us << MessageType.STOPCCN
+    for quirks, answer in ((("mandatory-vendor-avps",), MessageType.SCCCN), ((), MessageType.STOPCCN)):
+        new = dialled3(quirks=quirks)
+        new.peer >> sccrp3(*twins(1, 2, mandatory=True))
+        new.us << answer
 
 
 def test_quirk_no_hello() -> None:
