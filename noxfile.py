@@ -133,7 +133,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need no other daemon, with branch coverage."""
-    debian(session, "iproute2", "tshark")
+    debian(session, "iproute2", "iputils-ping", "tshark")
     install(session, "test")
     session.run("coverage", "erase")
     ignored = [f"--ignore=tests/{directory}" for directory in SLOW]
@@ -179,7 +179,7 @@ def in_guests(session: nox.Session, rig: str) -> None:
     chosen, arguments = parser.parse_known_args(session.posargs)
     python = str(Path(session.bin) / "python")
     # A guest cannot keep what it compiles, and would do so anew for each process.
-    session.run("python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/interop", "tests/vm", silent=True)
+    session.run("python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/examples", "tests/interop", "tests/vm", silent=True)
     for version in chosen.version or GUEST_KERNELS[rig]:
         back = (Path(session.virtualenv.location) / "guest" / version).resolve()
         shutil.rmtree(back, ignore_errors=True)
@@ -223,7 +223,9 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Show an LNS and a LAC bring up a tunnel with sessions, and take it down."""
+    """Show an LNS and a LAC bring up tunnels with sessions, ping through one, and take them down."""
+    if os.geteuid() == 0:
+        debian(session, "iproute2", "iputils-ping")
     install(session)
     session.run("python", "examples/demo/demo.py", *session.posargs)
 

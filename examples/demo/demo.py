@@ -1,7 +1,7 @@
 """See l2tpd run: an LNS and a LAC on one machine, shown step by step with the commands that a user would type.
 
-The two hosts are network namespaces joined by a cable (a veth pair), or, where namespaces are not allowed, two addresses of the loopback
-interface. Everything is made in a temporary directory and removed at the end. The exit status is 0 when all went as it should; otherwise the
+The two hosts are network namespaces joined by a cable (a veth pair), within a user namespace where we are not root; or, where namespaces are not
+allowed, two addresses of the loopback interface, between which no packets of users move. Everything is made in a temporary directory and removed at the end. The exit status is 0 when all went as it should; otherwise the
 logs of both daemons are printed and it is 1.
 """
 
@@ -33,41 +33,8 @@ SECRET = "correct horse battery staple"  # noqa: S105 - of this demonstration al
 
 MAINS = {"l2tpd": "l2tpd.app", "l2tpctl": "l2tpctl.__main__", "l2tpwatch": "l2tpctl.watch"}
 
-LNS_TOML = """\
-[system]
-hostname = "lns"
-data_plane = "null"
-control_socket = "{folder}/lns.sock"
-
-[[listen]]
-address = "{lns}:{port}"
-
-[peer.default]                  # whoever knows the secret may call
-secret = "{secret}"
-
-[peer.stranger]                 # except a caller of this name
-host_name = "stranger"
-accept = false
-"""
-
-LAC_TOML = """\
-[system]
-hostname = "lac"
-data_plane = "null"
-control_socket = "{folder}/lac.sock"
-
-[tunnel.hq]
-peer = "{lns}:{port}"
-local = "{lac}"
-secret = "{secret}"
-hide_avps = true                # what can be hidden travels encrypted
-
-[tunnel.hq.session.alice]
-calling_number = "5550001"
-
-[tunnel.hq.session.bob]
-calling_number = "5550002"
-"""
+CONFIGURATIONS = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.toml")}
+"""What the hosts are told, by the names of the files beside this one; words in braces stand for what differs from run to run."""
 
 DAVE = """
 [tunnel.hq.session.dave]
@@ -86,6 +53,19 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
     sock.settimeout(10)
     sock.sendto(bytes.fromhex(sys.argv[3]), (sys.argv[1], int(sys.argv[2])))
     print(sock.recv(2048).hex())
+"""
+
+
+# Where an ordinary user may make network namespaces: as root of a user namespace, with a /run of its own, in which `ip netns` keeps them.
+INSIDE = ("unshare", "-Urnm", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh")
+
+PROBE = """\
+from l2tpd.errors import PlaneError
+from l2tpd.kernel import tuntap
+try:
+    tuntap.probe()
+except PlaneError as error:
+    print(error.text)
 """
 
 
@@ -140,7 +120,9 @@ class Host:
     enter: tuple[str, ...] = ()
 
     def argv(self, program: str, arguments: Sequence[str]) -> list[str]:
-        """Return the real command line of one of our programs."""
+        """Return the real command line of one of our programs, or of another one."""
+        if program not in MAINS:
+            return [*self.enter, program, *arguments]
         start = f"import sys; from {MAINS[program]} import main; sys.exit(main())"
         return [*self.enter, sys.executable, "-c", start, *arguments]
 
@@ -162,7 +144,8 @@ class Host:
             timeout=60, check=False,
         )  # fmt: skip
         if result.returncode:
-            raise Unexpected(f"`{program} {shlex.join(arguments)}` succeeds on {self.name}:\n{result.stderr.rstrip()}")
+            said = result.stdout + result.stderr
+            raise Unexpected(f"`{program} {shlex.join(arguments)}` succeeds on {self.name}:\n{said.rstrip()}")
         return result.stdout
 
     def run(self, program: str, *arguments: str) -> str:
@@ -197,19 +180,42 @@ def run_quietly(*argv: str) -> None:
     subprocess.run(argv, check=True, capture_output=True, timeout=20)
 
 
+def works(*argv: str) -> bool:
+    """Tell whether a command of the system succeeds."""
+    try:
+        run_quietly(*argv)
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
+
+
+def enter_user_namespace() -> None:
+    """Begin again as root of a user namespace; return where we are root already, or where that is not allowed."""
+    if os.geteuid() != 0 and works(*INSIDE, sys.executable, "-c", ""):
+        os.execvp(INSIDE[0], [*INSIDE, sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is wanted
+
+
 def lack_of_namespaces() -> str:
     """Say why we may not make network namespaces; nothing when we may."""
     if os.geteuid() != 0:
-        return "only root may make network namespaces"
+        return "neither are we root, nor may we be root of a user namespace, as network namespaces need"
     if shutil.which("ip") is None:
         return "the program `ip` (package iproute2) is missing"
     probe = f"l2tpd-demo-{os.getpid()}"
-    try:
-        run_quietly("ip", "netns", "add", probe)
-        run_quietly("ip", "netns", "delete", probe)
-    except (OSError, subprocess.SubprocessError):
-        return "this system does not allow network namespaces"
-    return ""
+    usable = works("ip", "netns", "add", probe) and works("ip", "netns", "exec", probe, "true")
+    works("ip", "netns", "delete", probe)
+    return "" if usable else "this system does not allow network namespaces"
+
+
+def lack_of_packets(host: Host) -> str:
+    """Say why no packets of users can move between the hosts; nothing when they can."""
+    if not host.enter:
+        return "both hosts are the same machine, which keeps its packets to itself"
+    if shutil.which("ping") is None:
+        return "the program `ping` (package iputils-ping) is missing"
+    command = [*host.enter, sys.executable, "-c", PROBE]
+    probe = subprocess.run(command, env=host.environment, capture_output=True, text=True, timeout=60, check=True)
+    return probe.stdout.strip()
 
 
 @contextmanager
@@ -326,13 +332,17 @@ class Demo:
     daemons: dict[str, Daemon] = field(default_factory=dict)
     watch: Watch | None = None
 
-    def play(self) -> None:
-        """Show everything, in order; raises `Unexpected` at the first promise that is not kept."""
+    def play(self, *, packets: bool) -> None:
+        """Show everything, in order; raises `Unexpected` at the first promise that is not kept. `packets`: also what takes interfaces."""
         for act in (
             self.start_lns, self.start_lac, self.look, self.call_out, self.add_and_delete, self.refuse, self.reload,
             self.take_down, self.stop,
         ):  # fmt: skip
             act()
+        if packets:
+            self.join()
+            self.carry()
+            self.part()
 
     def step(self, sentence: str) -> None:
         """Announce a step."""
@@ -343,7 +353,7 @@ class Demo:
     def start_lns(self) -> None:
         """Configure the LNS, check, start and watch it."""
         self.step("The LNS gets a configuration, checks it (-n), starts, and is watched in the background.")
-        self._configure(self.lns, LNS_TOML)
+        self._configure(self.lns, "lns")
         self._start(self.lns)
         self.watch = self._watch(self.lns)
         peers = self.lns.run("l2tpctl", "show", "peers")
@@ -352,7 +362,7 @@ class Demo:
     def start_lac(self) -> None:
         """Configure and start the LAC, which calls at once."""
         self.step("The LAC starts: it opens a tunnel with a secret, and reports two incoming calls through it.")
-        self._configure(self.lac, LAC_TOML)
+        self._configure(self.lac, "lac")
         self._start(self.lac)
         self._sessions_up(2)
         self._told(("TUNNEL UP", "peer_tid="), ("SESSION UP", ""))
@@ -364,9 +374,8 @@ class Demo:
             for kind in ("tunnels", "sessions"):
                 expect(" UP " in host.run("l2tpctl", "show", kind), f"{host.name} shows its {kind} as up")
         ours, theirs = self.lac.rows("tunnels")[0], self.lns.rows("tunnels")[0]
-        expect(
-            (ours["id"], ours["peer_id"]) == (theirs["peer_id"], theirs["id"]), "each end knows the other's tunnel id"
-        )
+        crossed = (ours["id"], ours["peer_id"]) == (theirs["peer_id"], theirs["id"])
+        expect(crossed, "each end knows the other's tunnel id")
 
     def call_out(self) -> None:
         """Let the LNS ask for an outgoing call."""
@@ -389,9 +398,7 @@ class Demo:
 
     def refuse(self) -> None:
         """Let a stranger call, and decode the answer."""
-        self.step(
-            "A caller with another secret and a stranger without any are refused; the answer to the latter is decoded."
-        )
+        self.step("A caller with another secret and a stranger without any are refused; one answer is decoded.")
         where = f"{self.lns.address}:{self.lns.port}"
         self.lac.run("l2tpctl", "create", "tunnel", "impostor", "--peer", where, "--secret", "guessed")
         self._told(("TUNNEL DELETED", "result=4"))
@@ -404,9 +411,7 @@ class Demo:
 
     def reload(self) -> None:
         """Change the configuration of the LAC."""
-        self.step(
-            "The LAC's configuration gets one more session; plan says what a reload would change, reload does it."
-        )
+        self.step("The LAC's configuration gets one more session: plan says what a reload would do, reload does it.")
         before = {row["id"] for row in self.lac.rows("sessions")}
         with (self.lac.folder / "lac.toml").open("a") as file:
             file.write(DAVE)
@@ -433,19 +438,48 @@ class Demo:
     def stop(self) -> None:
         """Stop both daemons."""
         self.step("Both daemons are stopped politely, and l2tpwatch ends with the daemon that it watched.")
+        self._stop()
+        if self.watch is not None:
+            expect(self.watch.process.wait(PATIENCE) == 0, "l2tpwatch ends with the daemon")
+
+    def join(self) -> None:
+        """Set up an Ethernet pseudowire."""
+        self.step(
+            "Now a cable by L2TPv3: one Ethernet pseudowire, its control messages signed, whose frames the daemons"
+            ' themselves carry (data_plane = "user") between an interface `lan` on each host.'
+        )
+        for host in (self.lns, self.lac):
+            self._configure(host, f"{host.name}-ethernet")
+            self._start(host)
+        self._sessions_up(1)
+        for host in (self.lac, self.lns):
+            expect(" lan" in host.run("l2tpctl", "show", "sessions"), f"the session has its interface on {host.name}")
+
+    def carry(self) -> None:
+        """Send packets through it."""
+        self.step("Packets go through the tunnel.")
+        expect(" 3 received" in self.lac.run("ping", "-c", "3", "-i", "0.2", "10.7.0.1"), "three pings are answered")
+        self.lns.run("l2tpctl", "statistics")
+
+    def part(self) -> None:
+        """Stop both daemons; their interfaces go with them."""
+        self.step("Both daemons are stopped again, and their interfaces are gone.")
+        self._stop()
+        for host in (self.lac, self.lns):
+            expect(not works(*host.enter, "ip", "link", "show", "dev", "lan"), f"the interface is gone on {host.name}")
+
+    # --- within
+
+    def _stop(self) -> None:
         for host in (self.lac, self.lns):
             host.typed("kill", "%1")
             status = self.daemons[host.name].stop()
             printed(f"l2tpd ended with status {status}")
             expect(status == 0, f"l2tpd ends well on {host.name}")
             expect(" error: " not in log_of(host).read_text(), f"l2tpd logs no error on {host.name}")
-        if self.watch is not None:
-            expect(self.watch.process.wait(PATIENCE) == 0, "l2tpwatch ends with the daemon")
 
-    # --- within
-
-    def _configure(self, host: Host, template: str) -> None:
-        text = template.format(
+    def _configure(self, host: Host, name: str) -> None:
+        text = CONFIGURATIONS[name].format(
             folder=host.folder, lns=self.lns.address, lac=self.lac.address, port=self.lns.port, secret=SECRET
         )
         host.write(f"{host.name}.toml", text)
@@ -491,13 +525,18 @@ reasons that travel: result, error and message of a CDN and a StopCCN, as the ot
 a polite end of everything, with exit status 0 and no error in either log"""
 
 
-def sum_up(where: str, seconds: float) -> None:
+CARRIED = "an Ethernet pseudowire by L2TPv3 (RFC 3931, RFC 4719) that carries packets, without any L2TP in the kernel"
+
+
+def sum_up(where: str, seconds: float, lack: str) -> None:
     """Say what was shown, and what was not."""
     print(f"\n{styled('Shown', '1;32')}, {where}, in {seconds:.1f} s, each point checked:", flush=True)
-    for line in SHOWN.splitlines():
+    for line in [*SHOWN.splitlines(), *([] if lack else [CARRIED])]:
         print(f"  - {line}")
     print(f"\n{styled('Not shown', '1;33')}:")
-    print('  - packets of users: the data plane was "null", which accepts every session and carries nothing')
+    if lack:
+        print(f"  - packets through a pseudowire: {lack}")
+    print("  - PPP with its addresses, bridges, VLANs, and other people's L2TP at the far end: the other examples")
 
 
 def stage(loopback: bool, folder: Path, stack: ExitStack) -> tuple[Host, Host, str]:
@@ -524,13 +563,14 @@ def perform(loopback: bool, folder: Path) -> int:
     with ExitStack() as stack:
         lns, lac, where = stage(loopback, folder, stack)
         say("On each, L2TPD_SOCKET names the control socket of its own daemon, so that l2tpctl needs no --socket.")
+        lack = lack_of_packets(lac)
         try:
-            Demo(lns, lac, stack).play()
+            Demo(lns, lac, stack).play(packets=not lack)
         except (Unexpected, OSError, subprocess.SubprocessError, KeyError, IndexError, ValueError) as failure:
             print(f"\n{styled('FAILED', '1;31')}: this was expected, and is not so: {failure}")
             show_logs(lns, lac)
             return 1
-    sum_up(where, time.monotonic() - began)
+    sum_up(where, time.monotonic() - began, lack)
     return 0
 
 
@@ -541,13 +581,11 @@ def leave(_number: int, _frame: object) -> NoReturn:
 
 def main() -> int:
     """Run the demonstration."""
-    parser = argparse.ArgumentParser(
-        description="Show an LNS and a LAC bring up a tunnel with sessions, and take it down."
-    )
-    parser.add_argument(
-        "--loopback", action="store_true", help="use the loopback interface even where namespaces are allowed"
-    )
+    parser = argparse.ArgumentParser(description="Show an LNS and a LAC bring up tunnels, and take them down.")
+    parser.add_argument("--loopback", action="store_true", help="do without namespaces even where they are allowed")
     arguments = parser.parse_args()
+    if not arguments.loopback:
+        enter_user_namespace()
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGHUP, leave)
     with tempfile.TemporaryDirectory(prefix="l2tpd-demo-") as folder:

@@ -1,4 +1,4 @@
-"""The configurations of the examples, in daemons of their own; only addresses, ports and paths are other ones."""
+"""The configurations of the examples, in daemons of their own that move no packets; only addresses, ports and paths are other ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from typing import Any
 import attrs
 import pytest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/l2tpd.toml"))
+from examples.hosts import REPOSITORY
+from examples.readme import EXAMPLES, configurations
+
+FOLDERS = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
 
 Row = Mapping[str, Any]
 
@@ -105,12 +107,12 @@ def settle(tmp_path: Path) -> Iterator[Settle]:
     """Give a function that copies an example, with some of its text replaced, as its README says to; no daemon outlives the test."""
     daemons: list[Daemon] = []
 
-    def copy(name: str, replaced: Mapping[str, str] | None = None) -> Daemon:
+    def copy(name: str, replaced: Mapping[str, str] | None = None, file: str = "l2tpd.toml") -> Daemon:
         daemon = Daemon(tmp_path / name)
         daemon.folder.mkdir()
-        text = (EXAMPLES / name / "l2tpd.toml").read_text()
-        socket_line = f'[system]\ncontrol_socket = "{daemon.folder}/control.sock"'
-        for old, new in {"[system]": socket_line, **(replaced or {})}.items():
+        text = (EXAMPLES / name / file).read_text()
+        lines = f'[system]\ncontrol_socket = "{daemon.folder}/control.sock"\ndata_plane = "null"'
+        for old, new in {"[system]": lines, **(replaced or {})}.items():
             assert 1 == text.count(old), f"{name} says {old} once"
             text = text.replace(old, new)
         daemon.config.touch(mode=0o600)
@@ -125,52 +127,64 @@ def settle(tmp_path: Path) -> Iterator[Settle]:
             daemon.process.wait()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_dry_run_passes(name: str, settle: Settle) -> None:
+@pytest.mark.parametrize("path", configurations(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_dry_run_passes(path: Path, settle: Settle) -> None:
     """`l2tpd -n` finds nothing wrong with any of them."""
-    result = settle(name).check()
+    result = settle(path.parent.name, file=path.name).check()
     assert (0, "") == (result.returncode, result.stderr)
     assert ": correct: " in result.stdout
 
 
-@pytest.mark.parametrize("name", ["demo", "embed", *NAMES])
+def test_the_readme_is_correct(tmp_path: Path) -> None:
+    """The configuration that the README of the project shows has no mistake either."""
+    daemon = Daemon(tmp_path)
+    _, _, rest = (REPOSITORY / "README.md").read_text().partition("\n```toml\n")
+    daemon.config.touch(mode=0o600)
+    daemon.config.write_text(rest.partition("\n```\n")[0])
+    result = daemon.check()
+    assert (0, "") == (result.returncode, result.stderr)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
 def test_each_has_its_steps(name: str) -> None:
     """Each folder has a README with commands, and the list of examples names it."""
     assert "    " in (EXAMPLES / name / "README.md").read_text()
     assert f"({name}/)" in (EXAMPLES / "README.md").read_text()
 
 
-def test_lac_and_lns_meet(settle: Settle) -> None:
-    """The LAC's two calls come up at the LNS, as sessions that a peer of the entry `carrier` made, and all ends well."""
+def test_client_and_lns_meet(settle: Settle) -> None:
+    """The client's call comes up at the LNS, as a session that a peer of the entry `carrier` made, and all ends well."""
     port = free_port()
-    lns = settle("lns", {'"0.0.0.0:1701"': f'"127.0.0.1:{port}"', '"192.0.2.0/24"': '"127.0.0.0/8"'})
-    lac = settle("lac", {'"192.0.2.1:1701"': f'"127.0.0.1:{port}"'})
+    lns = settle("ppp-lns", {'"0.0.0.0:1701"': f'"127.0.0.1:{port}"', '"192.0.2.0/24"': '"127.0.0.0/8"'})
+    client = settle("ppp-client", {'"192.0.2.1:1701"': f'"127.0.0.1:{port}"'})
     lns.start()
-    lac.start()
-    until(lambda: 2 == len(lns.sessions()) == len(lac.sessions()), lambda: lns.log + lac.log)
+    client.start()
+    until(lambda: 1 == len(lns.sessions()) == len(client.sessions()), lambda: lns.log + client.log)
     (tunnel,) = lns.call("tunnel.list")["tunnels"]
-    assert ("lac.example", "network") == (tunnel["peer_host_name"], tunnel["origin"])
+    assert ("client.example", "network") == (tunnel["peer_host_name"], tunnel["origin"])
     assert "carrier" == lns.call("tunnel.show", tunnel=f"@{tunnel['id']}")["peer"]
     numbers = {
         lns.call("session.show", tunnel=f"@{tunnel['id']}", session=f"@{row['id']}")["call"]["calling_number"]
         for row in lns.sessions()
     }
-    assert {"5550001", "5550002"} == numbers
-    assert [0, 0] == [lac.stop(), lns.stop()]
-    assert " error: " not in lns.log + lac.log
+    assert {"5550001"} == numbers
+    assert [0, 0] == [client.stop(), lns.stop()]
+    assert " error: " not in lns.log + client.log
 
 
 def test_one_daemon_is_both(settle: Settle) -> None:
     """The middle is LNS of a branch and LAC of the provider at once; it does not dial out for a branch, since its roles forbid that."""
     port, middle_port = free_port(), free_port()
-    provider = settle("lns", {'"0.0.0.0:1701"': f'"127.0.0.1:{port}"', '"192.0.2.0/24"': '"127.0.0.0/8"'})
+    provider = settle("ppp-lns", {'"0.0.0.0:1701"': f'"127.0.0.1:{port}"', '"192.0.2.0/24"': '"127.0.0.0/8"'})
     there = {'"0.0.0.0:1701"': f'"127.0.0.1:{middle_port}"', '"198.51.100.0/24"': '"127.0.0.0/8"'}
     middle = settle("lac-and-lns", {**there, '"192.0.2.1:1701"': f'"127.0.0.1:{port}"'})
-    branch = settle("lac", {'"192.0.2.1:1701"': f'"127.0.0.1:{middle_port}"', '"change me"': '"of the branches"'})
+    branch = settle(
+        "ppp-client", {'"192.0.2.1:1701"': f'"127.0.0.1:{middle_port}"', '"change-me"': '"of the branches"'}
+    )
     for daemon in (provider, middle, branch):
         daemon.start()
     until(
-        lambda: (1, 2) == (len(middle.sessions(origin="local")), len(middle.sessions(origin="network"))),
+        lambda: (1, 1) == (len(middle.sessions(origin="local")), len(middle.sessions(origin="network"))),
         lambda: provider.log + middle.log + branch.log,
     )
     assert 1 == len(provider.sessions())
