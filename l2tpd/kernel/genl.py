@@ -1,37 +1,32 @@
 """Generic netlink as bytes: the operations of the Linux data plane, what the kernel answers, and its counters. Pure.
 
 The facts of linux/l2tp.h that matter to us stand in tables: what each operation says (`_REQUESTS`), which pseudowires a version has
-(`PSEUDOWIRES`), and which counters there are (`COUNTERS`). Attributes are encoded and decoded by pyroute2's message classes, repaired here: the
-released ones send a cookie as text, and do not know the two newest counters.
+(`PSEUDOWIRES`), and which counters there are (`COUNTERS`). Number and width of an attribute are what pyroute2's table of them says. Its message
+classes do the family, which is asked for once; of the rest there may be thousands a second, for which they are too slow (134 us to read a
+session), and the released ones send a cookie as text and do not know the two newest counters.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pyroute2.netlink import ctrlmsg
-from pyroute2.netlink.generic.l2tp import l2tpmsg
+from pyroute2.netlink.generic import l2tp
 
 from l2tpd.config.model import Encapsulation, Pseudowire, Sublayer
 from l2tpd.errors import PlaneError
+from l2tpd.kernel import nlmsg
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation
 
 FAMILY = "l2tp"
 
-# linux/netlink.h
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, port
-_ERROR = struct.Struct("=i")
-_ATTRIBUTE = struct.Struct("=HH")
-_KIND_MASK = 0x3FFF  # less the flags of nesting and byte order
-_COUNT = struct.Struct("=Q")
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
-_CAPPED, _ACK_TLVS = 0x100, 0x200
-_KIND_ERROR, _KIND_DONE = 2, 3
-_NLMSGERR_ATTR_MSG = 1
 _CONTROL_FAMILY, _GETFAMILY = 16, 3  # linux/genetlink.h
+_GENERIC = struct.Struct("=BB2x")  # linux/genetlink.h: command, version
+_ASKED = nlmsg.REQUEST | nlmsg.ACK
+_FIRST = nlmsg.HEADER.size + _GENERIC.size  # where the attributes begin
 
 # linux/l2tp.h
 _TUNNEL_CREATE, _TUNNEL_DELETE, _TUNNEL_GET = 1, 2, 4
@@ -64,23 +59,18 @@ _COUNTERS: Mapping[int, str] = {
 COUNTERS = tuple(_COUNTERS.values())
 """What the kernel counts of a tunnel and of a session (nested in L2TP_ATTR_STATS); older kernels lack the last two."""
 
+_SCALARS: Mapping[str, tuple[int, struct.Struct]] = {
+    "uint8": (5, struct.Struct("=HHB3x")),
+    "uint16": (6, struct.Struct("=HHH2x")),
+    "uint32": (8, struct.Struct("=HHI")),
+    "uint64": (12, struct.Struct("=HHQ")),
+}
+"""By pyroute2's name of a number's width: the length of an attribute with such a value, and the whole of it: length, kind, value, padding."""
 
-class L2tpMessage(l2tpmsg):  # type: ignore[misc]  # pyroute2 has no types
-    """An L2TP message of generic netlink, with binary cookies, and counters as they come, since there may be thousands of sessions to add up."""
-
-    nla_map = tuple(
-        (name, "cdata" if "COOKIE" in name or name == "L2TP_ATTR_STATS" else kind) for name, kind in l2tpmsg.nla_map
-    )
-
-
-class Answer(NamedTuple):
-    """One message of the kernel: an acknowledgement or the end of a dump (`final`), with `errno` 0 if all is well, or a part of the answer."""
-
-    sequence: int
-    final: bool
-    errno: int = 0
-    text: str = ""
-    body: bytes = b""
+_ATTRIBUTES: Mapping[str, tuple[int, tuple[int, struct.Struct] | None]] = {
+    name: (number, _SCALARS.get(kind)) for number, (name, kind) in enumerate(l2tp.l2tpmsg.nla_map)
+}
+"""By name: the number of an attribute, and how it is built; None where its value comes as octets."""
 
 
 class TunnelFacts(NamedTuple):
@@ -112,9 +102,12 @@ class SessionFacts(NamedTuple):
 
 def resolve_family(sequence: int) -> bytes:
     """Return the question for the number of the family `l2tp`; the kernel tries to load the module for it."""
-    return _encoded(
-        ctrlmsg(), _CONTROL_FAMILY, _GETFAMILY, sequence, _REQUEST | _ACK, [("CTRL_ATTR_FAMILY_NAME", FAMILY)]
-    )
+    message = ctrlmsg()
+    message["cmd"], message["version"] = _GETFAMILY, _VERSION
+    message["attrs"] = [("CTRL_ATTR_FAMILY_NAME", FAMILY)]
+    message["header"].update({"type": _CONTROL_FAMILY, "flags": _ASKED, "sequence_number": sequence, "pid": 0})
+    message.encode()
+    return bytes(message.data)
 
 
 def request(operation: Operation, family: int, sequence: int, *, descriptor: int = -1, version: int = 2) -> bytes:
@@ -129,7 +122,7 @@ def request(operation: Operation, family: int, sequence: int, *, descriptor: int
         said.append(("L2TP_ATTR_FD", descriptor))
     elif isinstance(operation, CreateSession):
         said += _of_version(operation, version)
-    return _encoded(L2tpMessage(), family, command, sequence, _REQUEST | _ACK, said)
+    return _encoded(family, command, sequence, _ASKED, said)
 
 
 def query(family: int, sequence: int, tunnel_id: int, session_id: int = 0) -> bytes:
@@ -138,35 +131,20 @@ def query(family: int, sequence: int, tunnel_id: int, session_id: int = 0) -> by
     if session_id:
         attributes.append(("L2TP_ATTR_SESSION_ID", session_id))
     command = _SESSION_GET if session_id else _TUNNEL_GET
-    return _encoded(L2tpMessage(), family, command, sequence, _REQUEST | _ACK, attributes)
+    return _encoded(family, command, sequence, _ASKED, attributes)
 
 
 def dump_tunnels(family: int, sequence: int) -> bytes:
     """Return the question for all tunnels."""
-    return _encoded(L2tpMessage(), family, _TUNNEL_GET, sequence, _REQUEST | _DUMP, [])
+    return _encoded(family, _TUNNEL_GET, sequence, nlmsg.REQUEST | nlmsg.DUMP, [])
 
 
 def dump_sessions(family: int, sequence: int) -> bytes:
     """Return the question for all sessions of all tunnels."""
-    return _encoded(L2tpMessage(), family, _SESSION_GET, sequence, _REQUEST | _DUMP, [])
+    return _encoded(family, _SESSION_GET, sequence, nlmsg.REQUEST | nlmsg.DUMP, [])
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------------------
-
-
-def answers(data: bytes) -> Iterator[Answer]:
-    """Take apart what one reading of the socket gave."""
-    offset = 0
-    while offset + _HEADER.size <= len(data):
-        length, kind, flags, sequence, _port = _HEADER.unpack_from(data, offset)
-        if length < _HEADER.size:
-            return
-        message = data[offset : offset + length]
-        offset += (length + 3) & ~3
-        if kind in {_KIND_ERROR, _KIND_DONE}:
-            yield _final(message, flags, sequence)
-        else:
-            yield Answer(sequence, final=False, body=message)
 
 
 def family_of(body: bytes) -> int:
@@ -178,30 +156,35 @@ def family_of(body: bytes) -> int:
 
 def tunnel_of(body: bytes) -> TunnelFacts:
     """Read a tunnel out of an answer."""
-    message = _decoded(body)
+    said = dict(nlmsg.attributes(body, _FIRST))
     return TunnelFacts(
-        message.get_attr("L2TP_ATTR_CONN_ID"),
-        message.get_attr("L2TP_ATTR_PEER_CONN_ID"),
-        message.get_attr("L2TP_ATTR_PROTO_VERSION"),
-        _counters(message),
+        _number(said, l2tp.L2TP_ATTR_CONN_ID),
+        _number(said, l2tp.L2TP_ATTR_PEER_CONN_ID),
+        _number(said, l2tp.L2TP_ATTR_PROTO_VERSION),
+        _counters(said),
     )
 
 
 def session_of(body: bytes) -> SessionFacts:
     """Read a session out of an answer."""
-    message = _decoded(body)
+    said = dict(nlmsg.attributes(body, _FIRST))
     return SessionFacts(
-        tunnel_id=message.get_attr("L2TP_ATTR_CONN_ID"),
-        session_id=message.get_attr("L2TP_ATTR_SESSION_ID"),
-        peer_session_id=message.get_attr("L2TP_ATTR_PEER_SESSION_ID"),
-        pseudowire=message.get_attr("L2TP_ATTR_PW_TYPE"),
-        lns_mode=bool(message.get_attr("L2TP_ATTR_LNS_MODE")),
-        send_sequence=bool(message.get_attr("L2TP_ATTR_SEND_SEQ")),
-        receive_sequence=bool(message.get_attr("L2TP_ATTR_RECV_SEQ")),
-        reorder_timeout=message.get_attr("L2TP_ATTR_RECV_TIMEOUT") or 0,
-        interface=message.get_attr("L2TP_ATTR_IFNAME") or "",
-        counters=_counters(message),
+        tunnel_id=_number(said, l2tp.L2TP_ATTR_CONN_ID),
+        session_id=_number(said, l2tp.L2TP_ATTR_SESSION_ID),
+        peer_session_id=_number(said, l2tp.L2TP_ATTR_PEER_SESSION_ID),
+        pseudowire=_number(said, l2tp.L2TP_ATTR_PW_TYPE),
+        lns_mode=bool(_number(said, l2tp.L2TP_ATTR_LNS_MODE)),
+        send_sequence=bool(_number(said, l2tp.L2TP_ATTR_SEND_SEQ)),
+        receive_sequence=bool(_number(said, l2tp.L2TP_ATTR_RECV_SEQ)),
+        reorder_timeout=_number(said, l2tp.L2TP_ATTR_RECV_TIMEOUT),
+        interface=nlmsg.text(said.get(l2tp.L2TP_ATTR_IFNAME, b"")),
+        counters=_counters(said),
     )
+
+
+def counters_of(body: bytes) -> dict[str, int]:
+    """Read what is counted of a tunnel or session out of an answer, and nothing else: there may be thousands to add up."""
+    return _counters(dict(nlmsg.attributes(body, _FIRST)))
 
 
 # --- within -----------------------------------------------------------------------------------------------------------------------
@@ -257,7 +240,7 @@ def _of_header(operation: CreateSession) -> _Attributes:
         if cookie:
             said.append((name, cookie))
     if operation.link.name and operation.pseudowire is not Pseudowire.PPP:
-        said.append(("L2TP_ATTR_IFNAME", operation.link.name))
+        said.append(("L2TP_ATTR_IFNAME", operation.link.name.encode() + b"\0"))
     return said
 
 
@@ -289,48 +272,23 @@ _REQUESTS: Mapping[type, tuple[int, Callable[[Any], _Attributes]]] = {
 }
 
 
-def _encoded(message: Any, kind: int, command: int, sequence: int, flags: int, attributes: _Attributes) -> bytes:
-    message["cmd"] = command
-    message["version"] = _VERSION
-    message["attrs"] = attributes
-    message["header"].update({"type": kind, "flags": flags, "sequence_number": sequence, "pid": 0})
-    message.encode()
-    return bytes(message.data)
+def _encoded(family: int, command: int, sequence: int, flags: int, attributes: _Attributes) -> bytes:
+    parts = [_GENERIC.pack(command, _VERSION), *(_attribute(name, value) for name, value in attributes)]
+    return nlmsg.message(family, flags, sequence, b"".join(parts))
 
 
-def _decoded(body: bytes) -> Any:
-    message = L2tpMessage(body)
-    message.decode()
-    return message
+def _attribute(name: str, value: Any) -> bytes:
+    kind, scalar = _ATTRIBUTES[name]
+    if scalar is None:
+        return nlmsg.attribute(kind, value)
+    length, layout = scalar
+    return layout.pack(length, kind, value)
 
 
-def _counters(message: Any) -> dict[str, int]:
-    data = message.get_attr("L2TP_ATTR_STATS") or b""
-    found = ((_COUNTERS.get(kind), value) for kind, value in _attributes(data, 0))
-    return {name: _COUNT.unpack_from(value)[0] for name, value in found if name and len(value) >= _COUNT.size}
+def _number(said: Mapping[int, bytes], kind: int) -> int:
+    return nlmsg.number(said.get(kind, b""))
 
 
-def _attributes(data: bytes, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yield kind and value of the attributes from an offset on, as far as they are whole."""
-    while offset + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        if length < _ATTRIBUTE.size:
-            return
-        yield kind & _KIND_MASK, data[offset + _ATTRIBUTE.size : offset + length]
-        offset += (length + 3) & ~3
-
-
-def _final(message: bytes, flags: int, sequence: int) -> Answer:
-    code = _ERROR.unpack_from(message, _HEADER.size)[0] if len(message) >= _HEADER.size + _ERROR.size else 0
-    text = _extended_text(message, flags) if flags & _ACK_TLVS else ""
-    return Answer(sequence, final=True, errno=-code, text=text)
-
-
-def _extended_text(message: bytes, flags: int) -> str:
-    """Return what the kernel says in words; it follows the request, of which a capped answer repeats only the header."""
-    start = _HEADER.size + _ERROR.size
-    if len(message) < start + _HEADER.size:
-        return ""
-    repeated = _HEADER.size if flags & _CAPPED else _HEADER.unpack_from(message, start)[0]
-    words = (value for kind, value in _attributes(message, start + ((repeated + 3) & ~3)) if kind == _NLMSGERR_ATTR_MSG)
-    return next(words, b"").rstrip(b"\0").decode(errors="replace")
+def _counters(said: Mapping[int, bytes]) -> dict[str, int]:
+    found = nlmsg.attributes(said.get(l2tp.L2TP_ATTR_STATS, b""))
+    return {_COUNTERS[kind]: nlmsg.number(value) for kind, value in found if kind in _COUNTERS}

@@ -1,22 +1,21 @@
 """The network interface of a session: size, VLAN link, addresses, bridge; and by which interface a peer is reached. Everything here blocks.
 
-Theory of operation. Requests go to the kernel over one rtnetlink socket of pyroute2, which belongs to the thread that made it: a second thread
-would break it. What the operator wrote is read before the kernel is asked for anything. Settling goes from the bottom up, first the
-interface, then the VLAN link on it, then addresses and bridge, and switches on last, so that no packet sees half of it. A VLAN link made here is
+Theory of operation. Requests go to the kernel over one rtnetlink socket. What the operator wrote is read before the kernel is asked for anything,
+and the kernel is asked for nothing that was not written: each request takes time that a session waits for. Settling goes from the bottom up, first
+the interface, then the VLAN link on it, then addresses and bridge, and switches on last, so that no packet sees half of it. A VLAN link made here is
 removed again when anything after it fails; the interface itself is its maker's to remove, and addresses and bridge membership go with it.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
-from typing import Any, NamedTuple
-
-from pyroute2 import IPRoute, NetlinkError
+from typing import NamedTuple
 
 from l2tpd.errors import PlaneError
+from l2tpd.kernel import nlsock, rtnl
 from l2tpd.kernel.ops import Link
 
 NAME_OCTETS = 15
@@ -31,12 +30,11 @@ class _Address(NamedTuple):
 
 
 class Links:
-    """The interfaces and routes of the network namespace that the thread is in. Use it from the thread that made it, and close it there."""
+    """The interfaces and routes of the network namespace that its maker was in. Use it from one thread at a time."""
 
     def __init__(self) -> None:
         """Open the socket. Raises `PlaneError`."""
-        with _told("no rtnetlink socket"):
-            self._route = IPRoute(ext_ack=True, strict_check=True)
+        self._route = nlsock.Conversation(nlsock.ROUTE)
 
     def close(self) -> None:
         """Close the socket."""
@@ -65,48 +63,60 @@ class Links:
             self._dress(self._index(name), name, mtu, address, bridge)
         except PlaneError:
             if made:
-                self._request(f"interface {name} cannot be removed", "link", "del", index=self._index(name))
+                self._request(f"interface {name} cannot be removed", partial(rtnl.delete_link, index=self._index(name)))
             raise
         return name
 
     def route_interface(self, peer: str) -> str:
         """Return the interface by which a numeric address is reached, a link-local one with the number of its own behind `%`. Raises `PlaneError`."""
-        return str(self._way(peer)[1].get("ifname"))
+        return self._towards(peer, self._way(peer)).name
 
     def path_mtu(self, peer: str) -> int:
         """Return how many octets a packet to an address, as `route_interface` takes it, may have: what the route says, else its interface.
 
         Raises `PlaneError` when there is no route.
         """
-        route, interface = self._way(peer)
-        return int(route.get(("metrics", "mtu")) or interface.get("mtu"))
+        route = self._way(peer)
+        return route.mtu or self._towards(peer, route).mtu
 
     # --- within -----------------------------------------------------------------------------------------------------------------
 
     def _dress(self, index: int, name: str, mtu: int, address: _Address | None, bridge: int) -> None:
-        self._request(f"interface {name} takes no MTU of {mtu}", "link", "set", index=index, mtu=mtu)
+        if address is None and not bridge and self._at_once(index, mtu):
+            return
+        self._request(f"interface {name} takes no MTU of {mtu}", partial(rtnl.set_link, index=index, mtu=mtu))
         if bridge:
-            self._request(f"interface {name} cannot join the bridge", "link", "set", index=index, master=bridge)
+            self._request(
+                f"interface {name} cannot join the bridge", partial(rtnl.set_link, index=index, master=bridge)
+            )
         if address is not None:
             self._add_address(index, name, address)
-        self._request(f"interface {name} cannot be switched on", "link", "set", index=index, state="up")
+        self._request(f"interface {name} cannot be switched on", partial(rtnl.set_link, index=index, up=True))
+
+    def _at_once(self, index: int, mtu: int) -> bool:
+        """Do in one request what most interfaces need, and tell whether the kernel did it; it does not tell what of it it refused."""
+        try:
+            self._request("", partial(rtnl.set_link, index=index, mtu=mtu, up=True))
+        except PlaneError:
+            return False
+        return True
 
     def _add_vlan(self, name: str, master: int, vlan_id: int) -> bool:
         """Make a VLAN link, and tell whether it had to be made."""
         there = self._find(name)
         if there is None:
-            what = {"ifname": name, "kind": "vlan", "link": master, "vlan_id": vlan_id}
-            self._request(f"VLAN link {name} cannot be made", "link", "add", **what)
+            what = partial(rtnl.add_vlan, name=name, lower=master, vlan_id=vlan_id)
+            self._request(f"VLAN link {name} cannot be made", what)
             return True
-        if (there.get("link"), there.get(("linkinfo", "data", "vlan_id"))) != (master, vlan_id):
+        if (there.lower, there.vlan_id) != (master, vlan_id):
             raise PlaneError(errno.EEXIST, f"an interface `{name}` exists already, and is not this VLAN link")
         return False
 
     def _add_address(self, index: int, name: str, address: _Address) -> None:
         near, far = address
-        what = {"index": index, "local": str(near.ip), "address": str(far), "prefixlen": near.network.prefixlen}
+        what = partial(rtnl.add_address, index=index, near=near, far=far)
         try:
-            self._request(f"interface {name} does not take the address {near}", "addr", "add", **what)
+            self._request(f"interface {name} does not take the address {near}", what)
         except PlaneError as error:
             if error.errno != errno.EEXIST:  # ... which it has already
                 raise
@@ -115,51 +125,47 @@ class Links:
         found = self._find(name)
         if found is None:
             raise PlaneError(errno.ENODEV, f"there is no bridge `{name}`")
-        if found.get(("linkinfo", "kind")) != "bridge":
+        if found.kind != "bridge":
             raise PlaneError(errno.EINVAL, f"interface `{name}` is not a bridge")
-        return int(found["index"])
+        return found.number
 
     def _index(self, name: str) -> int:
         found = self._find(name)
         if found is None:
             raise PlaneError(errno.ENODEV, f"there is no interface `{name}`")
-        return int(found["index"])
+        return found.number
 
-    def _find(self, name: str) -> Any:
+    def _find(self, name: str) -> rtnl.LinkFacts | None:
         if not 0 < len(name.encode()) <= NAME_OCTETS:
             return None
         try:
-            (found,) = self._request(f"interface {name}", "link", "get", ifname=name)
+            (found,) = self._request(f"interface {name}", partial(rtnl.find_link, name=name))
         except PlaneError as error:
             if error.errno != errno.ENODEV:
                 raise
             return None
-        return found
+        return rtnl.link_of(found)
 
-    def _way(self, peer: str) -> tuple[Any, Any]:
-        """Return the route to an address, and its interface."""
+    def _way(self, peer: str) -> rtnl.RouteFacts:
         address, _, zone = peer.partition("%")
-        what = {"dst": address, "oif": int(zone)} if zone else {"dst": address}
-        (route,) = self._request(f"no route to {peer}", "route", "get", **what)
-        (interface,) = self._request(f"the interface towards {peer}", "link", "get", index=route.get("oif"))
-        return route, interface
+        try:
+            what = partial(rtnl.get_route, address=ip_address(address), interface=int(zone or 0))
+        except ValueError:
+            raise PlaneError(errno.EINVAL, f"no route to {peer}, which is no address") from None
+        (route,) = self._request(f"no route to {peer}", what)
+        return rtnl.route_of(route)
 
-    def _request(self, failure: str, kind: str, command: str, /, **what: Any) -> list[Any]:
+    def _towards(self, peer: str, route: rtnl.RouteFacts) -> rtnl.LinkFacts:
+        what = partial(rtnl.get_link, index=route.interface)
+        (interface,) = self._request(f"the interface towards {peer}", what)
+        return rtnl.link_of(interface)
+
+    def _request(self, failure: str, request: Callable[[int], bytes]) -> list[bytes]:
         """Have one request answered. Raises `PlaneError`: what failed, in our words, and why, in the kernel's."""
-        with _told(failure):
-            asked: Callable[..., Any] = getattr(self._route, kind)
-            return list(asked(command, **what))
-
-
-@contextmanager
-def _told(failure: str) -> Iterator[None]:
-    """Turn the errors of pyroute2 into ours; NetlinkError is no OSError."""
-    try:
-        yield
-    except NetlinkError as error:
-        raise PlaneError(error.code, f"{failure}: {error.args[1]}") from error
-    except OSError as error:
-        raise PlaneError(error.errno or 0, f"{failure}: {error.strerror or error}") from error
+        try:
+            return self._route.ask(request(self._route.next()))
+        except PlaneError as error:
+            raise PlaneError(error.errno, f"{failure}: {error.text}") from error
 
 
 def _address_of(link: Link) -> _Address | None:

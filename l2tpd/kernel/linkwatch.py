@@ -14,9 +14,10 @@ from typing import Final, NamedTuple, Protocol
 
 import trio
 
-_HEADER: Final = struct.Struct("=IHHII")  # linux/netlink.h: length, type, flags, sequence number, port
+from l2tpd.kernel import nlmsg
+
+_HEADER: Final = nlmsg.HEADER
 _IFINFO: Final = struct.Struct("=BxHiII")  # linux/rtnetlink.h, struct ifinfomsg: family, type, index, flags, change
-_ATTRIBUTE: Final = struct.Struct("=HH")
 _NEWLINK, _DELLINK, _GETLINK = 16, 17, 18
 _REQUEST_DUMP: Final = 0x301
 _RTMGRP_LINK: Final = 1
@@ -53,21 +54,9 @@ def reports(data: bytes) -> Iterator[Report]:
             return
         if kind in {_NEWLINK, _DELLINK} and length >= _HEADER.size + _IFINFO.size:
             flags = _IFINFO.unpack_from(data, offset + _HEADER.size)[3]
-            name = _name(data[offset + _HEADER.size + _IFINFO.size : offset + length])
-            yield Report(name, bool(flags & _IFF_UP), kind == _NEWLINK)
+            said = dict(nlmsg.attributes(data[offset : offset + length], _HEADER.size + _IFINFO.size))
+            yield Report(nlmsg.text(said.get(_IFLA_IFNAME, b"")), bool(flags & _IFF_UP), kind == _NEWLINK)
         offset += (length + 3) & ~3
-
-
-def _name(attributes: bytes) -> str:
-    offset = 0
-    while offset + _ATTRIBUTE.size <= len(attributes):
-        length, kind = _ATTRIBUTE.unpack_from(attributes, offset)
-        if length < _ATTRIBUTE.size:
-            break
-        if kind == _IFLA_IFNAME:
-            return attributes[offset + _ATTRIBUTE.size : offset + length].rstrip(b"\0").decode(errors="replace")
-        offset += (length + 3) & ~3
-    return ""
 
 
 async def watch(owner: Owner, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

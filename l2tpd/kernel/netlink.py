@@ -23,6 +23,7 @@ tried again for a while, so that a static tunnel can come back under its numbers
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import socket
@@ -38,7 +39,7 @@ import trio
 
 from l2tpd.config.model import Encapsulation, Pseudowire, Sublayer
 from l2tpd.errors import PlaneError
-from l2tpd.kernel import genl, pppox
+from l2tpd.kernel import genl, nlsock, pppox
 from l2tpd.kernel.links import Links
 from l2tpd.kernel.ops import (
     CreateSession,
@@ -57,14 +58,14 @@ from l2tpd.kernel.worker import Closer, Worker
 SHARING_SINCE = (6, 11)
 """The first Linux that finds a session whatever socket its packet came by."""
 
-_RECEIVE = 1 << 16
-_TIMEOUT = 10.0  # seconds: a kernel that does not answer a request is a bug of its own
-_NETLINK_GENERIC, _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 16, 270, 10, 11  # linux/netlink.h
 _GONE = frozenset({errno.ENOENT, errno.ENODEV})
 _TAKEN = frozenset({errno.EEXIST, errno.ENOTUNIQ})
 # Seconds after which what is still taken by a tunnel that we deleted counts as somebody else's: at least, for each session, and at most.
 _ENDING, _ENDING_SESSION, _ENDING_MOST = 1.0, 0.05, 10.0
 _AGAIN = 0.02  # seconds between two attempts
+# Seconds for which the sessions of a tunnel, of which many may come at once, take the MTU of its path for the same.
+_FRESH = 2.0
+_LOT = 100  # tunnels and sessions whose counters are read in one go: some milliseconds of the worker's time
 _DROPS = ("rx_seq_discards", "rx_oos_packets", "rx_errors", "rx_cookie_discards")
 """What the kernel counts of sessions only; all else it counts of their tunnel as well, also of those that have ended."""
 
@@ -81,68 +82,47 @@ class Netlink:
 
     def __init__(self) -> None:
         """Open the socket and resolve the family. Raises `PlaneError` when the kernel has no L2TP."""
-        self._sequence = 0
+        self._kernel = nlsock.Conversation(nlsock.GENERIC)
         try:
-            self._socket = _generic_netlink()
-        except OSError as error:
-            raise PlaneError(error.errno or 0, f"no netlink socket: {error.strerror}") from error
-        try:
-            (answer,) = self._ask(genl.resolve_family(self._next()))
+            (answer,) = self._kernel.ask(genl.resolve_family(self._kernel.next()))
         except PlaneError:
-            self._socket.close()
+            self._kernel.close()
             raise
         self._family = genl.family_of(answer)
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        self._kernel.close()
 
     def carry_out(self, operation: Operation, *, descriptor: int = -1, version: int = 2) -> None:
         """Carry out an operation; see `genl.request`. Raises `PlaneError` with what the kernel says."""
-        self._ask(genl.request(operation, self._family, self._next(), descriptor=descriptor, version=version))
+        number = self._kernel.next()
+        self._kernel.ask(genl.request(operation, self._family, number, descriptor=descriptor, version=version))
 
     def tunnel(self, tunnel_id: int) -> genl.TunnelFacts:
         """Return what the kernel knows of a tunnel. Raises `PlaneError`."""
-        (answer,) = self._ask(genl.query(self._family, self._next(), tunnel_id))
+        (answer,) = self._kernel.ask(genl.query(self._family, self._kernel.next(), tunnel_id))
         return genl.tunnel_of(answer)
 
     def session(self, tunnel_id: int, session_id: int) -> genl.SessionFacts:
         """Return what the kernel knows of a session. Raises `PlaneError`."""
-        (answer,) = self._ask(genl.query(self._family, self._next(), tunnel_id, session_id))
+        (answer,) = self._kernel.ask(genl.query(self._family, self._kernel.next(), tunnel_id, session_id))
         return genl.session_of(answer)
+
+    def counters(self, tunnel_id: int, session_id: int = 0) -> Mapping[str, int]:
+        """Return what the kernel has counted of a session, or of a tunnel when `session_id` is 0. Raises `PlaneError`."""
+        (answer,) = self._kernel.ask(genl.query(self._family, self._kernel.next(), tunnel_id, session_id))
+        return genl.counters_of(answer)
 
     def tunnels(self) -> list[genl.TunnelFacts]:
         """Return all tunnels of this network namespace, whoever made them."""
-        return [genl.tunnel_of(answer) for answer in self._ask(genl.dump_tunnels(self._family, self._next()))]
+        dump = genl.dump_tunnels(self._family, self._kernel.next())
+        return [genl.tunnel_of(answer) for answer in self._kernel.stream(dump)]
 
     def sessions(self) -> list[genl.SessionFacts]:
         """Return all sessions of this network namespace, whoever made them."""
-        return [genl.session_of(answer) for answer in self._ask(genl.dump_sessions(self._family, self._next()))]
-
-    def _next(self) -> int:
-        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
-        return self._sequence
-
-    def _ask(self, request: bytes) -> list[bytes]:
-        """Send a request and return the bodies of its answers."""
-        try:
-            self._socket.send(request)
-            return self._collect()
-        except OSError as error:
-            raise PlaneError(error.errno or 0, f"netlink: {error.strerror or error}") from error
-
-    def _collect(self) -> list[bytes]:
-        bodies: list[bytes] = []
-        while True:
-            for answer in genl.answers(self._socket.recv(_RECEIVE)):
-                if answer.sequence != self._sequence:
-                    continue  # of a request that was given up
-                if not answer.final:
-                    bodies.append(answer.body)
-                elif answer.errno:
-                    raise PlaneError(answer.errno, answer.text or os.strerror(answer.errno))
-                else:
-                    return bodies
+        dump = genl.dump_sessions(self._family, self._kernel.next())
+        return [genl.session_of(answer) for answer in self._kernel.stream(dump)]
 
 
 @attrs.define(eq=False)
@@ -164,6 +144,8 @@ class _Carried:
     path: Path
     sessions: dict[int, _Session] = attrs.field(factory=dict)
     counted: Mapping[str, int] = attrs.field(factory=dict)  # all but `_DROPS`, as last seen
+    path_mtu: int = 0  # octets, as found at `measured`
+    measured: float = -math.inf
 
     @property
     def peer(self) -> str:
@@ -229,13 +211,17 @@ class LinuxPlane:
 
     async def statistics(self, tunnel_id: int, session_id: int = 0) -> Mapping[str, int]:
         """Return the kernel's counters of a session, or of the tunnel itself. Raises `PlaneError`."""
-        return await self._worker.run(partial(self._count, tunnel_id, session_id))
+        return await self._worker.run(partial(self._netlink.counters, tunnel_id, session_id))
 
     async def totals(self) -> Mapping[str, int]:
         """Return the kernel's counters of all that is ours, and was: what a tunnel or session had counted is read once more when it is deleted.
 
-        Where the kernel lost it before that (a tunnel whose socket is closed), what the last call of this saw counts.
+        Where the kernel lost it before that (a tunnel whose socket is closed), what the last call of this saw counts. Operations get their turn
+        between one lot of sessions and the next.
         """
+        ours = await self._worker.run(self._ours)
+        for start in range(0, len(ours), _LOT):
+            await self._worker.run(partial(self._look, ours[start : start + _LOT]))
         return await self._worker.run(self._add_up)
 
     def close(self) -> None:
@@ -261,17 +247,19 @@ class LinuxPlane:
         if self._opened_links is not None:
             self._opened_links.close()
 
-    def _count(self, tunnel_id: int, session_id: int) -> Mapping[str, int]:
-        netlink = self._netlink
-        return netlink.session(tunnel_id, session_id).counters if session_id else netlink.tunnel(tunnel_id).counters
+    def _ours(self) -> list[tuple[int, int]]:
+        """Return tunnel and session ids of what is ours; 0 is no session, but the tunnel itself."""
+        return [(number, session) for number, carried in self._tunnels.items() for session in (0, *carried.sessions)]
+
+    def _look(self, ids: Iterable[tuple[int, int]]) -> None:
+        # One by one: for each session of a dump, Linux before 6.12 walks past all those before it, which with 10,000 in a tunnel takes seconds.
+        for tunnel_id, session_id in ids:
+            found = self._session(tunnel_id, session_id) if session_id else self._tunnels.get(tunnel_id)
+            if found is not None:  # not deleted meanwhile
+                with suppress(PlaneError):  # the kernel lost it
+                    found.counted = (_dropped if session_id else _moved)(self._netlink.counters(tunnel_id, session_id))
 
     def _add_up(self) -> Mapping[str, int]:
-        for tunnel in self._netlink.tunnels():
-            if (carried := self._tunnels.get(tunnel.tunnel_id)) is not None:
-                carried.counted = _moved(tunnel.counters)
-        for found in self._netlink.sessions():
-            if (session := self._session(found.tunnel_id, found.session_id)) is not None:
-                session.counted = _dropped(found.counters)
         sums = Counter(self._ended)
         for carried in self._tunnels.values():
             sums.update(_counted(carried))
@@ -326,7 +314,7 @@ class LinuxPlane:
         self._note_end(operation, carried)
         try:
             with suppress(PlaneError):  # it may be gone
-                carried.counted = _moved(self._netlink.tunnel(operation.tunnel_id).counters)
+                carried.counted = _moved(self._netlink.counters(operation.tunnel_id))
             self._ended.update(_counted(carried))
             self._forget(operation, f"tunnel {operation.tunnel_id}")
         finally:
@@ -391,7 +379,8 @@ class LinuxPlane:
             master = self._netlink.session(operation.tunnel_id, operation.session_id).interface
         interface = self._links.settle(master, operation.link, operation.link.mtu or self._mtu(operation, carried))
         session = _Session(Outcome(interface), numberable, frozenset({master, interface}))
-        self._check_recursion(carried, session)
+        if operation.link.address:  # without, nobody's packets go into it yet
+            self._check_recursion(carried, session)
         return session
 
     def _mtu(self, operation: CreateSession, carried: _Carried) -> int:
@@ -405,7 +394,13 @@ class LinuxPlane:
             operation.sublayer,
             bool(operation.link.vlan_id),
         )
-        return self._links.path_mtu(peer) - fixed
+        return self._path_mtu(carried) - fixed
+
+    def _path_mtu(self, carried: _Carried) -> int:
+        now = time.monotonic()
+        if now - carried.measured > _FRESH:
+            carried.path_mtu, carried.measured = self._links.path_mtu(carried.peer), now
+        return carried.path_mtu
 
     def _check_recursion(self, carried: _Carried, session: _Session) -> None:
         """Follow the way of a tunnel's packets, through other tunnels of ours if need be. Raises `PlaneError` when it leads into `session`."""
@@ -438,7 +433,7 @@ class LinuxPlane:
         self._disown([session])
         try:
             with suppress(PlaneError):  # it may be gone
-                session.counted = _dropped(self._netlink.session(operation.tunnel_id, operation.session_id).counters)
+                session.counted = _dropped(self._netlink.counters(operation.tunnel_id, operation.session_id))
             self._ended.update(session.counted)
             self._forget(operation, _whose(operation))
         finally:
@@ -455,19 +450,6 @@ class LinuxPlane:
         except PlaneError as error:
             if error.errno not in _GONE:  # gone: with its socket, say
                 raise PlaneError(error.errno, f"the kernel does not let go of {whose}: {error.text}") from error
-
-
-def _generic_netlink() -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_GENERIC)
-    try:
-        sock.bind((0, 0))
-        sock.settimeout(_TIMEOUT)
-        sock.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
-        sock.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
-    except OSError:
-        sock.close()
-        raise
-    return sock
 
 
 def _duplicate(operation: CreateTunnel) -> int:

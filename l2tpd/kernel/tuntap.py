@@ -32,6 +32,7 @@ import trio
 from l2tpd.config.model import Pseudowire, Sublayer
 from l2tpd.errors import Malformed, PlaneError
 from l2tpd.kernel.carriage import Carriage, Counters, Frame, carriage, check_numbers
+from l2tpd.kernel.links import Links
 from l2tpd.kernel.ops import (
     CreateSession,
     CreateTunnel,
@@ -49,7 +50,6 @@ from l2tpd.wire import data3, header
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
-    from l2tpd.kernel.links import Links
     from l2tpd.kernel.worker import Worker
 
 DEVICE = "/dev/net/tun"
@@ -471,9 +471,6 @@ class UserPlane:
         return interface
 
     def _open_links(self) -> Links:
-        # pyroute2 takes 12 MiB and 0.1 s: only who has Ethernet pays for it.
-        from l2tpd.kernel.links import Links  # noqa: PLC0415
-
         if self._links is None:
             self._links = Links()
         return self._links

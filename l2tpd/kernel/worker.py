@@ -1,9 +1,9 @@
 """Threads that block, so that the event loop does not: one for work on the kernel, and one that closes sockets.
 
-Theory of operation. A netlink socket of pyroute2 belongs to the thread that made it, and a thread keeps the network namespace that it was born in,
-whatever happens to the process later: so a worker is one thread from beginning to end, which takes one piece of work after another in the order in
-which they came. What has been handed over is carried out, and whoever handed it over waits for it even when cancelled: work on the kernel that
-nobody hears the end of would be lost.
+Theory of operation. A thread keeps the network namespace that it was born in, whatever happens to the process later, and a netlink socket answers one
+request at a time: so a worker is one thread from beginning to end, which takes one piece of work after another in the order in which they came. What
+has been handed over is carried out, and whoever handed it over waits for it even when cancelled: work on the kernel that nobody hears the end of
+would be lost.
 """
 
 from __future__ import annotations

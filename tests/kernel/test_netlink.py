@@ -13,7 +13,7 @@ import pytest
 
 from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
-from l2tpd.kernel import genl, netlink, pppox
+from l2tpd.kernel import genl, netlink, nlsock, pppox
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation
 
@@ -38,26 +38,11 @@ class Far:
         if type(operation) in self.refusals:
             raise self.refusals[type(operation)]
 
-    def tunnel(self, tunnel_id: int) -> genl.TunnelFacts:
-        """Tell of a tunnel what it has counted."""
-        if DeleteTunnel in self.refusals:
-            raise self.refusals[DeleteTunnel]
-        return genl.TunnelFacts(tunnel_id, 9, 2, {"tx_packets": 100, "rx_errors": 1000})
-
-    def session(self, tunnel_id: int, session_id: int) -> genl.SessionFacts:
-        """Tell of a session what it has counted."""
-        if DeleteSession in self.refusals:
-            raise self.refusals[DeleteSession]
-        counters = {"tx_packets": 10, "rx_errors": 1}
-        return genl.SessionFacts(tunnel_id, session_id, 3, 7, False, False, False, 0, "", counters)
-
-    def tunnels(self) -> list[genl.TunnelFacts]:
-        """Tell of tunnel 1, and of one of somebody else."""
-        return [self.tunnel(1), self.tunnel(77)]
-
-    def sessions(self) -> list[genl.SessionFacts]:
-        """Tell of two sessions of tunnel 1, and of one of somebody else."""
-        return [self.session(1, 2), self.session(1, 4), self.session(77, 2)]
+    def counters(self, tunnel_id: int, session_id: int = 0) -> dict[str, int]:
+        """Tell what a session, or a tunnel, has counted."""
+        if (delete := DeleteSession if session_id else DeleteTunnel) in self.refusals:
+            raise self.refusals[delete]
+        return {"tx_packets": 10, "rx_errors": 1} if session_id else {"tx_packets": 100, "rx_errors": 1000}
 
     def close(self) -> None:
         """Take note of the end."""
@@ -266,6 +251,29 @@ async def test_totals_never_fall(
     assert {"tx_packets": 200, "rx_errors": 2} == await plane.totals()
 
 
+async def test_totals_of_what_the_kernel_lost(
+    plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]
+) -> None:
+    """Counters that cannot be read any more stay as they were last seen; what is not ours any more when its turn comes is passed over."""
+    for operation in (create_tunnel(sock), CREATE):
+        await plane.perform(operation)
+    seen = {"tx_packets": 100, "rx_errors": 1}
+    assert seen == await plane.totals()
+    gone = PlaneError(errno.ENODEV, "gone")
+    far.refusals = {DeleteSession: gone, DeleteTunnel: gone}
+    plane._look([(1, 99), (7, 0), (7, 2)])
+    assert seen == await plane.totals()
+
+
+async def test_totals_of_many(plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket]) -> None:
+    """They are read in several lots, and every session counts once."""
+    await plane.perform(create_tunnel(sock))
+    many = 2 * netlink._LOT + 1
+    for number in range(1, many + 1):
+        await plane.perform(attrs.evolve(CREATE, session_id=number))
+    assert {"tx_packets": 100, "rx_errors": many} == await plane.totals()
+
+
 async def test_statistics_are_as_the_kernel_says(
     plane: LinuxPlane, sock: socket.socket, channels: list[socket.socket]
 ) -> None:
@@ -350,25 +358,23 @@ class Socket:
     def __init__(self, *readings: bytes) -> None:
         """Give one reading after the other."""
         self._readings = list(readings)
-        self.sent: list[bytes] = []
+        self.closed = False
 
-    def send(self, data: bytes) -> None:
+    def send(self, _data: bytes) -> None:
         """Take a request."""
-        self.sent.append(data)
 
     def recv(self, _size: int) -> bytes:
         """Give the next reading."""
-        if not self._readings:
-            raise TimeoutError("timed out")
         return self._readings.pop(0)
 
     def close(self) -> None:
         """Take no more."""
+        self.closed = True
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, *readings: bytes) -> Netlink:
     """Return a netlink that reads these answers, the first of them to the question for the family."""
-    monkeypatch.setattr(netlink, "_generic_netlink", lambda: Socket(*readings))
+    monkeypatch.setattr(nlsock, "_opened", lambda _protocol: Socket(*readings))
     return Netlink()
 
 
@@ -380,22 +386,7 @@ def answer(kind: int, sequence: int, body: bytes, flags: int = 0) -> bytes:
 
 
 FAMILY = answer(16, 1, bytes.fromhex("01010000") + bytes.fromhex("060001001c000000"))
-ACK, NO = bytes(20), (-errno.EEXIST).to_bytes(4, "little", signed=True) + bytes(16)
-
-
-def test_answers_to_others_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What belongs to a request that was given up does not answer the next one."""
-    late = answer(2, 1, NO)
-    made = answering(monkeypatch, FAMILY + answer(2, 1, ACK), late, answer(2, 2, ACK))
-    made.carry_out(DeleteTunnel(tunnel_id=1))
-
-
-def test_the_kernel_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without words of its own the kernel is quoted by its error number."""
-    made = answering(monkeypatch, FAMILY + answer(2, 1, ACK), answer(2, 2, NO))
-    with pytest.raises(PlaneError, match="File exists") as refused:
-        made.carry_out(DeleteTunnel(tunnel_id=1))
-    assert errno.EEXIST == refused.value.errno
+ACK = bytes(20)
 
 
 def test_a_dump_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +396,10 @@ def test_a_dump_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [5, 6] == [facts.tunnel_id for facts in made.tunnels()]
 
 
-def test_a_kernel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting ends, in words."""
-    with pytest.raises(PlaneError, match="netlink: timed out"):
-        answering(monkeypatch)
+def test_a_kernel_without_l2tp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says that there is no such family, and the socket is closed."""
+    sock = Socket(answer(2, 1, (-errno.ENOENT).to_bytes(4, "little", signed=True) + bytes(16)))
+    monkeypatch.setattr(nlsock, "_opened", lambda _protocol: sock)
+    with pytest.raises(PlaneError, match="No such file or directory"):
+        Netlink()
+    assert sock.closed

@@ -1,0 +1,96 @@
+"""A blocking netlink socket: requests go out, answers come back. Everything here blocks, and lets other threads run while it does.
+
+The kernel works inside the send call and has answered when it returns, so each request costs two short calls of the system and hardly any Python:
+a thread that works here keeps the interpreter to itself for some ten microseconds at a time, and the event loop gets its turn. The socket belongs to
+the network namespace that its maker was in.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from l2tpd.errors import PlaneError
+from l2tpd.kernel import nlmsg
+
+ROUTE: Final = 0  # linux/netlink.h
+GENERIC: Final = 16
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
+_RECEIVE: Final = 1 << 16
+_TIMEOUT: Final = 10  # seconds: a kernel that does not answer a request is a bug of its own
+_TIMEVAL: Final = struct.Struct("@ll")
+
+
+class Conversation:
+    """One request after another, each with its answers. Use it from one thread at a time."""
+
+    def __init__(self, protocol: int) -> None:
+        """Open a socket for `ROUTE` or `GENERIC`. Raises `PlaneError`."""
+        self._sequence = 0
+        try:
+            self._socket = _opened(protocol)
+        except OSError as error:
+            raise PlaneError(error.errno or 0, f"no netlink socket: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def next(self) -> int:
+        """Return the sequence number of the next request."""
+        self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+        return self._sequence
+
+    def ask(self, request: bytes) -> list[bytes]:
+        """Send a request with the number that `next` gave last, and return its answers. Raises `PlaneError` with what the kernel says."""
+        return list(self.stream(request))
+
+    def stream(self, request: bytes) -> Iterator[bytes]:
+        """Do as `ask` does, but yield the answers as they come: of a dump, while the kernel is still at it. The next request gives up the rest."""
+        try:
+            self._socket.send(request)
+        except OSError as error:
+            raise _told(error) from error
+        return self._collect(self._sequence)
+
+    def _collect(self, sequence: int) -> Iterator[bytes]:
+        while True:
+            for answer in nlmsg.answers(self._read()):
+                if answer.sequence != sequence:
+                    continue  # of a request that was given up
+                if not answer.final:
+                    yield answer.body
+                elif answer.errno:
+                    raise PlaneError(answer.errno, answer.text or os.strerror(answer.errno))
+                else:
+                    return
+
+    def _read(self) -> bytes:
+        try:
+            return self._socket.recv(_RECEIVE)
+        except BlockingIOError as error:
+            raise PlaneError(errno.ETIMEDOUT, f"netlink: no answer within {_TIMEOUT} seconds") from error
+        except OSError as error:
+            raise _told(error) from error
+
+
+def _told(error: OSError) -> PlaneError:
+    return PlaneError(error.errno or 0, f"netlink: {error.strerror or error}")
+
+
+def _opened(protocol: int) -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    try:
+        sock.bind((0, 0))
+        # The kernel's own timeout: Python's would ask before each reading whether there is something to read.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEVAL.pack(_TIMEOUT, 0))
+        sock.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+        sock.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
