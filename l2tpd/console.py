@@ -6,6 +6,7 @@ drift from what is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,12 +23,12 @@ from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED, Json
 from l2tpd.errors import ControlError, Exhausted, PlaneError
 from l2tpd.events import Event
 from l2tpd.kernel.plane import MovingPlane
-from l2tpd.trace import WORDS, Category
+from l2tpd.trace import WORDS, Category, mask
 from l2tpd.wire.numbers import StopResult
 
 if TYPE_CHECKING:
     from l2tpd.bus import Subscription
-    from l2tpd.config.model import Config
+    from l2tpd.config.model import Config, Said
     from l2tpd.daemon import Daemon
     from l2tpd.dialer import Line
     from l2tpd.session.call import Call
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 Counted = TypeVar("Counted", views.TunnelView, views.SessionView)
 
 _API = int(Category.API)
+_PACE = 64  # tunnels gone through before other tasks get their turn
 
 _log = log.get("console")
 
@@ -184,6 +186,17 @@ class Console:
         tunnel, call = self._session(tunnel_id, session_id)
         return self._counted(portrait.session(tunnel.core, call, trio.current_time()), tunnel_id, session_id)
 
+    async def traffic(self, rows: Sequence[views.SessionRow]) -> Sequence[views.TrafficRow]:
+        """Tell what these sessions have carried, as far as the data plane counts it."""
+        plane = self._daemon.adapter.plane
+        if not isinstance(plane, MovingPlane):
+            return []
+        counted: list[views.TrafficRow] = []
+        for row in rows:
+            with contextlib.suppress(PlaneError):  # no longer carried
+                counted.append(portrait.traffic(row, await plane.statistics(row.tunnel_id, row.id)))
+        return counted
+
     def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> views.SessionRow:
         """Open a session as if `[tunnel.T.session.NAME]` said these keys."""
         daemon, tunnel, now = self._daemon, self._tunnel(tunnel_id), trio.current_time()
@@ -286,6 +299,24 @@ class Console:
         for word in categories:
             thing.trace = thing.trace | int(WORDS[word]) if on else thing.trace & ~int(WORDS[word])
 
+    async def set_profile_trace(self, kind: str, name: str, categories: Sequence[str], *, on: bool) -> tuple[str, ...]:
+        """Switch categories for the tunnels or sessions of a profile, also, until the configuration is read again, those to come."""
+        before = self._config
+        config, words = _tracing(before, kind, name, categories, on=on)
+        self._daemon.config = config
+        self._daemon.policy.apply(config)
+        affected = _inheriting(before, config, kind)
+        bits = mask(categories)
+        for count, tunnel in enumerate(self._daemon.registry):
+            if count % _PACE == _PACE - 1:
+                await trio.lowlevel.checkpoint()
+            line = self._line(tunnel)
+            if line is not None:
+                line.config = config
+            for thing in _of_profiles(kind, affected, tunnel, line, config):
+                thing.trace = thing.trace | bits if on else thing.trace & ~bits
+        return words
+
     def log_lines(self, limit: int) -> Sequence[views.LogLine]:
         """Return the newest lines of the log kept in memory, oldest first."""
         return [views.LogLine(time=line.time, level=line.level, text=line.text) for line in log.ring.lines(limit)]
@@ -374,6 +405,54 @@ async def _with_counters(plane: MovingPlane, view: Counted, tunnel_id: int, sess
     except PlaneError:
         return view  # not carried yet, or no longer
     return attrs.evolve(view, counters=counters)
+
+
+def _tracing(
+    config: Config, kind: str, name: str, categories: Sequence[str], *, on: bool
+) -> tuple[Config, tuple[str, ...]]:
+    """Return the configuration with other categories in a profile, and what that profile traces then."""
+    profiles = config.tunnel_profiles if kind == "tunnel" else config.session_profiles
+    traced, bits = _trace_of(profiles, name), mask(categories)
+    words = portrait.words(traced | bits if on else traced & ~bits)
+    changed = {**profiles, name: {**profiles.get(name, {}), "trace": words}}
+    if kind == "tunnel":
+        return attrs.evolve(config, tunnel_profiles=changed), words
+    return attrs.evolve(config, session_profiles=changed), words
+
+
+def _trace_of(profiles: Mapping[str, Said], name: str) -> int:
+    return mask(resolve.merged(profiles, name).get("trace", ()))
+
+
+def _inheriting(before: Config, after: Config, kind: str) -> frozenset[str]:
+    """Name the profiles of a kind that trace something else than before: also those that inherit from a changed `default`."""
+    old, new = (config.tunnel_profiles if kind == "tunnel" else config.session_profiles for config in (before, after))
+    return frozenset(name for name in new if name not in old or _trace_of(old, name) != _trace_of(new, name))
+
+
+def _of_profiles(
+    kind: str, profiles: Collection[str], tunnel: Tunnel, line: Line | None, config: Config
+) -> Iterable[Any]:
+    """Yield what has a trace of these profiles: the core of a tunnel, or its calls; not what says its own trace."""
+    core = tunnel.core
+    if kind == "tunnel":
+        if _tunnel_profile(tunnel, config) in profiles and not (line and "trace" in line.instance.said):
+            yield core
+        return
+    sessions = line.sessions if line else {}
+    for call in core.calls.values():
+        own = sessions.get(call.name)
+        if call.profile in profiles and not (own and "trace" in own.said):
+            yield call
+
+
+def _tunnel_profile(tunnel: Tunnel, config: Config) -> str:
+    """Return the tunnel profile of a tunnel: a caller's is that of the peer entry that it matched."""
+    core = tunnel.core
+    if core.origin == "local":
+        return core.profile
+    peer = config.peers.get(core.profile)
+    return peer.tunnel_profile if peer else ""
 
 
 def _plan(plan: Plan) -> views.PlanView:

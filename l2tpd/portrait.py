@@ -133,6 +133,18 @@ def session(core: ControlConnection, call: Call, now: float) -> views.SessionVie
     )
 
 
+def traffic(row: views.SessionRow, counters: Mapping[str, int]) -> views.TrafficRow:
+    """Tell what a session has carried, by the counters that its data plane has of it."""
+    return views.TrafficRow(
+        id=row.id,
+        tunnel_id=row.tunnel_id,
+        tunnel_name=row.tunnel_name,
+        name=row.name,
+        interface=row.interface,
+        **{name: counters.get(name, 0) for name in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")},
+    )
+
+
 _OUTGOING = frozenset({Kind.LAC_OUTGOING, Kind.LNS_OUTGOING})
 
 

@@ -104,6 +104,56 @@ async def test_a_session_in_a_callers_tunnel(tmp_path: Path) -> None:
         await until(lambda: theirs.core.cleared)
 
 
+async def test_a_profile_is_traced(tmp_path: Path) -> None:
+    """Those tunnels and sessions that have it from there trace it, until it is switched off, and those to come, until the next reload."""
+    port = free_port()
+    text = (
+        '[profile.tunnel.quiet]\ntrace = ["data"]\n[profile.session.own]\n'
+        + calls("a", port)
+        + session("a", "s")
+        + session("a", "o", 'profile = "own"\n')
+        + session("a", "t", 'trace = ["ppp"]\n')
+        + calls("b", port, 'profile = "quiet"\n')
+        + calls("c", port, QUICK + 'trace = ["fsm"]\n')
+    )
+    async with stage(tmp_path) as on:
+        console, lac, _, _ = await desk(on, text, port=port)
+        await until(
+            lambda: carried(lac, "a", "s") and carried(lac, "a", "o") and carried(lac, "a", "t") and up(lac, "b")
+        )
+        before = lac.config
+        assert ("api",) == await console.set_profile_trace("tunnel", "default", ["api"], on=True)
+        assert ("ppp", "kernel") == await console.set_profile_trace("session", "default", ["kernel", "ppp"], on=True)
+        traced = {name: console.trace(tunnel(lac, name).core.local_id, None) for name in "abc"}
+        assert {"a": ("api",), "b": ("data",), "c": ("fsm",)} == traced
+        of = tunnel(lac, "a").core.local_id
+        row = console.create_session(of, "new", {})
+        found = {name: console.trace(of, console.find_session(of, name)) for name in ("s", "o", "t", "new")}
+        both = ("ppp", "kernel")
+        assert {"s": both, "o": both, "t": ("ppp",), "new": both} == found
+        assert row.id == console.find_session(of, "new")
+        assert () == await console.set_profile_trace("tunnel", "default", ["all"], on=False)
+        assert () == console.trace(of, None)
+        await console.reload()
+        assert before == lac.config
+        assert both == console.trace(of, console.find_session(of, "s"))
+        assert () == console.trace(of, console.create_session(of, "newer", {}).id)
+
+
+async def test_a_callers_tunnel_has_the_profile_of_its_peer_entry(tmp_path: Path) -> None:
+    """It is traced with that profile, and not with the one that has the name of the entry."""
+    port = free_port()
+    async with stage(tmp_path) as on:
+        peers = '[peer.default]\ntunnel_profile = "callers"\n[profile.tunnel.callers]\n'
+        lns = await on.start("lns", listen(port) + peers)
+        lac = await on.start("lac", calls("t", port))
+        await until(lambda: up(lac, "t") and any(found.core.was_up for found in lns.registry))
+        (theirs,) = lns.registry
+        console = Console(lns)
+        await console.set_profile_trace("tunnel", "callers", ["fsm"], on=True)
+        assert ("fsm",) == console.trace(theirs.core.local_id, None)
+
+
 @pytest.mark.parametrize("what", ["twice", "while waiting"])
 async def test_a_session_that_cannot_be(tmp_path: Path, what: str) -> None:
     """A name that is taken, or a tunnel that waits to be dialled: it is refused, and nothing of it stays behind."""
@@ -334,6 +384,18 @@ async def test_counters_of_the_data_plane(tmp_path: Path) -> None:
             assert not isinstance(of_tunnel, views.TunnelView)
             assert not isinstance(of_session, views.SessionView)
             assert counted == ((await of_tunnel).counters, (await of_session).counters)
+
+
+async def test_the_traffic_of_sessions(tmp_path: Path) -> None:
+    """What the data plane counts of each; what it does not carry any more is left out, and a plane that counts nothing says nothing."""
+    rows = [views.SessionRow(id=3, tunnel_id=of, state="up", interface=f"eth{of}") for of in (7, 8)]
+    async with stage(tmp_path) as on:
+        lac = await on.start("lac", "")
+        assert [] == await Console(lac).traffic(rows)
+        lac.adapter.plane = plane = Counting()
+        plane.known = {7}
+        expected = views.TrafficRow(id=3, tunnel_id=7, interface="eth7", rx_packets=4)
+        assert [expected] == await Console(lac).traffic(rows)
 
 
 async def test_totals_of_the_data_plane_count_from_the_last_reset(tmp_path: Path) -> None:

@@ -13,49 +13,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from l2tpctl import render
+from l2tpctl import local, render
+from l2tpctl.answers import ask, listing, rows, tell
 from l2tpctl.errors import CommandError
 from l2tpctl.keys import pairs, typed
-from l2tpctl.options import Choice, json_option, socket_option, stop
+from l2tpctl.options import SETTINGS, Choice, json_option, socket_option
 from l2tpd.control.jsonrpc import Json
 
-SETTINGS = {"help_option_names": ["-h", "--help"]}
 CREATE = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
-
-
-def ask(method: str, params: Mapping[str, Json] | None = None, *, pages: bool = False) -> dict[str, Json]:
-    """Call a method of the daemon; ends the program with status 1 and a sentence when that fails."""
-    from l2tpctl import client
-
-    choice = click.get_current_context().ensure_object(Choice)
-    try:
-        answer = (client.call_all if pages else client.call)(choice.path, method, params or {})
-    except CommandError as error:
-        stop(error)
-    return answer if isinstance(answer, dict) else {}
-
-
-def tell(answer: Mapping[str, Json], text: Callable[[], str]) -> None:
-    """Print an answer: as JSON if that was asked for, else as text."""
-    as_json = click.get_current_context().ensure_object(Choice).json
-    shown = json.dumps(answer, indent=2) if as_json else text()
-    if shown:
-        click.echo(shown)
-
-
-def rows(answer: Mapping[str, Json], key: str) -> list[render.Row]:
-    """Return the rows of a list answer."""
-    found = answer.get(key)
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def listing(answer: Mapping[str, Json], key: str, columns: Sequence[tuple[str, render.Cell]]) -> None:
-    """Print a list answer as a table."""
-    tell(answer, lambda: render.table(columns, rows(answer, key)))
 
 
 # --- completion of names
@@ -145,12 +113,26 @@ def show_tunnels(origin: str | None, state: str | None, peer: str | None) -> Non
     listing(ask("tunnel.list", wanted, pages=True), "tunnels", render.TUNNELS)
 
 
+part_argument = click.argument("part", required=False, type=click.Choice(["config", "status"]))
+
+# What `config` shows of a tunnel or session, and `status` leaves out: what was configured, as against what came of it.
+CONFIGURED = frozenset({"mode", "profile", "pseudowire_profile", "peer", "persist", "user_data", "settings", "trace"})
+IDENTITY = frozenset({"id", "name", "tunnel_id", "tunnel_name"})
+
+
+def _part(answer: Mapping[str, Json], part: str | None) -> dict[str, Json]:
+    """Take the part of a tunnel or session that was asked for; both with what it is called."""
+    wanted = {None: answer.keys(), "config": CONFIGURED | IDENTITY, "status": answer.keys() - CONFIGURED}[part]
+    return {key: value for key, value in answer.items() if key in wanted}
+
+
 @show.command("tunnel")
 @tunnel_argument
+@part_argument
 @json_option
-def show_tunnel(tunnel: str) -> None:
-    """Show one tunnel: settings, peer, transport, how it last ended."""
-    answer = ask("tunnel.show", {"tunnel": tunnel})
+def show_tunnel(tunnel: str, part: str | None) -> None:
+    """Show one tunnel: settings, peer, transport, how it last ended; or only what was configured, or only its status."""
+    answer = _part(ask("tunnel.show", {"tunnel": tunnel}), part)
     tell(answer, lambda: render.detail(answer))
 
 
@@ -167,10 +149,11 @@ def show_sessions(tunnel: str | None, origin: str | None, state: str | None, pee
 @show.command("session")
 @tunnel_argument
 @session_argument
+@part_argument
 @json_option
-def show_session(tunnel: str, session: str) -> None:
-    """Show one session of a tunnel."""
-    answer = ask("session.show", {"tunnel": tunnel, "session": session})
+def show_session(tunnel: str, session: str, part: str | None) -> None:
+    """Show one session of a tunnel; or only what was configured, or only its status."""
+    answer = _part(ask("session.show", {"tunnel": tunnel, "session": session}), part)
     tell(answer, lambda: render.detail(answer))
 
 
@@ -391,6 +374,17 @@ def debug_session(tunnel: str, session: str, categories: str, switch: str) -> No
     _debug(categories, switch, tunnel=tunnel, session=session)
 
 
+@debug.command("profile")
+@click.argument("kind", type=click.Choice(["tunnel", "session"]))
+@click.argument("profile")
+@categories_argument
+@switch_argument
+@json_option
+def debug_profile(kind: str, profile: str, categories: str, switch: str) -> None:
+    """Trace the tunnels or sessions of a profile: those that there are, and, until the next reload, those to come."""
+    _debug(categories, switch, profile=f"{kind}.{profile}")
+
+
 @debug.command("level")
 @click.argument("level")
 @json_option
@@ -445,81 +439,37 @@ def watch() -> None:
     sys.exit(watching.run(watching.Watch(path=choice.path, write=write, every=choice.json)))
 
 
-# --- without a daemon
-
-
 @l2tpctl.command()
-@click.argument("source", nargs=-1, required=True, metavar="HEX|FILE.pcap|FILE.pcapng|-")
+@click.option("-n", "count", type=click.IntRange(1), metavar="COUNT", help="End after COUNT screens.")
 @click.option(
-    "--port", "ports", type=click.IntRange(1, 65535), multiple=True, help="UDP port in captures; 1701 by default."
+    "-i",
+    "interval",
+    type=click.FloatRange(0.05, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two screens, over which the rates are taken.",
 )
 @click.option(
-    "--secret-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Shared secret, for hidden AVPs.",
+    "-r",
+    "lines",
+    type=click.IntRange(1, 1000),
+    default=20,
+    show_default=True,
+    metavar="ROWS",
+    help="Busiest sessions to show.",
 )
 @json_option
-def decode(source: tuple[str, ...], ports: tuple[int, ...], secret_file: Path | None) -> None:
-    """Explain L2TP datagrams: octets in hexadecimal, or a capture file; `-` reads either from standard input."""
-    from l2tpctl import captures
-    from l2tpd.wire import describe
+def top(count: int | None, interval: float, lines: int) -> None:
+    """Show rates, states and the busiest sessions, again and again; Control-C ends it. With --json one document a line."""
+    from l2tpctl import top as live
 
-    secret = _first_line(secret_file)
-    try:
-        content = _content(source)
-        found = captures.read(content, frozenset(ports or (captures.L2TP_PORT,)))
-    except CommandError as error:
-        stop(error)
-    told: list[Json] = [
-        {**at._asdict(), "octets": at.octets.hex(), "text": describe.datagram(at.octets, secret)} for at in found
-    ]
-    tell({"datagrams": told}, lambda: "\n".join(_decoded(row) for row in told if isinstance(row, dict)))
+    choice = click.get_current_context().ensure_object(Choice)
+    sys.exit(live.run(live.Top(path=choice.path, count=count, interval=interval, lines=lines, json=choice.json)))
 
 
-def _first_line(path: Path | None) -> bytes:
-    """Return the secret of a file: its first line."""
-    try:
-        return b"" if path is None else path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
-    except OSError as error:
-        stop(error)
-
-
-def _content(source: tuple[str, ...]) -> bytes:
-    """Return what is to be decoded: standard input, a file, or the words themselves."""
-    try:
-        if source == ("-",):
-            return sys.stdin.buffer.read()
-        if len(source) == 1 and Path(source[0]).is_file():
-            return Path(source[0]).read_bytes()
-    except OSError as error:
-        raise CommandError(str(error)) from None
-    if len(source) == 1 and ("/" in source[0] or source[0].endswith((".pcap", ".pcapng"))):
-        raise CommandError(f"there is no file {source[0]}")
-    return " ".join(source).encode("utf-8", "replace")
-
-
-def _decoded(row: Mapping[str, Json]) -> str:
-    """Set one decoded datagram, with a heading when it comes from a capture."""
-    if not row.get("number"):
-        return str(row.get("text"))
-    at = row.get("time")
-    stamp = f"{at:.6f} " if isinstance(at, float) else ""
-    return f"#{row.get('number')} {stamp}{row.get('source')} > {row.get('destination')}\n{row.get('text')}"
-
-
-@l2tpctl.command()
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
-    """Print the shell's completion of l2tpctl and l2tpwatch: eval "$(l2tpctl completion bash)"."""
-    from click.shell_completion import get_completion_class
-
-    from l2tpctl.watch import l2tpwatch
-
-    commands: tuple[tuple[str, Any], ...] = (("l2tpctl", l2tpctl), ("l2tpwatch", l2tpwatch))
-    made = get_completion_class(shell)
-    if made is not None:
-        for name, command in commands:
-            click.echo(made(command, {}, name, f"_{name.upper()}_COMPLETE").source())
+for command in local.COMMANDS:
+    l2tpctl.add_command(command)
 
 
 def main() -> None:

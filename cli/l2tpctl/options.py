@@ -12,7 +12,10 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+
 DEFAULT_SOCKET = "/run/l2tpd/control.sock"
+DEFAULT_CONFIG = "/etc/l2tpd/l2tpd.toml"
 
 
 @attrs.define

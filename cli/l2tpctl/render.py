@@ -45,7 +45,7 @@ def clock(seconds: Json) -> str:
 
 def word(value: Json) -> str:
     """Show one value; `-` for what is empty."""
-    if value is None or value in ("", []):
+    if value is None or value in ("", [], {}):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -76,6 +76,10 @@ def _state(row: Row) -> str:
     return word(row.get("state")).upper()
 
 
+def _protocol(row: Row) -> str:
+    return f"{word(row.get('version'))}/{word(row.get('encap'))}"
+
+
 # heading, cell; numbers stand to the right
 TUNNELS: Sequence[tuple[str, Cell]] = (
     ("", _flag),
@@ -83,6 +87,7 @@ TUNNELS: Sequence[tuple[str, Cell]] = (
     ("Name", field("name")),
     ("State", _state),
     ("Time", duration("in_state")),
+    ("Protocol", _protocol),
     ("Peer", field("peer_address")),
     ("Sessions", field("sessions")),
 )
@@ -113,7 +118,9 @@ MESSAGES: Sequence[tuple[str, Cell]] = (
     ("Received", field("received")),
     ("Bad", field("bad")),
 )
-NUMERIC = frozenset({"TunId", "SessId", "Sessions", "Tunnels", "Used", "Sent", "Received", "Bad"})
+NUMERIC = frozenset({"TunId", "SessId", "Sessions", "Tunnels", "Used", "Sent", "Received", "Bad"}) | {
+    f"{way} {unit}" for way in ("In", "Out") for unit in ("bit/s", "pkt/s")
+}
 DURATIONS = frozenset({"uptime", "in_state", "created", "since", "retry_in"})
 
 

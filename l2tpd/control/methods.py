@@ -171,11 +171,11 @@ def _meant(word: str, known: Iterable[str]) -> str:
 # --- pages
 
 
-def _limit(page: p.Page) -> int:
+def _limit(wanted: p.Page | p.LogTail, most: int = p.PAGE) -> int:
     """Return how many rows a page may examine."""
-    if not 1 <= page.limit <= p.PAGE:
-        raise ControlError(INVALID_PARAMS, f"`limit` must be 1 to {p.PAGE}")
-    return page.limit
+    if not 1 <= wanted.limit <= most:
+        raise ControlError(INVALID_PARAMS, f"`limit` must be 1 to {most}")
+    return wanted.limit
 
 
 def _position(cursor: str | None, length: int) -> tuple[int, ...]:
@@ -224,14 +224,12 @@ def _tunnel_matches(row: views.TunnelRow, wanted: p.TunnelFilter) -> bool:
     return (
         (wanted.origin is None or row.origin == wanted.origin)
         and (wanted.state is None or row.state == wanted.state)
-        and _is_peer(row, wanted.peer)
+        and (wanted.peer is None or _is_peer(row, wanted.peer))
     )
 
 
-def _is_peer(row: views.TunnelRow, peer: str | None) -> bool:
+def _is_peer(row: views.TunnelRow, peer: str) -> bool:
     """Tell whether a tunnel's peer is the one meant by an address, with or without port, or a Host Name."""
-    if peer is None:
-        return True
     host = row.peer_address.rpartition(":")[0].strip("[]")
     return peer in {row.peer_address, host, row.peer_host_name}
 
@@ -277,7 +275,7 @@ def _session_steps(operator: Operator, wanted: p.SessionFilter) -> Iterator[tupl
     only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
     for owner in _ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
         numbers = operator.session_ids(owner)
-        if not numbers or not _is_peer(operator.tunnel_row(owner), wanted.peer):
+        if not numbers or (wanted.peer is not None and not _is_peer(operator.tunnel_row(owner), wanted.peer)):
             yield f"{owner + 1}/0", None
             continue
         for number in _ascending(numbers, last + 1 if owner == tunnel else 0):
@@ -289,6 +287,15 @@ def _session_steps(operator: Operator, wanted: p.SessionFilter) -> Iterator[tupl
 def _session_list(operator: Operator, wanted: p.SessionFilter) -> views.SessionList:
     rows, cursor = _page(_session_steps(operator, wanted), _limit(wanted))
     return views.SessionList(sessions=rows, cursor=cursor)
+
+
+def _session_traffic(operator: Operator, page: p.Page) -> Awaitable[views.TrafficList]:
+    established = p.SessionFilter(cursor=page.cursor, limit=page.limit, state=views.UP)
+    return _counted(operator, _session_list(operator, established))
+
+
+async def _counted(operator: Operator, page: views.SessionList) -> views.TrafficList:
+    return views.TrafficList(sessions=tuple(await operator.traffic(page.sessions)), cursor=page.cursor)
 
 
 def _session_ids(operator: Operator, ref: p.SessionRef) -> tuple[int, int]:
@@ -349,7 +356,7 @@ def _pools_list(operator: Operator, page: p.Page) -> views.PoolList:
     return views.PoolList(pools=tuple(rows), cursor=cursor)
 
 
-def _debug_set(operator: Operator, wanted: p.Debug) -> views.DebugView:
+def _debug_set(operator: Operator, wanted: p.Debug) -> views.DebugView | Awaitable[views.DebugView]:
     _check_words("categories", wanted.categories, WORDS)
     if wanted.log_level is not None:
         _check_words("log_level", (wanted.log_level,), operator.log_levels)
@@ -357,11 +364,30 @@ def _debug_set(operator: Operator, wanted: p.Debug) -> views.DebugView:
         raise ControlError(INVALID_PARAMS, "`session` needs the `tunnel` that it belongs to")
     owner = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
     number = None if owner is None or wanted.session is None else session_id(operator, owner, wanted.session)
-    if wanted.categories:
-        operator.set_trace(owner, number, wanted.categories, on=wanted.on)
+    profile = None if wanted.profile is None else _profile(operator, wanted)
     if wanted.log_level is not None:
         operator.set_log_level(wanted.log_level)
+    if profile is not None:
+        return _trace_profile(operator, *profile, wanted)
+    if wanted.categories:
+        operator.set_trace(owner, number, wanted.categories, on=wanted.on)
     return views.DebugView(trace=operator.trace(owner, number), log_level=operator.system().log_level)
+
+
+def _profile(operator: Operator, wanted: p.Debug) -> tuple[str, str]:
+    """Return kind and name of the profile that is meant, if there is one."""
+    kind, dot, name = (wanted.profile or "").partition(".")
+    if wanted.tunnel is not None or not dot or kind not in {"tunnel", "session"}:
+        raise ControlError(INVALID_PARAMS, "`profile` is tunnel.NAME or session.NAME, and goes without `tunnel`")
+    known = [row.name for row in operator.profiles() if row.kind == kind]
+    if name not in known:
+        raise ControlError(NOT_FOUND, f"no {kind} profile is called `{name[:100]}`{_there_are(known, name)}")
+    return kind, name
+
+
+async def _trace_profile(operator: Operator, kind: str, name: str, wanted: p.Debug) -> views.DebugView:
+    trace = await operator.set_profile_trace(kind, name, wanted.categories, on=wanted.on)
+    return views.DebugView(trace=trace, log_level=operator.system().log_level)
 
 
 def _check_words(key: str, words: Iterable[str], known: Iterable[str]) -> None:
@@ -377,7 +403,7 @@ def _drain_set(operator: Operator, wanted: p.Drain) -> views.DrainView:
 
 
 def _log_show(operator: Operator, wanted: p.LogTail) -> views.LogLines:
-    return views.LogLines(lines=tuple(operator.log_lines(_limit(p.Page(limit=wanted.limit)))))
+    return views.LogLines(lines=tuple(operator.log_lines(_limit(wanted, p.LOG_LINES))))
 
 
 def _log_clear(operator: Operator, _: p.Nothing) -> views.Done:
@@ -411,6 +437,7 @@ _ROWS = (
     Method("tunnel.delete",    p.TunnelEnd,     views.TunnelDeleted,  WRITE, _tunnel_delete,    "Tear a tunnel down with a StopCCN."),
     Method("session.list",     p.SessionFilter, views.SessionList,    READ,  _session_list,     "List sessions, a page at a time."),
     Method("session.show",     p.SessionRef,    views.SessionView,    READ,  _session_show,     "Describe a session."),
+    Method("session.traffic",  p.Page,          views.TrafficList,    READ,  _session_traffic,  "List what established sessions have carried, a page at a time."),
     Method("session.create",   p.SessionKeys,   views.SessionRow,     WRITE, _session_create,   "Open a session with the keys of a `[tunnel.T.session.NAME]` table."),
     Method("session.delete",   p.SessionEnd,    views.SessionDeleted, WRITE, _session_delete,   "Tear a session down with a CDN."),
     Method("peers.list",       p.Page,          views.PeerList,       READ,  _peers_list,       "List who may call, a page at a time."),

@@ -23,6 +23,7 @@ from l2tpd.control.views import (
     SessionView,
     StatisticsView,
     SystemView,
+    TrafficRow,
     TunnelRow,
     TunnelView,
 )
@@ -109,6 +110,10 @@ class Operator(Protocol):
         """Describe a session."""
         ...
 
+    async def traffic(self, rows: Sequence[SessionRow]) -> Sequence[TrafficRow]:
+        """Tell what these sessions have carried; those that the data plane does not count are left out."""
+        ...
+
     def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> SessionRow:
         """Open a session as if `[tunnel.T.session.NAME]` said these keys; raises `ConfigError` or `ControlError`."""
         ...
@@ -159,6 +164,10 @@ class Operator(Protocol):
 
     def set_trace(self, tunnel_id: int | None, session_id: int | None, categories: Sequence[str], *, on: bool) -> None:
         """Switch these words of `l2tpd.trace.WORDS` for the system, a tunnel, or a session of it."""
+        ...
+
+    async def set_profile_trace(self, kind: str, name: str, categories: Sequence[str], *, on: bool) -> tuple[str, ...]:
+        """Switch these words for every tunnel or session of a profile, those that there are and those to come; return what it traces now."""
         ...
 
     def log_lines(self, limit: int) -> Sequence[LogLine]:

@@ -25,8 +25,11 @@ from l2tpd.events import Origin
 
 P = TypeVar("P")
 
-PAGE = 1000
-"""Most rows in one answer: what the daemon computes without looking at the network in between."""
+PAGE = 250
+"""Most rows in one answer: what the daemon computes without looking at the network in between, some milliseconds also among 65,000."""
+
+LOG_LINES = 1000
+"""Most lines of the log in one answer: all that are kept in memory."""
 
 Words = tuple[str, ...]
 Kind = Literal["created", "up", "down", "deleted"]
@@ -116,10 +119,14 @@ class Reset:
 
 @attrs.frozen(kw_only=True)
 class Debug:
-    """What to trace: categories switched `on` or off for the system, for one tunnel, or for one session of it; and the log level."""
+    """What to trace, and the log level: categories switched `on` or off for the system, one tunnel, one session of it, or all of a profile.
+
+    `profile` is `tunnel.NAME` or `session.NAME`, as in `[profile.tunnel.NAME]`.
+    """
 
     tunnel: str | None = None
     session: str | None = None
+    profile: str | None = None
     categories: Words = ()
     on: bool = True
     log_level: str | None = None
@@ -136,7 +143,7 @@ class Drain:
 class LogTail:
     """How many lines of the log, the newest."""
 
-    limit: int = PAGE
+    limit: int = LOG_LINES
 
 
 @attrs.frozen(kw_only=True)

@@ -186,6 +186,21 @@ class SessionView(SessionRow):
 
 
 @attrs.frozen(kw_only=True)
+class TrafficRow:
+    """What one session has carried since its data plane came up, octets with the L2TP header: rx from the peer, tx to it."""
+
+    id: int
+    tunnel_id: int
+    tunnel_name: str = ""
+    name: str = ""
+    interface: str = ""
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class Listening:
     """One address that peers may call."""
 
@@ -329,6 +344,14 @@ class SessionList:
 
 
 @attrs.frozen(kw_only=True)
+class TrafficList:
+    """One page of what established sessions have carried, in the order of `SessionList`; those that the data plane does not count are missing."""
+
+    sessions: tuple[TrafficRow, ...]
+    cursor: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class ConfigList:
     """One page of the configuration's tables, in the order of the configuration."""
 
@@ -391,7 +414,7 @@ class DrainView:
 
 @attrs.frozen(kw_only=True)
 class DebugView:
-    """What is traced now for the system, tunnel or session asked about, and the log level."""
+    """What is traced now for the system, tunnel, session or profile asked about, and the log level."""
 
     trace: tuple[str, ...]
     log_level: str

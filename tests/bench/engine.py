@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Generic, Protocol, Self, TypeVar
 
 from bench import packets
+from bench.packets3 import Signer
 
 # RFC 2661 5.8: doubling with a cap of 8 s, five retransmissions, then given up; in units of the first interval, 1 s
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
@@ -62,6 +63,7 @@ class Link:
         "nr",
         "ns",
         "remote",
+        "signer",
         "source",
         "told",
         "unacked",
@@ -83,6 +85,7 @@ class Link:
         self.backlog: list[Sent[Self]] = []
         self.early: dict[int, bytes] = {}
         self.gone = False
+        self.signer: Signer | None = None
 
     def has_room(self) -> bool:
         """Tell whether another message would leave at once."""
@@ -92,6 +95,23 @@ class Link:
 def pktinfo(source: bytes) -> tuple[int, int, bytes]:
     """Build the ancillary item that sends from address `source` (4 octets)."""
     return (socket.IPPROTO_IP, IP_PKTINFO, PKTINFO.pack(0, source, b"\0\0\0\0"))
+
+
+class Framing(Protocol):
+    """What of a version of the protocol the engine has to know."""
+
+    @property
+    def CONTROL(self) -> int:  # noqa: N802 - a constant of a module
+        """First word of a control message."""
+
+    def zlb(self, peer: int, ns: int, nr: int) -> bytes | bytearray:
+        """Build what only acknowledges."""
+
+    def only_acknowledges(self, data: bytes) -> bool:
+        """Tell whether a message is such."""
+
+    def ids(self, high: int, low: int) -> tuple[int, int]:
+        """Return tunnel and session id of a header."""
 
 
 class Role(Protocol[L]):
@@ -114,13 +134,21 @@ class Engine(Generic[L]):
     """The socket, the links by local tunnel id, and their timers."""
 
     def __init__(
-        self, bind: Address, *, loss: float = 0.0, seed: int = 1, check_sender: bool = True, rto: float = 1.0
+        self,
+        bind: Address,
+        *,
+        loss: float = 0.0,
+        seed: int = 1,
+        check_sender: bool = True,
+        rto: float = 1.0,
+        framing: Framing = packets,
     ) -> None:
         """Open the socket.
 
         `loss` (0..1) is the share of datagrams dropped in each direction, repeatably by `seed`; `rto` is the time in seconds
         until the first retransmission.
         """
+        self._framing = framing
         self._intervals = tuple(rto * step for step in BACKOFF)
         self.links: dict[int, L] = {}
         self.counts: Counter[str] = Counter()
@@ -176,6 +204,8 @@ class Engine(Generic[L]):
         if self.loss and self._dice.random() < self.loss:
             self.counts["dropped out"] += 1
             return
+        if link.signer is not None:
+            packet = link.signer.seal(bytearray(packet))
         try:
             self.sock.sendmsg((packet,), link.ancillary, 0, link.dest)
         except OSError:  # ENOBUFS, ECONNREFUSED of an earlier datagram: the retransmission makes good for it
@@ -184,7 +214,7 @@ class Engine(Generic[L]):
     def acknowledge(self, link: L) -> None:
         """Send a ZLB."""
         link.told = link.nr
-        self.transmit(link, packets.zlb(link.remote, link.ns, link.nr))
+        self.transmit(link, self._framing.zlb(link.remote, link.ns, link.nr))
 
     def forget(self, link: L) -> None:
         """Drop a link; what is still unacknowledged is not sent again."""
@@ -225,12 +255,13 @@ class Engine(Generic[L]):
             self._complain("shorter than a control header")
             return
         flags, length, tunnel, session, ns, nr = packets.HEADER.unpack_from(data)
-        if flags != packets.CONTROL:
+        if flags != self._framing.CONTROL:
             self._other(flags)
             return
         if length != len(data):
             self._complain("Length field is not the length of the datagram")
             return
+        tunnel, session = self._framing.ids(tunnel, session)
         link = self.links.get(tunnel)
         if link is None:
             self.role.stranger(data, hit, sender)
@@ -238,6 +269,8 @@ class Engine(Generic[L]):
             self._complain("sent to an address that is not the tunnel's")
         elif self.check_sender and link.remote and sender != link.dest:
             self.counts["foreign"] += 1
+        elif link.signer is not None and not link.signer.believes(data):
+            self._complain("wrong digest")
         else:
             self._accept(link, data, (session, ns, nr), sender)
 
@@ -254,7 +287,7 @@ class Engine(Generic[L]):
         session, ns, nr = numbers
         if link.unacked:
             self._take_nr(link, nr)
-        if len(data) == packets.HEADER_LENGTH or link.gone:
+        if link.gone or self._framing.only_acknowledges(data):
             return
         distance = (ns - link.nr) & 0xFFFF
         if distance == 0:

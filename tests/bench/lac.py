@@ -10,9 +10,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
+from typing import Protocol
 
 from bench import packets
-from bench.engine import Address, Engine, Link, Sent
+from bench.engine import Address, Engine, Framing, Link, Sent
+from bench.packets3 import Signer, Version3
 
 FIRST_SOURCE = int(ipaddress.IPv4Address("127.1.0.1"))
 LOOK_EVERY = 0.5
@@ -24,6 +26,43 @@ class State:
     """How far a tunnel is."""
 
     OPENING, UP, CLOSING, DOWN = range(4)
+
+
+class Wire(Framing, Protocol):
+    """The messages of a version of the protocol: the module `packets`, or a `packets3.Version3`."""
+
+    def sccrq(self, tunnel: int, index: int, nonce: bytes = b"", /) -> bytearray:
+        """Build an SCCRQ; `nonce` is the Challenge or the Control Message Authentication Nonce."""
+
+    def scccn(self, peer: int, answer: bytes = b"") -> bytearray:
+        """Build an SCCCN."""
+
+    def stopccn(self, peer: int, tunnel: int) -> bytearray:
+        """Build a StopCCN."""
+
+    def hello(self, peer: int) -> bytearray:
+        """Build a HELLO."""
+
+    def icrq(self, peer: int, session: int, serial: int) -> bytearray:
+        """Build an ICRQ."""
+
+    def iccn(self, peer: int, peer_session: int, session: int) -> bytearray:
+        """Build an ICCN."""
+
+    def cdn(self, peer: int, peer_session: int, session: int) -> bytearray:
+        """Build a CDN."""
+
+    def avps(self, data: bytes, kind: int) -> dict[int, bytes]:
+        """Read AVPs."""
+
+    def tunnel_of(self, found: dict[int, bytes]) -> int:
+        """Read the peer's tunnel id."""
+
+    def session_of(self, found: dict[int, bytes]) -> int:
+        """Read the peer's session id."""
+
+    def our_session(self, found: dict[int, bytes], addressed: int) -> int:
+        """Tell which of our sessions a message is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +79,7 @@ class Settings:
     same_source: bool = False
     rotate_sources: bool = False
     secret: bytes = b""
+    version: int = 2
     patience: float = 120.0
 
 
@@ -69,6 +109,7 @@ class Lac:
         self.engine = engine
         engine.role = self
         self.settings = settings
+        self.wire: Wire = wire_of(settings.version, settings.secret)
         self.tunnels: list[Tunnel] = []
         self.opening = self.closing = self.calling = 0
         self.up = self.failed = self.closed = self.dropped = 0
@@ -109,14 +150,23 @@ class Lac:
             self._slots += 1
         tunnel = Tunnel(self.engine.free_id(), self.settings, self._source(slot), slot)
         tunnel.wanted = calls
-        if self.settings.secret:
-            tunnel.challenge = os.urandom(CHALLENGE_LENGTH)
+        nonce = self._introduce(tunnel)
         self.engine.links[tunnel.local] = tunnel
         self.opening += 1
-        packet = packets.sccrq(tunnel.local, 0 if self.settings.same_source else slot, tunnel.challenge)
+        packet = self.wire.sccrq(tunnel.local, 0 if self.settings.same_source else slot, nonce)
         tunnel.began = monotonic()
         self.engine.send(tunnel, packet, packets.SCCRQ)
         return tunnel
+
+    def _introduce(self, tunnel: Tunnel) -> bytes:
+        """Return what the SCCRQ has to say for the peer to prove that it knows the secret."""
+        if not self.settings.secret:
+            return b""
+        if self.settings.version == 3:
+            tunnel.signer = Signer(self.settings.secret)
+            return tunnel.signer.nonce
+        tunnel.challenge = os.urandom(CHALLENGE_LENGTH)
+        return tunnel.challenge
 
     def _source(self, slot: int) -> bytes:
         if self.settings.same_source:
@@ -148,17 +198,17 @@ class Lac:
         self._serial += 1
         self.calling += 1
         tunnel.calls[session] = monotonic()
-        self.engine.send(tunnel, packets.icrq(tunnel.remote, session, self._serial), packets.ICRQ, session)
+        self.engine.send(tunnel, self.wire.icrq(tunnel.remote, session, self._serial), packets.ICRQ, session)
 
     def hello(self, tunnel: Tunnel) -> Sent[Tunnel]:
         """Send a HELLO."""
-        return self.engine.send(tunnel, packets.hello(tunnel.remote), packets.HELLO)
+        return self.engine.send(tunnel, self.wire.hello(tunnel.remote), packets.HELLO)
 
     def hang_up(self, tunnel: Tunnel, session: int) -> None:
         """Send the CDN of an established call."""
         remote = tunnel.sessions.pop(session)
         self.calls_up -= 1
-        self.engine.send(tunnel, packets.cdn(tunnel.remote, remote, session), packets.CDN, session)
+        self.engine.send(tunnel, self.wire.cdn(tunnel.remote, remote, session), packets.CDN, session)
 
     def stop(self, tunnel: Tunnel) -> None:
         """Send the StopCCN of an established tunnel."""
@@ -166,7 +216,7 @@ class Lac:
         self.closing += 1
         self.up -= 1
         self._end_calls(tunnel)
-        self.engine.send(tunnel, packets.stopccn(tunnel.remote, tunnel.local), packets.STOPCCN)
+        self.engine.send(tunnel, self.wire.stopccn(tunnel.remote, tunnel.local), packets.STOPCCN)
 
     def settled(self) -> bool:
         """Tell whether no set-up and no tear-down is in progress or waiting."""
@@ -201,8 +251,8 @@ class Lac:
             self.engine.counts["unexpected"] += 1
             return
         now = monotonic()
-        found = packets.avps(data, packets.SCCRP)
-        tunnel.remote = packets.u16(found[packets.ASSIGNED_TUNNEL_ID])
+        found = self.wire.avps(data, packets.SCCRP)
+        tunnel.remote = self.wire.tunnel_of(found)
         tunnel.dest = sender  # RFC 2661 8.1: the responder may answer from a port of its choice
         if window := found.get(packets.RECEIVE_WINDOW_SIZE):
             tunnel.window = max(1, packets.u16(window))
@@ -210,7 +260,7 @@ class Lac:
         if self._trusted(tunnel, found):
             challenge = found.get(packets.CHALLENGE, b"")
             answer = packets.response(packets.SCCCN, self.settings.secret, challenge) if challenge else b""
-            self.engine.send(tunnel, packets.scccn(tunnel.remote, answer), packets.SCCCN)
+            self.engine.send(tunnel, self.wire.scccn(tunnel.remote, answer), packets.SCCCN)
 
     def _trusted(self, tunnel: Tunnel, found: dict[int, bytes]) -> bool:
         answer = found.get(packets.CHALLENGE_RESPONSE, b"")
@@ -222,17 +272,21 @@ class Lac:
         return True
 
     def _icrp(self, tunnel: Tunnel, session: int, data: bytes) -> None:
+        found = self.wire.avps(data, packets.ICRP)
+        session = self.wire.our_session(found, session)
         began = tunnel.calls.get(session)
         if began is None or session in tunnel.sessions:
             self.engine.counts["unexpected"] += 1
             return
         self.call_latency.append(monotonic() - began)
-        remote = packets.u16(packets.avps(data, packets.ICRP)[packets.ASSIGNED_SESSION_ID])
+        remote = self.wire.session_of(found)
         tunnel.sessions[session] = remote
-        self.engine.send(tunnel, packets.iccn(tunnel.remote, remote), packets.ICCN, session)
+        self.engine.send(tunnel, self.wire.iccn(tunnel.remote, remote, session), packets.ICCN, session)
 
     def _cdn(self, tunnel: Tunnel, session: int, data: bytes) -> None:
-        result, error = packets.result_code(packets.avps(data, packets.CDN)[packets.RESULT_CODE])
+        found = self.wire.avps(data, packets.CDN)
+        session = self.wire.our_session(found, session)
+        result, error = packets.result_code(found[packets.RESULT_CODE])
         self.cdns[f"{result}/{error}"] += 1
         known = tunnel.sessions.pop(session, None) is not None
         if tunnel.calls.pop(session, None) is not None:
@@ -242,11 +296,11 @@ class Lac:
             self.calls_up -= 1
 
     def _stopccn(self, tunnel: Tunnel, data: bytes, sender: Address) -> None:
-        found = packets.avps(data, packets.STOPCCN)
+        found = self.wire.avps(data, packets.STOPCCN)
         result, error = packets.result_code(found[packets.RESULT_CODE])
         self.stopccns[f"{result}/{error}"] += 1
         if not tunnel.remote:
-            tunnel.remote = packets.u16(found[packets.ASSIGNED_TUNNEL_ID])
+            tunnel.remote = self.wire.tunnel_of(found)
             tunnel.dest = sender
         self.engine.acknowledge(tunnel)
         self._lose(tunnel)
@@ -314,6 +368,11 @@ class Lac:
         tunnel.state = State.DOWN
         self.engine.forget(tunnel)
         self.on_down(tunnel)
+
+
+def wire_of(version: int, secret: bytes = b"") -> Wire:
+    """Return the messages of a version of the protocol."""
+    return Version3(signed=bool(secret)) if version == 3 else packets
 
 
 def _nothing(_tunnel: Tunnel) -> None:

@@ -25,6 +25,14 @@ class Aim:
         return figure <= self.value if self.ceiling else figure >= self.value
 
 
+RATIOS = (
+    ("v3.tunnel_rate", "v3.tunnels_per_s", "v2.tunnels_per_s"),
+    ("v3.session_rate", "v3.sessions_per_s", "v2.sessions_per_s"),
+    ("v3-secret.tunnel_rate", "v3-secret.tunnels_per_s", "v2-secret.tunnels_per_s"),
+    ("v3-secret.session_rate", "v3-secret.sessions_per_s", "v2-secret.sessions_per_s"),
+)
+"""Figures that are the ratio of two others."""
+
 AIMS = (
     Aim(figure="c.tunnels_per_s", text="tunnels/s, many tunnels", value=2000),
     Aim(figure="b.sessions_per_s", text="sessions/s, 100 a tunnel", value=2000),
@@ -39,6 +47,12 @@ AIMS = (
     Aim(figure="c.failed", text="set-ups lost, (c)", value=0, ceiling=True),
     Aim(figure="one-source.failed", text="set-ups lost, one address and port", value=0, ceiling=True),
     Aim(figure="secret.failed", text="set-ups lost, with a secret", value=0, ceiling=True),
+    Aim(figure="v3.failed", text="set-ups lost, version 3", value=0, ceiling=True),
+    Aim(figure="v3-secret.failed", text="set-ups lost, version 3 with a secret", value=0, ceiling=True),
+    Aim(figure="v3.tunnel_rate", text="tunnels/s, version 3 / version 2", value=0.8),
+    Aim(figure="v3.session_rate", text="sessions/s, version 3 / version 2", value=0.8),
+    Aim(figure="v3-secret.tunnel_rate", text="tunnels/s with a secret, version 3 / version 2", value=0.8),
+    Aim(figure="v3-secret.session_rate", text="sessions/s with a secret, version 3 / version 2", value=0.8),
     Aim(figure="reconnect.failed", text="set-ups lost when all LACs come at once", value=0, ceiling=True),
     Aim(figure="churn.failed", text="set-ups lost in the churn", value=0, ceiling=True),
     Aim(figure="rotate.failed", text="set-ups lost in the churn from fresh sources", value=0, ceiling=True),
@@ -107,6 +121,13 @@ MARKS: dict[str, Figures] = {
 }
 
 LOWER_IS_BETTER = ("cpu", "bytes", "lost", "seconds")
+
+
+def ratios(figures: Figures) -> Iterator[tuple[str, float]]:
+    """Yield the ratios whose parts were measured."""
+    for name, part, whole in RATIOS:
+        if figures.get(whole) and part in figures:
+            yield name, round(figures[part] / figures[whole], 3)
 
 
 def compared(figures: Figures) -> Iterator[dict[str, object]]:

@@ -7,7 +7,7 @@ A message is a `bytearray`; the sender fills in Ns and Nr at each transmission (
 import hashlib
 import hmac
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 CONTROL = 0xC802  # RFC 2661 3.1: T, L and S set, O and P clear, reserved bits zero, Ver 2
 HEADER_LENGTH = 12
@@ -179,8 +179,8 @@ def icrp(peer: int, peer_session: int, session: int) -> bytearray:
     return packet
 
 
-def iccn(peer: int, peer_session: int) -> bytearray:
-    """Build the ICCN of a call."""
+def iccn(peer: int, peer_session: int, session: int = 0) -> bytearray:
+    """Build the ICCN of a call; version 2 says nothing of our own id in it."""
     packet = bytearray(_ICCN)
     SEQUENCE.pack_into(packet, 4, peer, peer_session)
     return packet
@@ -239,7 +239,7 @@ def walk(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         at += length
 
 
-def avps(data: bytes, kind: int) -> dict[int, bytes]:
+def avps(data: bytes, kind: int, required: Mapping[int, tuple[int, ...]] = REQUIRED) -> dict[int, bytes]:
     """Read the IETF AVPs of message `kind`, by type; raises `MalformedError` when one is broken or missing."""
     found: dict[int, bytes] = {}
     for flags, vendor, attribute, value in walk(data):
@@ -250,10 +250,35 @@ def avps(data: bytes, kind: int) -> dict[int, bytes]:
         if flags & HIDDEN:
             raise MalformedError("hidden AVP, which was not asked for")
         found[attribute] = value
-    for attribute in REQUIRED.get(kind, ()):
+    for attribute in required.get(kind, ()):
         if attribute not in found:
             raise MalformedError(f"{NAMES[kind]} without AVP {attribute}")
     return found
+
+
+def ids(high: int, low: int) -> tuple[int, int]:
+    """Return tunnel and session id of a header."""
+    return high, low
+
+
+def only_acknowledges(data: bytes) -> bool:
+    """Tell whether a message is a Zero-Length Body message."""
+    return len(data) == HEADER_LENGTH
+
+
+def tunnel_of(found: dict[int, bytes]) -> int:
+    """Read the id that the peer has assigned to a tunnel; raises `MalformedError`."""
+    return u16(found[ASSIGNED_TUNNEL_ID])
+
+
+def session_of(found: dict[int, bytes]) -> int:
+    """Read the id that the peer has assigned to a session; raises `MalformedError`."""
+    return u16(found[ASSIGNED_SESSION_ID])
+
+
+def our_session(found: dict[int, bytes], addressed: int) -> int:
+    """Tell which of our sessions a message is about: the one that its header addresses."""
+    return addressed
 
 
 def u16(value: bytes) -> int:

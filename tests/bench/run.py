@@ -73,6 +73,32 @@ FULL = (
         name="secret", text="1,000 x 1 with Challenge both ways", storm="--tunnels 1000 --sessions 1", secret=SECRET
     ),
     Discipline(
+        name="v2",
+        text="300 tunnels, then 10 sessions each, the measure for version 3",
+        storm="--tunnels 300 --sessions 10 --phased",
+        repeat=True,
+    ),
+    Discipline(
+        name="v3",
+        text="the same in version 3",
+        storm="--version 3 --tunnels 300 --sessions 10 --phased",
+        repeat=True,
+    ),
+    Discipline(
+        name="v2-secret",
+        text="the same in version 2, Challenge both ways",
+        storm="--tunnels 300 --sessions 10 --phased",
+        secret=SECRET,
+        repeat=True,
+    ),
+    Discipline(
+        name="v3-secret",
+        text="the same in version 3, every message signed both ways",
+        storm="--version 3 --tunnels 300 --sessions 10 --phased",
+        secret=SECRET,
+        repeat=True,
+    ),
+    Discipline(
         name="loss", text="1,000 x 1, 5 % lost each way", storm="--tunnels 1000 --sessions 1 --loss 5 --width 256"
     ),
     Discipline(
@@ -214,7 +240,8 @@ def figures(runs: Sequence[Run]) -> dict[str, float]:
     for run in runs:
         for name, value in _figures(run):
             samples.setdefault(name, []).append(value)
-    return {name: _reduced(name, values) for name, values in samples.items()}
+    found = {name: _reduced(name, values) for name, values in samples.items()}
+    return found | dict(marks.ratios(found))
 
 
 def _reduced(name: str, values: Sequence[float]) -> float:

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""A storm of L2TPv2 LACs towards one LNS, or with --lns a fast LNS for LACs to be measured against.
+"""A storm of L2TPv2 or L2TPv3 LACs towards one LNS, or with --lns a fast LNS of version 2 for LACs to be measured against.
 
 Standard library only and independent of `l2tpd`. Examples:
 
     storm.py 127.0.0.1:1701 --tunnels 1000 --sessions 1 --pid 4711
+    storm.py 127.0.0.1:1701 --version 3 --tunnels 100 --sessions 100 --phased --secret s3cret
     storm.py 127.0.0.1:1701 --tunnels 10000 --phased --sessions 1 --hold 30
     storm.py 127.0.0.1:1701 --churn 10 --slots 500
     storm.py 127.0.0.1:1701 --fuzz 5 --fuzz-rate 4000
@@ -24,14 +25,14 @@ if not __package__:
 from bench import disciplines
 from bench.engine import Address, Engine
 from bench.hostile import Barrage
-from bench.lac import Lac, Settings, Tunnel
+from bench.lac import Lac, Settings, Tunnel, wire_of
 from bench.lns import Accepted, Lns
 from bench.measure import Process, as_json, table
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    top = argparse.ArgumentParser(prog="storm.py", description="L2TPv2 load generator (many LACs), or a fast LNS.")
+    top = argparse.ArgumentParser(prog="storm.py", description="L2TP load generator (many LACs), or a fast LNS.")
     top.add_argument("server", metavar="ADDRESS:PORT", help="the LNS; with --lns the address to listen on")
     top.add_argument("--lns", action="store_true", help="be an LNS")
     top.add_argument(
@@ -61,7 +62,10 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--same-source", action="store_true", help="all tunnels from one address and port")
     top.add_argument("--rotate-sources", action="store_true", help="a fresh source address for each new tunnel")
     top.add_argument("--port", type=int, default=0, help="source port (default: any)")
-    top.add_argument("--secret", default="", help="challenge the peer, and answer its challenge")
+    top.add_argument(
+        "--secret", default="", help="challenge the peer, and answer its challenge; in version 3 sign all messages"
+    )
+    top.add_argument("--version", type=int, default=2, choices=(2, 3), help="of the protocol that the LACs speak")
     top.add_argument(
         "--any-sender", action="store_true", help="accept answers from another address than the tunnel's peer"
     )
@@ -87,6 +91,7 @@ def lac_phases(options: argparse.Namespace) -> Iterator[disciplines.Phase]:
         seed=options.seed,
         check_sender=not options.any_sender,
         rto=options.rto,
+        framing=wire_of(options.version, options.secret.encode()),
     )
     settings = Settings(
         server=address(options.server),
@@ -95,6 +100,7 @@ def lac_phases(options: argparse.Namespace) -> Iterator[disciplines.Phase]:
         same_source=options.same_source,
         rotate_sources=options.rotate_sources,
         secret=options.secret.encode(),
+        version=options.version,
         patience=options.patience,
     )
     lac = Lac(engine, settings)

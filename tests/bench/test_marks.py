@@ -9,6 +9,14 @@ def test_aims_are_judged_by_their_direction() -> None:
     assert [(row["wanted"], row["met"]) for row in rows] == [(">= 2000", True), ("<= 16384", False)]
 
 
+def test_ratios_need_both_parts() -> None:
+    """The rate of version 3 is compared where version 2 was measured as well, and did something."""
+    assert dict(marks.ratios({"v3.tunnels_per_s": 900, "v2.tunnels_per_s": 1000, "v3.sessions_per_s": 1})) == {
+        "v3.tunnel_rate": 0.9
+    }
+    assert dict(marks.ratios({"v3.tunnels_per_s": 900, "v2.tunnels_per_s": 0})) == {}
+
+
 def test_ratio_above_one_means_better() -> None:
     """Twice the rate and half the cost are both a ratio of 2."""
     figures = {"c.tunnels_per_s": 2 * 1_660, "c.cpu_per_1000": 0.615 / 2}

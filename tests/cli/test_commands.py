@@ -40,10 +40,10 @@ def document(result: Result) -> Any:
 def test_tunnels_are_listed_in_columns(run: Run) -> None:
     """One line a tunnel; N marks the one that a peer created, which has no name."""
     assert (
-        "   TunId  Name  State           Time      Peer                Sessions\n"
-        "       7  hq1   UP              01:02:05  192.0.2.1:1701             2\n"
-        "      12  hq2   WAIT-CTL-REPLY  00:00:01  [2001:db8::1]:1701         0\n"
-        "N    300  -     UP              00:00:00  192.0.2.9:40000            1\n"
+        "   TunId  Name  State           Time      Protocol    Peer                Sessions\n"
+        "       7  hq1   UP              01:02:05  l2tpv2/udp  192.0.2.1:1701             2\n"
+        "      12  hq2   WAIT-CTL-REPLY  00:00:01  l2tpv2/udp  [2001:db8::1]:1701         0\n"
+        "N    300  -     UP              00:00:00  l2tpv2/udp  192.0.2.9:40000            1\n"
     ) == ok(run("show", "tunnels"))
 
 
@@ -109,6 +109,29 @@ def test_what_is_shown_and_its_json(run: Run, words: list[str], texts: list[str]
     shown = ok(run(*words))
     assert [] == [text for text in texts if text not in shown]
     assert isinstance(document(run("--json", *words)), dict)
+
+
+def test_a_part_of_a_tunnel_or_session_is_shown(run: Run) -> None:
+    """`config` and `status` together are the whole, and both say what it is called."""
+    for words in (["tunnel", "hq1"], ["session", "hq1", "one"]):
+        whole, config, status = (
+            document(run("--json", "show", *words, *part)) for part in ([], ["config"], ["status"])
+        )
+        assert (whole["name"], whole["name"]) == (config["name"], status["name"])
+        assert whole.keys() == config.keys() | status.keys()
+        assert {"settings", "profile"} <= config.keys() - status.keys()
+        assert {"state", "ended", "counters"} <= status.keys() - config.keys()
+    assert "transport:" not in ok(run("show", "tunnel", "hq1", "config"))
+    assert 2 == run("show", "tunnel", "hq1", "statsu").exit_code
+
+
+def test_a_profile_is_traced(run: Run, daemon: Daemon) -> None:
+    """Of tunnels or of sessions; one that does not exist is answered with those that do."""
+    assert "traced: fsm, data\n" == ok(run("debug", "profile", "tunnel", "default", "fsm,data", "on"))
+    assert [("debug profile", "tunnel", "default", ("fsm", "data"), True)] == daemon.double.asked
+    result = run("debug", "profile", "tunnel", "defualt", "fsm", "off")
+    text = "l2tpctl: no tunnel profile is called `defualt` (there are: default)\n"
+    assert (1, text) == (result.exit_code, result.stderr)
 
 
 def test_counters_are_reset_on_request(run: Run, daemon: Daemon) -> None:

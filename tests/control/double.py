@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import attrs
 import trio
 
+from l2tpd import portrait
 from l2tpd.bus import Bus, Subscription
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, Json
@@ -26,6 +27,7 @@ class Double:
     traced: dict[tuple[int | None, int | None], tuple[str, ...]] = attrs.field(factory=dict)
     problems: tuple[Problem, ...] = ()
     log: list[views.LogLine] = attrs.field(factory=list)
+    moved: dict[int, dict[str, int]] = attrs.field(factory=dict)
     asked: list[tuple[object, ...]] = attrs.field(factory=list)
     crashes: list[tuple[str, Exception]] = attrs.field(factory=list)
     log_levels: Sequence[str] = ("critical", "error", "warning", "notice", "info", "debug")
@@ -113,6 +115,10 @@ class Double:
     def session(self, tunnel_id: int, session_id: int) -> views.SessionView:
         return self.sessions[tunnel_id][session_id]
 
+    async def traffic(self, rows: Sequence[views.SessionRow]) -> Sequence[views.TrafficRow]:
+        await trio.lowlevel.checkpoint()
+        return [portrait.traffic(row, self.moved[row.id]) for row in rows if row.id in self.moved]
+
     def create_session(self, tunnel_id: int, name: str, keys: Mapping[str, Json]) -> views.SessionRow:
         self.asked.append(("create session", tunnel_id, name, dict(keys)))
         self.add_session(tunnel_id, 88, name, "wait-reply")
@@ -158,6 +164,11 @@ class Double:
 
     def set_trace(self, tunnel_id: int | None, session_id: int | None, categories: Sequence[str], *, on: bool) -> None:
         self.traced[tunnel_id, session_id] = tuple(categories) if on else ()
+
+    async def set_profile_trace(self, kind: str, name: str, categories: Sequence[str], *, on: bool) -> tuple[str, ...]:
+        await trio.lowlevel.checkpoint()
+        self.asked.append(("debug profile", kind, name, tuple(categories), on))
+        return tuple(categories) if on else ()
 
     def log_lines(self, limit: int) -> Sequence[views.LogLine]:
         return self.log[-limit:]

@@ -12,6 +12,7 @@ from control.double import SESSION_DOWN, TUNNEL_UP, Double, example
 from l2tpd.control import methods
 from l2tpd.control.jsonrpc import FORBIDDEN, INVALID_PARAMS, METHOD_NOT_FOUND, NOT_FOUND, Json, Request
 from l2tpd.control.operator import Operator
+from l2tpd.control.params import PAGE
 from l2tpd.errors import ConfigError, ControlError, LocalProtocolError
 from l2tpd.events import ConfigReloaded, DaemonStopping, Lost, Stamped
 
@@ -81,6 +82,7 @@ def test_who_may_only_read_may_read() -> None:
     """Everything else is answered."""
     for method, row in methods.METHODS.items():
         if row.access == methods.READ and method not in {
+            "session.traffic",
             "tunnel.show",
             "session.show",
             "events.subscribe",
@@ -159,7 +161,7 @@ def test_tunnels_are_listed_by_ascending_id() -> None:
 )
 def test_tunnels_are_filtered(wanted: dict[str, Json], ids: list[int]) -> None:
     """By origin, state and peer, all of which must match."""
-    for limit in (1, 2, 1000):
+    for limit in (1, 2, PAGE):
         assert ids == [row["id"] for row in walk(example(), "tunnel.list", "tunnels", limit=limit, **wanted)]
 
 
@@ -176,7 +178,7 @@ def test_tunnels_are_filtered(wanted: dict[str, Json], ids: list[int]) -> None:
 )
 def test_sessions_are_filtered(wanted: dict[str, Json], ids: list[tuple[int, int]]) -> None:
     """By tunnel, and as tunnels are; peers are those of their tunnel."""
-    for limit in (1, 2, 1000):
+    for limit in (1, 2, PAGE):
         rows = walk(example(), "session.list", "sessions", limit=limit, **wanted)
         assert ids == [(row["tunnel_id"], row["id"]) for row in rows]
 
@@ -210,7 +212,7 @@ def test_a_list_goes_on_where_it_was_although_tunnels_came_and_went() -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1001, 10**30])
 def test_a_page_has_a_bounded_size(limit: int) -> None:
-    """Between one and a thousand rows; nobody can ask for everything at once."""
+    """At least one row and at most so many; nobody can ask for everything at once."""
     for method in ("tunnel.list", "session.list", "config.show", "peers.list", "log.show"):
         assert INVALID_PARAMS == refusal(example(), method, limit=limit).code
 
@@ -223,7 +225,7 @@ def test_a_cursor_that_no_list_gave_is_refused(cursor: str) -> None:
 
 
 def test_a_page_of_filtered_tunnels_examines_no_more_than_its_limit() -> None:
-    """Of 5,000 tunnels of which none matches, a page looks at its thousand and gives a cursor."""
+    """Of 5,000 tunnels of which none matches, a page looks at its share and gives a cursor."""
     looked: list[int] = []
 
     class Counting(Double):
@@ -235,8 +237,8 @@ def test_a_page_of_filtered_tunnels_examines_no_more_than_its_limit() -> None:
     for number in range(1, 5001):
         double.add_tunnel(number)
     page = ask(double, "tunnel.list", state="down")
-    assert ([], "1000") == (page["tunnels"], page["cursor"])
-    assert len(looked) <= 1001
+    assert ([], str(PAGE)) == (page["tunnels"], page["cursor"])
+    assert len(looked) <= PAGE + 1
 
 
 def test_short_lists_are_paged_too() -> None:
@@ -320,6 +322,48 @@ def test_words_that_are_no_category_or_level_are_refused_with_those_that_are() -
     assert error.text.startswith("`categories`: `fsn` is none of protocol, fsm")
     assert "`notice`" not in refusal(example(), "debug.set", log_level="loud").text
     assert INVALID_PARAMS == refusal(example(), "debug.set", session="one", categories=["fsm"]).code
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ({"profile": "tunnel.x"}, NOT_FOUND),
+        ({"profile": "session.default"}, NOT_FOUND),
+        ({"profile": "ppp.default"}, INVALID_PARAMS),
+        ({"profile": "tunnel"}, INVALID_PARAMS),
+        ({"profile": ""}, INVALID_PARAMS),
+        ({"profile": "tunnel.default", "tunnel": "hq1"}, INVALID_PARAMS),
+    ],
+)
+def test_a_profile_that_cannot_be_traced_is_refused(wanted: dict[str, Any], code: int) -> None:
+    """None of that kind and name, or a tunnel as well: the daemon is not asked."""
+    double = example()
+    assert code == refusal(double, "debug.set", categories=["fsm"], **wanted).code
+    assert [] == double.asked
+
+
+async def test_a_profile_is_traced() -> None:
+    """The answer says what it traces now."""
+    double = example()
+    request = Request(method="debug.set", params={"profile": "tunnel.default", "categories": ["fsm"]})
+    told: Any = methods.plain(await methods.begin(double, request, may_write=True))  # type: ignore[misc]
+    assert ["fsm"] == list(told["trace"])
+    assert [("debug profile", "tunnel", "default", ("fsm",), True)] == double.asked
+
+
+async def test_the_traffic_of_established_sessions_is_listed() -> None:
+    """A page at a time; those that are not up, or that nobody counts, are left out."""
+    double = example()
+    double.moved = {1: {"rx_bytes": 7, "tx_packets": 2, "rx_errors": 9}, 2: {"rx_bytes": 1}}
+    rows: list[Any] = []
+    cursor, pages = None, 0
+    while pages == 0 or cursor is not None:
+        request = Request(method="session.traffic", params={"limit": 1, "cursor": cursor})
+        page: Any = methods.plain(await methods.begin(double, request, may_write=False))  # type: ignore[misc]
+        rows, cursor, pages = rows + list(page["sessions"]), page["cursor"], pages + 1
+    assert [(1, 7, 7, 2, 0)] == [
+        (row["id"], row["tunnel_id"], row["rx_bytes"], row["tx_packets"], row["tx_bytes"]) for row in rows
+    ]
 
 
 def test_drain_is_switched_and_told() -> None:

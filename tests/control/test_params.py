@@ -10,7 +10,7 @@ from l2tpd.errors import ControlError
 
 def test_parameters_that_are_left_out_have_their_defaults() -> None:
     """No parameters ask for the first page of everything."""
-    assert p.TunnelFilter(cursor=None, limit=1000, origin=None, state=None, peer=None) == p.read(p.TunnelFilter, {})
+    assert p.TunnelFilter(cursor=None, limit=p.PAGE, origin=None, state=None, peer=None) == p.read(p.TunnelFilter, {})
 
 
 def test_given_parameters_arrive() -> None:

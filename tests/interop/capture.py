@@ -18,13 +18,16 @@ from interop.program import Program, polled, running, spawn
 MESSAGES = {
     1: "SCCRQ", 2: "SCCRP", 3: "SCCCN", 4: "StopCCN", 6: "HELLO",
     7: "OCRQ", 8: "OCRP", 9: "OCCN", 10: "ICRQ", 11: "ICRP", 12: "ICCN", 14: "CDN",
-    15: "WEN", 16: "SLI",
+    15: "WEN", 16: "SLI", 20: "ACK",
 }
 # fmt: on
-"""RFC 2661 3.2, written down apart from the product's own table."""
+"""RFC 2661 3.2 and RFC 3931 3.1, written down apart from the product's own table."""
 
 WARN = 0x0060_0000
 """Wireshark's severity of an expert item from which on something is wrong: notes and chats are below, errors above."""
+
+L2TP = 115
+"""The IP protocol of L2TPv3 without UDP (RFC 3931 4.1.1)."""
 
 MARK = b"end of the interop capture"
 MARK_PORT = 9  # discard
@@ -33,12 +36,18 @@ FIELDS = [
     "frame.number",
     "ip.src",
     "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
     "l2tp.type",
+    "l2tp.version",
     "l2tp.tunnel",
+    "l2tp.ccid",
     "l2tp.session",
     "l2tp.Ns",
     "l2tp.avp.message_type",
     "l2tp.avp.assigned_tunnel_id",
+    "l2tp.avp.assigned_control_conn_id",
+    "l2tp.avp.message_digest",
     "l2tp.result_code",
     "l2tp.avp.error_code",
     "l2tp.avp.error_message",
@@ -53,17 +62,23 @@ FIELDS = [
 
 @attrs.frozen(kw_only=True)
 class Packet:
-    """One L2TP datagram as tshark understood it; `result` and `error` are those of its Result Code AVP, `message` is "ZLB" without AVPs."""
+    """One L2TP packet as tshark understood it; `result` and `error` are those of its Result Code AVP, `message` is "ZLB" without AVPs.
+
+    In version 3 `tunnel_id` is the control connection id of the header, and `digest` the Message Digest AVP: an octet for the
+    algorithm (RFC 3931 5.4.1: 0 is HMAC-MD5, 1 is HMAC-SHA-1), and the digest, in hexadecimal digits.
+    """
 
     frame: int
     source: str
     target: str
     control: bool
+    version: int
     tunnel_id: int
     session_id: int
     ns: int
     message: str
-    assigned: str  # the Assigned Tunnel ID, where there is one
+    assigned: str  # the Assigned Tunnel ID or Control Connection ID, where there is one
+    digest: str
     result: int | None
     error: int | None
     text: str
@@ -95,15 +110,15 @@ class Wire:
         return "\n".join(map(_shown, self.packets))
 
     def messages(self, source: str) -> list[str]:
-        """Name the messages that this address sent, in order and each once: neither ZLBs, data nor retransmissions."""
+        """Name the messages that this address sent, in order and each once: neither acknowledgements, data nor retransmissions."""
         unique = {(p.tunnel_id, p.ns, p.assigned): p.message for p in self.packets if p.source == source and p.control}
-        return [message for message in unique.values() if message != "ZLB"]
+        return [message for message in unique.values() if message not in {"ZLB", "ACK"}]
 
 
 def _shown(p: Packet) -> str:
     code = "" if p.result is None else f" result {p.result} error {p.error} {p.text!r}"
     fault = f" !! {p.faults}" if p.faults else ""
-    return f"{p.frame:4} {p.source:>12} > {p.tunnel_id}/{p.session_id} {p.message}{code}{fault}"
+    return f"{p.frame:4} v{p.version} {p.source:>12} > {p.tunnel_id}/{p.session_id} {p.message}{code}{fault}"
 
 
 class Capture(Program):
@@ -112,6 +127,7 @@ class Capture(Program):
     def __init__(self, name: str, process: trio.Process, cable: Cable, path: Path) -> None:
         """Take over a dumpcap that writes to `path`."""
         super().__init__(name, process)
+        self.secret = ""  # that signs the messages of version 3 in it, for tshark to verify them
         self._cable = cable
         self._path = path
 
@@ -127,24 +143,26 @@ class Capture(Program):
         await polled(marked, lambda: "dumpcap did not write the last packet down")
         self.signal(signal.SIGINT)
         await self.ended()
-        return await trio.to_thread.run_sync(read, self._path)
+        return await trio.to_thread.run_sync(read, self._path, self.secret)
 
 
 @asynccontextmanager
 async def capturing(cable: Cable, path: Path) -> AsyncIterator[Capture]:
-    """Capture all UDP on the cable into `path` while the block runs."""
-    argv = cable.us.command("dumpcap", "-q", "-i", CABLE, "-f", "udp", "-w", str(path))
+    """Capture everything that may be L2TP on the cable into `path` while the block runs."""
+    wanted = f"udp or ip proto {L2TP} or ip6 proto {L2TP}"
+    argv = cable.us.command("dumpcap", "-q", "-i", CABLE, "-f", wanted, "-w", str(path))
     async with running(Capture("dumpcap", await spawn(argv), cable, path), signal.SIGINT) as capture:
         await capture.says(r"^File: ")  # said once the interface is open
         yield capture
 
 
-def read(path: Path) -> Wire:
-    """Let tshark dissect a capture file; raises `CalledProcessError` when it cannot read it."""
+def read(path: Path, secret: str = "") -> Wire:
+    """Let tshark dissect a capture file, and verify with the secret what is signed in it; raises `CalledProcessError` when it cannot read it."""
     fields = [f"-e{field}" for field in FIELDS]
-    only = f"l2tp || (udp && udp.dstport != {MARK_PORT})"
+    only = f"l2tp || ip.proto == {L2TP} || ipv6.nxt == {L2TP} || (udp && udp.dstport != {MARK_PORT})"
     shape = ["-T", "fields", "-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=;"]
-    argv = ["tshark", "-n", "-r", str(path), "-Y", only, *shape, *fields]
+    verify = ["-o", f"l2tp.shared_secret:{secret}"]
+    argv = ["tshark", "-n", "-r", str(path), *verify, "-Y", only, *shape, *fields]
     # C.UTF-8: tshark escapes what the locale cannot show. HOME: no user's preferences change the judgement.
     env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
     done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60, env=env)
@@ -157,14 +175,16 @@ def _packet(columns: Sequence[str]) -> Packet:
     kind = _number(row["l2tp.avp.message_type"])
     return Packet(
         frame=int(row["frame.number"]),
-        source=row["ip.src"],
-        target=row["ip.dst"],
+        source=row["ip.src"] or row["ipv6.src"],
+        target=row["ip.dst"] or row["ipv6.dst"],
         control=control,
-        tunnel_id=_number(row["l2tp.tunnel"]) or 0,
+        version=_number(row["l2tp.version"]) or 0,
+        tunnel_id=_number(row["l2tp.tunnel"] or row["l2tp.ccid"]) or 0,
         session_id=_number(row["l2tp.session"]) or 0,
         ns=_number(row["l2tp.Ns"]) or 0,
         message=MESSAGES.get(kind, f"message {kind}") if kind is not None else "ZLB" if control else "data",
-        assigned=row["l2tp.avp.assigned_tunnel_id"],
+        assigned=row["l2tp.avp.assigned_tunnel_id"] or row["l2tp.avp.assigned_control_conn_id"],
+        digest=row["l2tp.avp.message_digest"],
         result=_number(row["l2tp.result_code"]),
         error=_number(row["l2tp.avp.error_code"]),
         text=row["l2tp.avp.error_message"],

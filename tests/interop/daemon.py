@@ -154,6 +154,14 @@ class Daemon:
 
         await polled(nothing_up, lambda: f"something is still up; the daemon wrote:\n{self.program.log}")
 
+    async def gone(self) -> None:
+        """Wait until no tunnel and no session is listed."""
+
+        async def nothing() -> bool | None:
+            return not [*await self.tunnels(), *await self.sessions()] or None
+
+        await polled(nothing, lambda: f"something is still there; the daemon wrote:\n{self.program.log}")
+
 
 @asynccontextmanager
 async def daemon(

@@ -48,6 +48,11 @@ class Scene:
         starting = daemon(host or self.us, self._next("l2tpd"), config, listen=listen, data_plane=data_plane)
         return await self._hold("l2tpd", starting)
 
+    def sign(self, secret: str) -> None:
+        """Have the capture's digests verified with this secret at the end."""
+        assert self._capture is not None
+        self._capture.secret = secret
+
     async def end(self) -> Wire:
         """Stop every program, then the capture, and return what was on the cable, nothing if it was not captured; no packet of anybody may be unsound.
 
