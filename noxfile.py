@@ -25,7 +25,10 @@ PROGRAMS = {
     "iproute2": "ip",
     "iputils-ping": "ping",
     "l2tpns": "l2tpns",
+    "logrotate": "logrotate",
     "ppp": "pppd",
+    "prometheus": "promtool",
+    "systemd": "systemd-analyze",
     "tcpdump": "tcpdump",
     "tshark": "tshark",
     "xl2tpd": "xl2tpd",
@@ -133,7 +136,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need no other daemon, with branch coverage."""
-    debian(session, "iproute2", "iputils-ping", "tshark")
+    debian(session, "iproute2", "iputils-ping", "logrotate", "prometheus", "systemd", "tshark")
     install(session, "test")
     session.run("coverage", "erase")
     ignored = [f"--ignore=tests/{directory}" for directory in SLOW]
@@ -179,7 +182,9 @@ def in_guests(session: nox.Session, rig: str) -> None:
     chosen, arguments = parser.parse_known_args(session.posargs)
     python = str(Path(session.bin) / "python")
     # A guest cannot keep what it compiles, and would do so anew for each process.
-    session.run("python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/examples", "tests/interop", "tests/vm", silent=True)
+    session.run(
+        "python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/examples", "tests/interop", "tests/vm", silent=True
+    )
     for version in chosen.version or GUEST_KERNELS[rig]:
         back = (Path(session.virtualenv.location) / "guest" / version).resolve()
         shutil.rmtree(back, ignore_errors=True)

@@ -22,7 +22,8 @@ import trio
 from l2tpd import log, signals, systemd
 from l2tpd.bus import Bus
 from l2tpd.circuits import Circuits
-from l2tpd.config.model import Address, Config, Encapsulation, Listen
+from l2tpd.config import scalars
+from l2tpd.config.model import Address, Config, Encapsulation, Listen, Mode
 from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
@@ -34,6 +35,7 @@ from l2tpd.kernel.adapter import Adapter
 from l2tpd.kernel.choose import choose
 from l2tpd.kernel.null import NullPlane
 from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
+from l2tpd.ledger import Ledger
 from l2tpd.options import Options
 from l2tpd.ppp.engines import Engines
 from l2tpd.ppp.leases import Leases
@@ -42,7 +44,7 @@ from l2tpd.ppp.task import Builtin, Tuns
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
 from l2tpd.scripts import Scripts
-from l2tpd.supervise import contain
+from l2tpd.supervise import contain, crashes
 from l2tpd.trace import Category, mask
 from l2tpd.tunnel.endpoint import Endpoint
 from l2tpd.tunnel.ipsock import IpListener
@@ -84,7 +86,8 @@ class Daemon:
         self.bus = Bus()
         system = config.system
         self.scripts = Scripts(system.script_directory, limit=system.script_limit, timeout=system.script_timeout)
-        self.adapter = Adapter(NullPlane(), self._plane_refused)
+        self.ledger = Ledger()
+        self.adapter = Adapter(NullPlane(), self._plane_refused, self.ledger.performed)
         self.endpoint = Endpoint(self)
         self.dialer = Dialer(self)
         self.reloader = Reloader(self)
@@ -134,6 +137,7 @@ class Daemon:
     async def _serve(self, listeners: list[AnyListener]) -> None:
         system = self.config.system
         async with trio.open_nursery() as services:
+            services.start_soon(systemd.feed_watchdog)
             await services.start(signals.watch, self.stop, self.reloader.request, self.reopen_log, self.dump)
             await services.start(self.adapter.run)
             if isinstance(self.adapter.plane, MovingPlane):
@@ -141,14 +145,17 @@ class Daemon:
             for listener in listeners:
                 await services.start(self.endpoint.serve, listener)
                 _log.notice("listening", address=str(listener.address), encap=listener.encap.value)
+            console = Console(self)
             await services.start(
                 server.serve,
-                Console(self),
+                console,
                 system.control_socket,
                 system.control_owner,
                 system.control_group,
                 system.control_mode,
             )
+            if system.metrics_address:
+                await self._serve_metrics(services, scalars.address(system.metrics_address), console)
             await services.start(self.reloader.run)
             await services.start(self.scripts.run)
             async with trio.open_nursery() as tunnels:
@@ -164,6 +171,24 @@ class Daemon:
             await trio.lowlevel.checkpoint()
             await self._finish_scripts()
             services.cancel_scope.cancel()
+
+    async def _serve_metrics(self, services: trio.Nursery, address: Address, console: Console) -> None:
+        try:
+            from l2tpd import metrics  # noqa: PLC0415 - what it takes need not be installed where it is not asked for
+        except ImportError as lack:
+            text = f"system.metrics_address takes the package {lack.name} (pip install 'l2tpd[metrics]')"
+            raise StartupError(text) from lack
+        parts = metrics.Parts(
+            registry=self.registry,
+            site=self.site,
+            adapter=self.adapter,
+            scripts=self.scripts,
+            ledger=self.ledger,
+            system=lambda: self.config.system,
+            drain=lambda: self.policy.drain,
+            pools=console.pools,
+        )
+        _log.notice("metrics", address=str(await services.start(metrics.serve, address, parts)))
 
     def adopt(self, tunnels: trio.Nursery | None) -> None:
         """Run tunnels in this nursery from now on; none are begun without one."""
@@ -204,7 +229,7 @@ class Daemon:
     async def _say_goodbye(self) -> None:
         _log.notice("stopping", tunnels=len(self.registry), sessions=self.registry.sessions)
         systemd.Notifier().stopping()
-        self.bus.publish(DaemonStopping(at_once=self._at_once.is_set()))
+        self.publish(DaemonStopping(at_once=self._at_once.is_set()))
         self.policy.drain = True
         self.dialer.stop()
         with trio.move_on_after(self.config.system.stop_timeout):
@@ -261,8 +286,21 @@ class Daemon:
                 self.dialer.session_up(event.tunnel_name, event.name)
             self.circuits.follow(event)
             self._log_session(event)
+        self.ledger.follow(event, self._took(event))
         self.bus.publish(event)
         self.scripts.offer(event)
+
+    def _took(self, event: Event) -> float | None:
+        """Return how long the set-up took of what has come up, in seconds; None where nothing was set up."""
+        if not isinstance(event, TunnelEvent | SessionEvent) or event.what is not What.UP:
+            return None
+        tunnel = self.registry.by_id.get(event.tunnel_id)
+        if tunnel is None or tunnel.core.dialect.mode is not Mode.DYNAMIC:
+            return None
+        if isinstance(event, TunnelEvent):
+            return trio.current_time() - tunnel.core.begun
+        call = tunnel.core.calls.get(event.session_id)
+        return None if call is None or call.begun is None else trio.current_time() - call.begun
 
     def remark(self, tunnel: Tunnel, remark: Remark) -> None:
         """Log a trace line, or, within limits, a complaint about a peer."""
@@ -297,6 +335,7 @@ class Daemon:
             tunnel.half_open = False
             self.opened(tunnel)
         self.registry.remove(tunnel)
+        self.ledger.close(tunnel.core.channel.stats)
         core, now = tunnel.core, trio.current_time()
         self._ids[core.dialect.id_bits].release(core.local_id, now)
         if tunnel.shared_port and core.state is State.LINGERING:
@@ -317,6 +356,7 @@ class Daemon:
     def crashed(self, where: str, bug: Exception) -> None:
         """Log a bug with its traceback, and count it."""
         self.crashes += 1
+        crashes["other"] += 1
         _log.error(f"{where} crashed", exc_info=bug)
 
     def serves(self, local: Address) -> bool:

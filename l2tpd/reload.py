@@ -95,7 +95,7 @@ class Reloader:
         for problem in error.problems:
             _log.error(str(problem))
         _log.error("the configuration is not used", problems=len(error.problems))
-        self._daemon.bus.publish(ConfigReloaded(problems=tuple(str(problem) for problem in error.problems)))
+        self._daemon.publish(ConfigReloaded(problems=tuple(str(problem) for problem in error.problems)))
 
     async def _apply(self, config: Config, plan: Plan) -> None:
         daemon, old = self._daemon, self._daemon.config
@@ -114,7 +114,7 @@ class Reloader:
         counts = {verb: sum(step.verb is verb for step in plan.steps) for verb in Verb}
         for step in plan.steps:
             _log.notice(str(step))
-        daemon.bus.publish(
+        daemon.publish(
             ConfigReloaded(added=counts[Verb.ADDED], removed=counts[Verb.REMOVED], changed=counts[Verb.CHANGED])
         )
         _log.notice("configuration reloaded", steps=len(plan.steps))

@@ -1,4 +1,4 @@
-"""Speak systemd's service protocols: sd_notify(3) and sd_listen_fds(3), with nothing but the standard library.
+"""Speak systemd's service protocols: sd_notify(3), its watchdog and sd_listen_fds(3), without a library of systemd's.
 
 Everything here is harmless where systemd is absent: without NOTIFY_SOCKET a notification goes nowhere, without LISTEN_PID there are no sockets. A
 notification that cannot be delivered is dropped too, because a service that works must not die of its supervisor's ill health.
@@ -11,6 +11,8 @@ import os
 import socket
 import time
 from collections.abc import Mapping, MutableMapping
+
+import trio
 
 _FIRST_FD = 3  # SD_LISTEN_FDS_START
 
@@ -76,6 +78,14 @@ def _watchdog(environ: Mapping[str, str]) -> float | None:
     if not usec.isdecimal() or int(usec) == 0 or addressee != str(os.getpid()):
         return None
     return int(usec) / 1e6
+
+
+async def feed_watchdog(notifier: Notifier | None = None) -> None:
+    """Tell systemd twice in the time that it gives us that our event loop turns; returns at once where nobody wants to hear it."""
+    notifier = notifier or Notifier()
+    while notifier.watchdog is not None:
+        notifier.alive()
+        await trio.sleep(notifier.watchdog / 2)
 
 
 def listen_fds(environ: MutableMapping[str, str] | None = None) -> dict[int, str]:

@@ -212,3 +212,10 @@ def reported3(say: Dialogue, settings: SessionSettings | None = None, local: int
     say.peer >> ZLB
     say.state_is(CallState.ESTABLISHED, call)
     return call
+
+
+def heard(say: Dialogue, kind: MessageType) -> Message:
+    """Take what we said next, which must be of this type."""
+    said = (say.us << kind).said
+    assert said is not None
+    return said

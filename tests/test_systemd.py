@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
-from l2tpd.systemd import Notifier, listen_fds
+from l2tpd.systemd import Notifier, feed_watchdog, listen_fds
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -121,3 +123,27 @@ def test_sockets_of_others_are_left_alone(environ: dict[str, str]) -> None:
     """Variables that a parent left in the environment are not for us, and go no further."""
     assert {} == listen_fds(environ)
     assert {} == environ
+
+
+async def test_the_watchdog_is_fed_twice_in_its_time(
+    supervisor: tuple[socket.socket, dict[str, str]], mock_clock: trio.testing.MockClock
+) -> None:
+    """The first time at once, and for as long as the loop turns."""
+    sock, environ = supervisor
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(feed_watchdog, Notifier(environ | {"WATCHDOG_USEC": "10000000"}))
+        for _ in range(3):
+            await trio.testing.wait_all_tasks_blocked()
+            assert b"WATCHDOG=1" == sock.recv(500)
+            with pytest.raises(BlockingIOError):
+                sock.recv(500)
+            mock_clock.jump(5)
+        nursery.cancel_scope.cancel()
+
+
+async def test_no_watchdog_takes_no_task(supervisor: tuple[socket.socket, dict[str, str]]) -> None:
+    """Where systemd does not ask for it, it hears nothing, and nobody waits."""
+    sock, environ = supervisor
+    await feed_watchdog(Notifier(environ))
+    with pytest.raises(BlockingIOError):
+        sock.recv(500)

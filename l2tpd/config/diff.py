@@ -63,6 +63,7 @@ WHEN: Mapping[tuple[type, str], When] = {
     (System, "script_directory"): _IN_PLACE,
     (System, "script_limit"): _IN_PLACE,
     (System, "script_timeout"): _IN_PLACE,
+    (System, "metrics_address"): _DAEMON,
     (System, "log_level"): _IN_PLACE,
     (System, "trace"): _IN_PLACE,
     (System, "max_tunnels"): _IN_PLACE,

@@ -204,6 +204,13 @@ def absolute(value: Path) -> Path:
     return value
 
 
+def with_port(value: str) -> str:
+    """Accept a numeric address with a port, of which none is the usual one."""
+    if not scalars.address(value).port:
+        raise ValueError(f"{quoted(value)} has no port")
+    return value
+
+
 def interface(value: str) -> str:
     """Accept what Linux takes as an interface name, `%d` included: 1 to 15 octets without space, slash and colon."""
     if not (
@@ -303,6 +310,7 @@ RULES: Mapping[tuple[type, str], Check] = {
     (System, "router_id"): optional(router_id),
     (System, "control_socket"): absolute,
     (System, "script_directory"): absolute,
+    (System, "metrics_address"): optional(with_port),
     (System, "log_level"): one_of(words.LOG_LEVELS),
     (System, "trace"): _WORDS_TRACE,
     (System, "script_limit"): at_least(1),

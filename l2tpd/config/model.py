@@ -98,6 +98,13 @@ class PppAuthentication(enum.Enum):
     MSCHAPV2 = "mschapv2"
 
 
+class PppEngine(enum.Enum):
+    """Who runs PPP."""
+
+    BUILTIN = "builtin"
+    PPPD = "pppd"
+
+
 class Address(NamedTuple):
     """A numeric IPv4 or IPv6 address, with a UDP port; L2TP over IP has none, which is 0."""
 
@@ -132,6 +139,7 @@ class System:
     script_directory: Path = Path("/etc/l2tpd")
     script_limit: int = 16  # hook scripts that run at once
     script_timeout: float = 30.0  # seconds, then a script is killed
+    metrics_address: str = ""  # where Prometheus may ask; empty: nowhere
     log_level: str = "notice"  # critical error warning notice info debug
     trace: tuple[str, ...] = ()  # trace categories, see l2tpd(8)
     max_tunnels: int = 0  # 0: no limit
@@ -240,6 +248,7 @@ class PseudowireSettings:
 class PppSettings:
     """`[profile.ppp.NAME]`: PPP inside a session."""
 
+    ppp_engine: PppEngine = PppEngine.BUILTIN
     local_address: str = ""  # ours, as LNS
     pool: str = ""  # the peers', as LNS
     mtu: int = 0  # octets; 0: the pseudowire's, else 1400

@@ -10,8 +10,10 @@ nothing that was created is ever forgotten.
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import attrs
 import trio
@@ -19,6 +21,14 @@ import trio
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.ops import Create, CreateTunnel, Delete, DeleteTunnel, ModifySession, Operation, Outcome, inverse
 from l2tpd.kernel.plane import DataPlane
+
+
+class Performed(Protocol):
+    """Takes note of an operation that was carried out or refused, and of the seconds that it took."""
+
+    def __call__(self, operation: Operation, seconds: float, *, refused: bool) -> None:
+        """Take note."""
+
 
 QUEUE = 256
 """How many creates may wait in the queue."""
@@ -43,10 +53,16 @@ class _Slot:
 class Adapter:
     """Feeds one data plane, one operation at a time."""
 
-    def __init__(self, plane: DataPlane, failed: Callable[[Operation, PlaneError], None]) -> None:
-        """Serve `plane`; `failed` is told of deletes that the plane refused, since nobody waits for those."""
+    def __init__(
+        self,
+        plane: DataPlane,
+        failed: Callable[[Operation, PlaneError], None],
+        performed: Performed = lambda *_, **__: None,
+    ) -> None:
+        """Serve `plane`; `failed` is told of deletes that the plane refused, since nobody waits for those, `performed` of all operations."""
         self.plane = plane
         self._failed = failed
+        self._tell = performed
         self._deletes: deque[Delete] = deque()
         self._creates: deque[_Slot] = deque()
         self._room = trio.Semaphore(QUEUE)
@@ -55,9 +71,14 @@ class Adapter:
 
     def perform_nowait(self, operation: Operation) -> Outcome | None:
         """Carry out an operation on a plane that needs no waiting, or return None; raises `PlaneError`."""
-        outcome = self.plane.perform_nowait(operation)
+        began = time.perf_counter()
+        try:
+            outcome = self.plane.perform_nowait(operation)
+        except PlaneError:
+            self._note(operation, began, refused=True)
+            raise
         if outcome is not None:
-            self.performed += 1
+            self._note(operation, began, refused=False)
         return outcome
 
     async def submit(self, operation: Create | ModifySession) -> Outcome:
@@ -131,14 +152,22 @@ class Adapter:
             self._deletes.append(inverse(slot.operation))
 
     async def _perform(self, operation: Operation) -> Outcome:
-        self.performed += 1
+        began, refused = time.perf_counter(), True
         try:
-            return await self.plane.perform(operation)
+            outcome = await self.plane.perform(operation)
+            refused = False
         except PlaneError:
             raise
         except Exception as bug:
             # A bug in one operation must not end the task that serves all of them.
             raise PlaneError(0, f"internal error: {bug!r}") from bug
+        finally:
+            self._note(operation, began, refused=refused)
+        return outcome
+
+    def _note(self, operation: Operation, began: float, *, refused: bool) -> None:
+        self.performed += 1
+        self._tell(operation, time.perf_counter() - began, refused=refused)
 
 
 def _covers(delete: Delete, other: Create | ModifySession) -> bool:

@@ -1,11 +1,14 @@
-"""Which of the two runs the PPP of a session: pppd where the kernel has its frames, ours where they come to this process."""
+"""Which engine runs the PPP of a session: ours, or where its profile says so a pppd, which needs the kernel's data plane."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from l2tpd.config.model import PppEngine
 from l2tpd.errors import LocalProtocolError
-from l2tpd.ppp.task import Builtin, Tuns
+from l2tpd.kernel.pppunit import UnitCarrier, Units
+from l2tpd.ppp.task import Builtin, TunCarrier, Tuns
+from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import FramePort
@@ -14,20 +17,33 @@ if TYPE_CHECKING:
 
 
 class Engines:
-    """The PPP of a daemon's sessions; `tuns` makes the interfaces of those that run here."""
+    """The PPP of a daemon's sessions; `tuns` makes the interfaces of those whose packets this process moves."""
 
     def __init__(self, pppd: Pppd, builtin: Builtin) -> None:
         """Begin without interfaces to make."""
         self._pppd = pppd
         self._builtin = builtin
+        self._units = builtin.surroundings = Units()
         self.tuns: Tuns | None = None
 
     async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
-        """Have pppd run PPP on a PPPoX socket, until it ends by itself."""
-        return await self._pppd.run(tunnel_id, call, channel)
+        """Run PPP on a PPPoX socket, until it ends by itself."""
+        if self._builtin.leases.engine(call) is PppEngine.PPPD:
+            return await self._pppd.run(tunnel_id, call, channel)
+        carrier = UnitCarrier(channel, self._units)
+        try:
+            return await self._builtin.run(tunnel_id, call, carrier)
+        finally:
+            await carrier.finish()  # noqa: ASYNC102 - shielded, and done already unless PPP could not begin
 
     async def run_on_port(self, tunnel_id: int, call: Call, port: FramePort) -> tuple[int, str]:
         """Run PPP on frames that come to this process, until it ends by itself."""
         if self.tuns is None:
             raise LocalProtocolError("a data plane hands us frames, but makes no interfaces")
-        return await self._builtin.run(tunnel_id, call, port, self.tuns)
+        if self._builtin.leases.engine(call) is PppEngine.PPPD:
+            return CallResult.NO_FACILITIES_PERMANENT, 'a pppd (`ppp_engine = "pppd"`) needs `data_plane = "kernel"`'
+        return await self._builtin.run(tunnel_id, call, TunCarrier(port, self.tuns))
+
+    def close(self) -> None:
+        """End the threads that make interfaces, when no session is left. Blocks."""
+        self._units.close()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import attrs
 
-from l2tpd.config.model import Config, PppSettings, Role
+from l2tpd.config.model import Config, PppEngine, PppSettings, Role
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
 from l2tpd.ppp.pool import AddressPool
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MTU = 1400
 """Octets: what an Ethernet path carries after IP, UDP, L2TP and PPP headers, with room for one more encapsulation such as PPPoE or IPsec."""
+
+_NUMBERS = 1 << 16  # that a pattern of names has
 
 
 @attrs.frozen(kw_only=True)
@@ -43,26 +46,31 @@ class Leases:
         """Take settings from the configuration in force."""
         self._config = config
         self._pools: dict[str, AddressPool] = {}
-        self._names: set[str] = set()
+        self._names = _Names()
 
     def used(self, pool: str) -> int:
         """Return how many addresses of a pool are handed out."""
         return self._pools[pool].used if pool in self._pools else 0
 
+    def engine(self, call: Call) -> PppEngine:
+        """Return who is to run the PPP of a session."""
+        config = self._config()
+        return ppp_settings(config, _profile(config, call)).ppp_engine
+
     @contextmanager
     def lease(self, call: Call) -> Iterator[Lease]:
         """Reserve what a session needs and take it back afterwards. Raises `LocalProtocolError` and `Exhausted`."""
         config, asked = self._config(), call.settings
-        profile = pseudowire_settings(config, asked.pseudowire_profile).ppp_profile
+        profile = _profile(config, call)
         ppp = ppp_settings(config, profile)
         lns = call.kind.role is Role.LNS
         pool = self._pool(config, ppp.pool) if lns and ppp.pool else None
         if pool and not ppp.local_address:
             raise LocalProtocolError(f"the PPP profile `{profile}` has a pool but no local_address")
         remote = pool.take() if pool else ""
-        interface = self._name(asked.interface_name)
-        self._names.add(interface)
+        interface = ""
         try:
+            interface = self._names.take(asked.interface_name)
             yield Lease(
                 ppp=ppp,
                 lns=lns,
@@ -73,7 +81,7 @@ class Leases:
                 **_credentials(asked, ppp),
             )
         finally:
-            self._names.discard(interface)
+            self._names.give_back(asked.interface_name, interface)
             if pool:
                 self._pools[ppp.pool].give_back(remote)
             call.ppp_local = call.ppp_remote = ""
@@ -94,15 +102,40 @@ class Leases:
             pool = self._pools[name] = renewed
         return pool
 
-    def _name(self, pattern: str) -> str:
-        """Return the interface name to ask for: `%d` becomes the lowest number that is free. Raises `Exhausted`."""
-        if "%d" not in pattern:
+
+class _Names:
+    """The interface names that sessions ask for."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._lowest: dict[str, int] = {}  # by pattern, the number from which on some may be free
+
+    def take(self, pattern: str) -> str:
+        """Return the name to ask for: `%d` becomes the lowest number that is free. Raises `Exhausted`."""
+        before, mark, after = pattern.partition("%d")
+        if not mark:
             return pattern
-        for number in range(1 << 16):
-            name = pattern.replace("%d", str(number))
-            if name not in self._names and not _exists(name):
+        lowest = self._lowest.get(pattern, 0)
+        for number in chain(range(lowest, _NUMBERS), range(lowest)):
+            name = f"{before}{number}{after}"
+            if name not in self._taken and not _exists(name):
+                self._taken.add(name)
+                self._lowest[pattern] = number + 1
                 return name
         raise Exhausted(f"no interface name `{pattern}` is free")
+
+    def give_back(self, pattern: str, name: str) -> None:
+        """Let another session have a name; nothing happens if `take` gave none, or had no choice."""
+        before, mark, after = pattern.partition("%d")
+        if mark and name in self._taken:
+            self._taken.discard(name)
+            number = int(name[len(before) : len(name) - len(after)])
+            self._lowest[pattern] = min(number, self._lowest[pattern])
+
+
+def _profile(config: Config, call: Call) -> str:
+    """Return the name of a session's PPP profile."""
+    return pseudowire_settings(config, call.settings.pseudowire_profile).ppp_profile
 
 
 def _credentials(asked: SessionSettings, ppp: PppSettings) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""PPP of one session in this process: a link of ours between the session's frames and a TUN interface.
+"""PPP of one session in this process: a link of ours between the session's frames and an interface.
 
-Theory of operation. Frames come from whoever reads the tunnel's socket and are dealt with there and then: a packet of a network protocol goes to the
-interface, anything else to the link, whose answers leave at once. What takes time is left to the session's task: it waits for the link's timer or
-for events, looks up credentials, makes the interface, and returns when the link is down. A second task sends what the interface has to send.
+Theory of operation. Frames come from a carrier: whoever reads the tunnel's socket, or the kernel. They are dealt with there and then: a packet of a
+network protocol goes to the interface, anything else to the link, whose answers leave at once. What takes time is left to the session's task: it
+waits for the link's timer or for events, looks up credentials, makes the interface, and returns when the link is down. Two more tasks wait for
+frames, and for what the interface has to send.
 """
 
 from __future__ import annotations
@@ -82,6 +83,54 @@ class Tuns(Protocol):
         """Remove an interface that `open_tun` has made; nothing happens the second time."""
 
 
+class Owner(Protocol):
+    """The link that a carrier works for."""
+
+    def take(self, frame: bytes | memoryview) -> None:
+        """Take a frame of the peer; never raises, never waits."""
+
+    def header(self, protocol: int) -> bytes | None:
+        """Return what to put before a packet of a network protocol, None while none may pass."""
+
+
+class Carrier(Protocol):
+    """What a link runs over: its frames, and the interface of its packets."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame to the peer. Never waits: what cannot be sent now is lost."""
+
+    async def serve(self, owner: Owner) -> str:
+        """Hand received frames to `owner` until there can be no more, and return why; nothing if somebody else sees to that from now on."""
+
+    def deliver(self, packet: bytes) -> bool:
+        """Pass a received packet on; tell whether that was possible."""
+
+    async def open(self, interface: Interface, mru: int, protocol: int) -> str:
+        """Make the interface for packets of a protocol, up, and return its name; `mru` is the most that we take. Raises `PlaneError`."""
+
+    async def pump(self, owner: Owner) -> None:
+        """Do what the interface needs until it is gone. Raises `trio.ClosedResourceError` when it is closed."""
+
+    async def close(self) -> None:
+        """Remove the interface, if there is one; another can be made."""
+
+    async def finish(self) -> None:
+        """Let go of everything."""
+
+
+class Surroundings(Protocol):
+    """What the machine around an interface is told of it; all of this raises `PlaneError`."""
+
+    async def announce(self, peer: str) -> int:
+        """Answer ARP for a peer on the Ethernet that its address belongs to, and return the index of that."""
+
+    async def withdraw(self, peer: str, index: int) -> None:
+        """Take back what `announce` has done."""
+
+    async def add_default(self, interface: str) -> bool:
+        """Route everything into an interface, unless there is a default route; tell whether it was done."""
+
+
 def settings(lease: Lease, name: str) -> LinkSettings:
     """Return how the link of a session behaves."""
     ppp = lease.ppp
@@ -107,23 +156,24 @@ def settings(lease: Lease, name: str) -> LinkSettings:
 
 
 class Builtin:
-    """Runs PPP for the sessions whose frames come to this process."""
+    """Runs PPP for sessions in this process."""
 
     def __init__(self, leases: Leases, name: Callable[[], str], remark: Callable[[int, int, str], None]) -> None:
         """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` is told each frame of PPP's own, with tunnel and session."""
-        self._leases = leases
+        self.leases = leases
         self._name = name
         self._remark = remark
+        self.surroundings: Surroundings | None = None
 
-    async def run(self, tunnel_id: int, call: Call, port: FramePort, tuns: Tuns) -> tuple[int, str]:
+    async def run(self, tunnel_id: int, call: Call, carrier: Carrier) -> tuple[int, str]:
         """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
         try:
-            with self._leases.lease(call) as lease:
+            with self.leases.lease(call) as lease:
                 running = _Running(
                     call=call,
                     lease=lease,
-                    port=port,
-                    tuns=tuns,
+                    carrier=carrier,
+                    surroundings=self.surroundings,
                     link=Link(settings(lease, self._name()), os.urandom),
                     remark=lambda line: self._remark(tunnel_id, call.local_id, line),
                     tunnel_id=tunnel_id,
@@ -134,19 +184,89 @@ class Builtin:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
 
 
+@attrs.define(eq=False)
+class TunCarrier:
+    """Carries the PPP of a session whose frames come to this process: its packets go through a TUN interface."""
+
+    _port: FramePort
+    _tuns: Tuns
+    _tun: Tun | None = None
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame."""
+        self._port.send(frame)
+
+    async def serve(self, owner: Owner) -> str:
+        """Have frames handed over by whoever reads the tunnel's socket."""
+        self._port.attach(owner.take)
+        await trio.lowlevel.checkpoint()
+        return ""
+
+    def deliver(self, packet: bytes) -> bool:
+        """Write a packet to the interface."""
+        if self._tun is None or self._tun.descriptor < 0:
+            return False
+        try:
+            os.write(self._tun.descriptor, packet)
+        except OSError:  # its queue is full, it is down or gone
+            return False
+        return True
+
+    async def open(self, interface: Interface, mru: int, protocol: int) -> str:
+        """Make the interface; what it may send is for the link to say."""
+        del mru, protocol
+        self._tun = await self._tuns.open_tun(interface)
+        return self._tun.name
+
+    async def pump(self, owner: Owner) -> None:
+        """Send what the interface has to send."""
+        tun = self._tun
+        if tun is None:
+            raise trio.ClosedResourceError
+        while True:
+            await tun.readable()
+            try:
+                self._drain(tun, owner)
+            except OSError:
+                return
+            await trio.lowlevel.checkpoint()
+
+    def _drain(self, tun: Tun, owner: Owner) -> None:
+        for _ in range(_BATCH):
+            if tun.descriptor < 0:
+                return
+            try:
+                packet = os.read(tun.descriptor, _LARGEST)
+            except BlockingIOError:
+                return
+            header = owner.header(Number.IPV6 if packet[0] >> 4 == 6 else Number.IPV4)
+            if header is not None:
+                self._port.send(header + packet)
+
+    async def close(self) -> None:
+        """Remove the interface."""
+        tun, self._tun = self._tun, None
+        if tun is not None:
+            await self._tuns.close_tun(tun)
+
+    async def finish(self) -> None:
+        """Remove the interface; the port is the plane's."""
+        await self.close()
+
+
 @attrs.define(eq=False, kw_only=True)
 class _Running:
     """PPP of one session while it lasts."""
 
     call: Call
     lease: Lease
-    port: FramePort
-    tuns: Tuns
+    carrier: Carrier
+    surroundings: Surroundings | None
     link: Link
     remark: Callable[[str], None]
     tunnel_id: int
     name: str
-    tun: Tun | None = None
+    _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
 
     async def run(self) -> tuple[int, str]:
@@ -154,26 +274,29 @@ class _Running:
         now = trio.current_time()
         self.link.open(now)
         self.link.lower_up(now)
-        self.port.attach(self._take)  # only now: frames that have waited are for a link that is up
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen)  # only now: frames that have waited are for a link that is up
                 ending = await self._serve(nursery)
                 nursery.cancel_scope.cancel()
             return ending
         finally:
+            self.call.interface = ""
             self.link.close(trio.current_time(), "the session ends")
             self._flush()
             with goodbye(5.0):
-                await self._remove()
+                await self._withdraw()
+                await self.carrier.finish()
 
-    # --- in whatever task reads the tunnel's socket -----------------------------------------------------------------------------
+    # --- in whatever task reads frames ------------------------------------------------------------------------------------------
 
-    def _take(self, frame: bytes | memoryview) -> None:
+    def take(self, frame: bytes | memoryview) -> None:
         """Take a frame of the peer; never raises, never waits."""
         try:
             payload = self.link.receive_frame(bytes(frame), trio.current_time())
             if payload is not None:
-                self._deliver(payload.octets)
+                if not self.carrier.deliver(payload.octets):
+                    self.link.discard()
                 return
             self.remark(f"received {describe(bytes(frame))}")
             self._flush()
@@ -182,18 +305,14 @@ class _Running:
             self.link.lower_down(trio.current_time(), "internal error")
         self._wake.set()
 
-    def _deliver(self, packet: bytes) -> None:
-        if self.tun is None or self.tun.descriptor < 0:
-            return
-        try:
-            os.write(self.tun.descriptor, packet)
-        except OSError:  # its queue is full, it is down or gone
-            self.link.discard()
+    def header(self, protocol: int) -> bytes | None:
+        """Return what to put before a packet of a network protocol, None while none may pass."""
+        return self.link.header(protocol)
 
     def _flush(self) -> None:
         for frame in self.link.frames_to_send():
             self.remark(f"sent {describe(frame)}")
-            self.port.send(frame)
+            self.carrier.send(frame)
 
     # --- the session's task -----------------------------------------------------------------------------------------------------
 
@@ -227,7 +346,7 @@ class _Running:
                 await self._remove()
             case AuthFailed():
                 whose = "we are refused" if event.ours else f"{event.user!r} is refused"
-                _log.warning(f"PPP: {whose}", tid=self.tunnel_id, sid=self.call.local_id, reason=event.message)
+                _log.warning(f"PPP: {whose}", **self._ids, reason=event.message)
             case _:
                 return  # what only others want to know
 
@@ -244,46 +363,62 @@ class _Running:
 
     async def _bring_up(self, event: Ipv4Up, nursery: trio.Nursery) -> None:
         await self._remove()
+        await self._announce(event.peer)
         mtu = min(self.lease.mtu, self.link.peer_mru)
         wanted = Interface(name=self.lease.interface, mtu=mtu, address=event.local, peer_address=event.peer)
-        self.tun = tun = await self.tuns.open_tun(wanted)
+        name = await self.carrier.open(wanted, self.link.lcp.mru, Number.IPV4)
         call = self.call
-        call.interface, call.ppp_local, call.ppp_remote = tun.name, event.local, event.peer
-        nursery.start_soon(self._pump, tun)
-        _log.notice(
-            "PPP up", tid=self.tunnel_id, sid=call.local_id, interface=tun.name, local=event.local, remote=event.peer
-        )
+        call.interface, call.ppp_local, call.ppp_remote = name, event.local, event.peer
+        nursery.start_soon(self._pump, name)
+        await self._add_default(name)
+        _log.notice("PPP up", **self._ids, interface=name, local=event.local, remote=event.peer)
+
+    async def _announce(self, peer: str) -> None:
+        if not (self.lease.ppp.proxy_arp and self.surroundings and peer):
+            return
+        try:
+            self._announced = peer, await self.surroundings.announce(peer)
+        except PlaneError as error:  # the session is good for those who have a route
+            _log.warning("PPP: nobody answers ARP for the peer", **self._ids, remote=peer, reason=error.text)
+
+    async def _add_default(self, interface: str) -> None:
+        if not (self.lease.ppp.default_route and self.surroundings):
+            return
+        try:
+            done = await self.surroundings.add_default(interface)
+        except PlaneError as error:
+            _log.warning("PPP: no default route", **self._ids, interface=interface, reason=error.text)
+        else:
+            if not done:
+                _log.notice("PPP: the default route that is there stays", **self._ids, interface=interface)
 
     async def _remove(self) -> None:
-        tun, self.tun = self.tun, None
-        if tun is not None:
-            self.call.interface = ""
-            await self.tuns.close_tun(tun)
+        await self._withdraw()
+        self.call.interface = ""
+        await self.carrier.close()
 
-    async def _pump(self, tun: Tun) -> None:
-        """Send what the interface has to send, until it is gone."""
-        try:
-            while True:
-                await tun.readable()
-                self._drain(tun)
-                await trio.lowlevel.checkpoint()
-        except trio.ClosedResourceError:
-            return
-        except OSError as error:
-            self.link.close(trio.current_time(), f"interface {tun.name} is gone ({error.strerror})")
+    async def _withdraw(self) -> None:
+        announced, self._announced = self._announced, None
+        if announced and self.surroundings:
+            await self.surroundings.withdraw(*announced)
+
+    async def _listen(self) -> None:
+        if why := await self.carrier.serve(self):
+            self.link.lower_down(trio.current_time(), why)
             self._wake.set()
 
-    def _drain(self, tun: Tun) -> None:
-        for _ in range(_BATCH):
-            if tun.descriptor < 0:
-                return
-            try:
-                packet = os.read(tun.descriptor, _LARGEST)
-            except BlockingIOError:
-                return
-            header = self.link.header(Number.IPV6 if packet[0] >> 4 == 6 else Number.IPV4)
-            if header is not None:
-                self.port.send(header + packet)
+    async def _pump(self, interface: str) -> None:
+        """Do what the interface needs, until it is gone."""
+        try:
+            await self.carrier.pump(self)
+        except trio.ClosedResourceError:
+            return
+        self.link.close(trio.current_time(), f"interface {interface} is gone")
+        self._wake.set()
+
+    @property
+    def _ids(self) -> dict[str, Any]:
+        return {"tid": self.tunnel_id, "sid": self.call.local_id}
 
 
 def _look_up(path: Path | None, user: str, server: str) -> secrets.Secret | None:

@@ -85,6 +85,7 @@ class Call:
     peer_id: int = 0
     state: State = State.IDLE
     since: float = attrs.field(default=attrs.Factory(lambda self: self.created, takes_self=True))
+    begun: float | None = None  # when its set-up began; None: it waits for its tunnel
     plane_asked: bool = False
     plane_up: bool = False
     was_up: bool = False

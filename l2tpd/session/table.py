@@ -160,5 +160,7 @@ def feed(call: Call, told: Input, cause: Message | None, carrier: Carrier, now: 
     if following not in row.following:
         raise LocalProtocolError(f"{call.kind.value}: {told.name} in {call.state.value} led to {following.value}")
     if following is not call.state:
+        if call.begun is None and following is not State.WAIT_TUNNEL:
+            call.begun = now
         call.state = following
         call.since = now

@@ -84,6 +84,7 @@ class ControlConnection:
     name: str
     profile: str
     created: float
+    begun: float
     since: float
     state: State
     peer_id: int
@@ -132,21 +133,18 @@ class ControlConnection:
         self.quirks = effects(settings.quirks)
         self.peer = peer
         self.origin = origin
-        self.name = name
-        self.profile = profile
-        self.created = self.since = now
-        self.state = State.IDLE
-        self.peer_id = peer_id
-        self.facts = None
-        self.ending = None
+        self.name, self.profile = name, profile
+        self.created = self.begun = self.since = now
+        self.state, self.peer_id = State.IDLE, peer_id
+        self.facts = self.ending = None
         self.tie_breaker = None
         self.guard = None
         self.protect(guard or dialect.guard(settings, self.secret, encap, site.random))
-        self.challenge = b""
-        self.calls = {}
+        self.challenge, self.calls = b"", {}
         self.trace = mask(settings.trace)
         self.was_up = self.plane_asked = self.cleared = False
         self.channel = Channel(self._channel_settings(), now)
+        self.channel.jitter = dialect.jitter(site.random)
         self._addressed, self._late, self._late_acks = 0, None, []
         self._by_peer_id = {}
         self._deadlines = Deadlines()
@@ -338,6 +336,8 @@ class ControlConnection:
         if state is not self.state:
             if (self.trace | self.site.trace) & tracing.FSM:
                 self._outputs.append(Remark(Category.FSM, f"{self.state.value} -> {state.value}"))
+            if self.state is State.IDLE:
+                self.begun = now
             self.state = state
             self.since = now
 

@@ -23,6 +23,7 @@ from l2tpd.wire.numbers import DigestType, MessageType
 
 NONCE_SIZE = 16
 
+_SCCRQ = MessageType.SCCRQ.to_bytes(2, "big")
 _STOPCCN = MessageType.STOPCCN.to_bytes(2, "big")
 _TYPES = {Digest.HMAC_MD5: DigestType.HMAC_MD5, Digest.HMAC_SHA1: DigestType.HMAC_SHA1}
 
@@ -36,6 +37,7 @@ class Guard:
     judges: tuple[Signer, ...]  # of what arrives, whatever algorithm the peer prefers
     nonce: bytes = b""
     peer_nonce: bytes = b""
+    asked: bool = False  # by an SCCRQ of ours
 
     @classmethod
     def of(cls, settings: TunnelSettings, secret: bytes, encap: Encapsulation, random: Callable[[int], bytes]) -> Guard:
@@ -48,6 +50,7 @@ class Guard:
 
     def seal(self, datagram: bytes) -> bytes:
         """Sign a message on its way out; its header is final."""
+        self.asked = self.asked or datagram[18:20] == _SCCRQ
         return sign(datagram, self.signers, self.nonce, self.peer_nonce) if self.signers else datagram
 
     def part(self, datagram: bytes) -> bytes:
@@ -58,9 +61,11 @@ class Guard:
         """Tell whether a received message is its sender's; `body` is what follows its header."""
         if not self.demands:
             return verify(datagram, self.judges) is not False
+        if self.asked and body[6:8] == _SCCRQ:
+            return False  # signed without a nonce of ours: an old one of the peer's, or our own (reflection)
         nonce = self.peer_nonce or _nonce_in(body)  # an SCCRP is signed with the nonce that it brings
         if nonce and nonce != self.nonce and verify(datagram, self.judges, nonce, self.nonce):
-            self.peer_nonce = nonce  # our own came back: what is signed with it may be our own words (reflection)
+            self.peer_nonce = nonce
             return True
         return body[6:8] == _STOPCCN and self._ends(datagram)
 

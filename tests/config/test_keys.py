@@ -59,6 +59,8 @@ def test_every_rule_belongs_to_a_key() -> None:
     [
         (System, "log_level", "warn", "`warn` is not available here: must be one of `critical`, `error`, `warning`, `notice`, `info`, `debug`; did you mean `warning`?"),
         (System, "control_socket", "run/x", "must be an absolute path, not `run/x`"),
+        (System, "metrics_address", "127.0.0.1", "`127.0.0.1` has no port"),
+        (System, "metrics_address", "localhost:9701", "`localhost` is not an IPv4 or IPv6 address"),
         (System, "max_tunnels", -1, "must be at least 0, not the integer -1"),
         (System, "data_plane", "users", "`users` is not available here: must be one of `auto`, `kernel`, `user`, `null`; did you mean `user`?"),
         (System, "data_plane", 1, "must be one of `auto`, `kernel`, `user`, `null`, not the integer 1"),
@@ -104,6 +106,7 @@ def test_every_rule_belongs_to_a_key() -> None:
         (SessionSettings, "rx_connect_speed", 2**32, "must be from 0 to 4294967295, not the integer 4294967296"),
         (PseudowireSettings, "mtu", 67, "must be from 68 to 65535, not the integer 67"),
         (PppSettings, "local_address", "::1", "`::1` is not an IPv4 address"),
+        (PppSettings, "ppp_engine", "ppd", "`ppd` is not available here: must be one of `builtin`, `pppd`; did you mean `pppd`?"),
         (PppSettings, "dns", ["192.0.2.1", "192.0.2.2", "192.0.2.3"], "names more than two servers (RFC 1877)"),
         (PppSettings, "pppd_options", "nomppe", "must be an array, not the string `nomppe`"),
         (PppSettings, "pppd_options", ["idle", ""], "must hold printable words"),

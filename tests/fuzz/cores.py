@@ -11,15 +11,15 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from fuzz import scene, seeds
+from fuzz import scene
 from fuzz.crash import Breach, Crashes, need
 from fuzz.mutate import mutated, splice
 from fuzz.scene import OTHER_PORT, PEER, STRANGER, Scene
+from fuzz.words import BOTH, WORDS2, WORDS3, Words
 from l2tpd.config.model import Address
 from l2tpd.errors import Malformed
 from l2tpd.tunnel.outputs import Remark
 from l2tpd.tunnel.states import State
-from l2tpd.wire.header import parse_control
 
 CROWD: Final = 48
 BATCH: Final = 100
@@ -30,49 +30,29 @@ DRAIN: Final = 64
 LIFE: Final = 2_000
 """Steps after which a core is replaced although it lives."""
 
-_POOL: Final = tuple(data for data in seeds.datagrams().values() if len(data) < 2000)
-_CALL_BODIES: Final = tuple(
-    seeds.BODIES[name]
-    for name in (
-        "icrq",
-        "icrq-minimal",
-        "ocrq",
-        "icrp",
-        "ocrp",
-        "iccn",
-        "occn",
-        "wen",
-        "sli",
-        "cdn",
-        "hello",
-        "hidden-icrq",
-        "hidden-cdn",
-    )
-)
+
+def idle(dice: Random, words: Words) -> Scene:
+    return scene.scene(dice, "network", words)
 
 
-def idle(dice: Random) -> Scene:
-    return scene.scene(dice, "network")
+def dialled(dice: Random, words: Words) -> Scene:
+    return scene.scene(dice, "local", words)
 
 
-def dialled(dice: Random) -> Scene:
-    return scene.scene(dice, "local")
-
-
-def closing(dice: Random) -> Scene:
-    made = scene.up(dice) if dice.random() < 0.7 else scene.called(dice)
+def closing(dice: Random, words: Words) -> Scene:
+    made = scene.up(dice, words) if dice.random() < 0.7 else scene.called(dice, words)
     made.core.close(made.now, text="over")
     made.settle()
     return made
 
 
-def lingering(dice: Random) -> Scene:
-    made = scene.up(dice)
-    made.say(seeds.BODIES["stopccn"])
+def lingering(dice: Random, words: Words) -> Scene:
+    made = scene.up(dice, words)
+    made.say(words.bodies["stopccn"])
     return made
 
 
-STATES: Final[dict[str, Callable[[Random], Scene]]] = {
+STATES: Final[dict[str, Callable[[Random, Words], Scene]]] = {
     "idle": idle,
     "dialled": dialled,
     "called": scene.called,
@@ -90,16 +70,18 @@ def mad_peer(made: Scene) -> bytes:
     """Say something wrong with right ids and right numbers, or nearly right ones."""
     dice, core = made.dice, made.core
     if core.state is State.ESTABLISHED and dice.random() < 0.7:
-        data = seeds.control(dice.choice(_CALL_BODIES))
+        session, theirs = dice.choice((*core.calls, 0)), dice.choice((0x101, dice.randrange(1, 2000)))
+        data = made.words.dialect.build(0, 0, 0, 0, made.words.about(dice.choice(made.words.calls), theirs, session))
         if dice.random() < 0.3:
             data = mutated(data, dice, repair=1.0)
     else:
-        data = dice.choice(_POOL)
-        data = splice(data, dice.choice(_POOL), dice) if dice.random() < 0.1 else mutated(data, dice, repair=0.97)
-    session = dice.choice((*core.calls, 0, 0, dice.randrange(0x10000)))
+        session = dice.choice((*core.calls, 0, 0, dice.randrange(0x10000)))
+        pool = made.words.pool
+        data = dice.choice(pool)
+        data = splice(data, dice.choice(pool), dice) if dice.random() < 0.1 else mutated(data, dice, repair=0.97)
     ns = core.channel.nr + dice.choice((0, 0, 0, 0, 0, 1, 1, 2, 3, -1, 127, 128))
     nr = core.channel.ns - dice.choice((0, 0, 0, 0, 1, 2, -1))
-    return _feed(made, seeds.stamped(data, core.local_id, session, ns, nr), PEER)
+    return _feed(made, made.stamped(data, core.local_id, session, ns, nr), PEER)
 
 
 def repeated(made: Scene) -> bytes:
@@ -111,18 +93,18 @@ def repeated(made: Scene) -> bytes:
 def garbled(made: Scene) -> bytes:
     """Mutate a whole datagram, header and all."""
     core = made.core
-    data = seeds.stamped(made.dice.choice(_POOL), core.local_id, 0, core.channel.nr, core.channel.ns)
+    data = made.stamped(made.dice.choice(made.words.pool), core.local_id, 0, core.channel.nr, core.channel.ns)
     return _feed(made, mutated(data, made.dice), PEER)
 
 
 def stranger(made: Scene) -> bytes:
     """Say what the true peer could say, from elsewhere: nothing may come of it."""
     dice, core = made.dice, made.core
-    data = dice.choice(_POOL)
+    data = dice.choice(made.words.pool)
     if dice.random() < 0.5:
         data = mutated(data, dice)
     session = dice.choice((*core.calls, 0))
-    data = seeds.stamped(
+    data = made.stamped(
         data,
         dice.choice((core.local_id, core.local_id, 0)),
         session,
@@ -140,8 +122,9 @@ def forged_ack(made: Scene) -> bytes:
     dice, core = made.dice, made.core
     if core.state not in {State.WAIT_CTL_CONN, State.ESTABLISHED}:
         return mad_peer(made)
-    body = dice.choice((b"", seeds.BODIES["stopccn"], seeds.BODIES["cdn"]))
-    data = seeds.control(body, core.local_id, 0, core.channel.nr, core.channel.ns + dice.randrange(1, 0x4000))
+    words = made.words
+    body = dice.choice((words.dialect.ack, words.bodies["stopccn"], words.bodies["cdn"]))
+    data = made.packet(body, 0, core.channel.nr, core.channel.ns + dice.randrange(1, 0x4000))
     before, bad = made.portrait(), core.channel.stats.bad_nr
     made.core.receive_datagram(data, PEER, made.now)
     after = made.portrait()
@@ -170,7 +153,7 @@ def silent_peer(made: Scene) -> bytes:
     data = b""
     for place in range(SILENT):
         name = "cdn" if place % 2 else made.dice.choice(("icrq", "ocrq"))
-        data = seeds.control(seeds.BODIES[name], core.local_id, 0, core.channel.nr, 0)
+        data = made.packet(made.words.bodies[name], 0, core.channel.nr, 0)
         core.receive_datagram(data, PEER, made.now)
         if place % DRAIN == DRAIN - 1:  # as a reader does that finds many datagrams waiting
             made.settle()
@@ -220,7 +203,7 @@ _STEP_WEIGHTS: Final = (60, 8, 8, 12, 4, 6, 4, 0.01)
 def _feed(made: Scene, data: bytes, address: Address) -> bytes:
     if made.core.state is State.IDLE:
         try:
-            parse_control(data)
+            made.words.dialect.parse(data)
         except Malformed:
             return data  # the listener has dropped it
     made.heard.append(data)
@@ -257,17 +240,18 @@ def run(dice: Random, crashes: Crashes, *, datagrams: int, until: float) -> int:
 
 def _fresh(dice: Random) -> Scene:
     (make,) = dice.choices(tuple(STATES.values()), _WEIGHTS)
-    return make(dice)
+    return make(dice, dice.choice(BOTH))
 
 
 def play(data: bytes, seed: int = 1) -> None:
     """Give one datagram to a core in each state: as it is, and with right ids and numbers. Raises whatever goes wrong."""
+    words = WORDS3 if data[1:2] == b"\3" else WORDS2
     for make in STATES.values():
         for right in (False, True):
-            made = make(Random(seed))
+            made = make(Random(seed), words)
             core = made.core
             session = next(iter(core.calls), 0)
-            ready = seeds.stamped(data, core.local_id, session, core.channel.nr, core.channel.ns) if right else data
+            ready = made.stamped(data, core.local_id, session, core.channel.nr, core.channel.ns) if right else data
             ignored(made, ready, STRANGER)
             _feed(made, ready, PEER)
             while (due := core.next_timer()) is not None and due < made.now + 40:

@@ -13,17 +13,22 @@ import trio.lowlevel
 from fuzz import seeds
 from fuzz.crash import Crashes, need
 from fuzz.mutate import mutated
+from fuzz.words import BOTH, WORDS3, Words
 from l2tpd.config.load import parse
 from l2tpd.config.model import Address
 from l2tpd.daemon import Daemon
+from l2tpd.errors import LocalProtocolError
 from l2tpd.options import Options
 from l2tpd.reload import named
 from l2tpd.tunnel.port import Arrived, Listener
+from l2tpd.wire.digest3 import Signer
+from seal import Seal
 
 HALF_OPEN: Final = 256
 BATCH: Final = 64
 SOURCES: Final = 4096
 
+_SIGNER: Final = Signer.of(seeds.SECRET)
 _CONFIG: Final = """
 [system]
 data_plane = "null"
@@ -65,20 +70,34 @@ async def _run(dice: Random, crashes: Crashes, datagrams: int, until: float) -> 
 
 
 def _hail(daemon: Daemon, listener: Listener, dice: Random) -> int:
-    known = list(seeds.datagrams().values())
-    ids = list(daemon.registry.by_id)
+    ids = {words.dialect: _ids(daemon, words) for words in BOTH}
     for _ in range(BATCH):
-        data = mutated(dice.choice(known), dice)
-        if ids and dice.random() < 0.3:
-            data = seeds.stamped(data, dice.choice(ids), 0, dice.randrange(4), dice.randrange(4))
+        words = dice.choice(BOTH)
+        data = mutated(dice.choice(words.pool), dice)
+        if ids[words.dialect] and dice.random() < 0.3:
+            data = words.stamped(data, dice.choice(ids[words.dialect]), 0, dice.randrange(4), dice.randrange(4))
         elif dice.random() < 0.5:
-            data = seeds.stamped(data, 0, 0, 0, 0)
+            data = words.stamped(data, 0, 0, 0, 0)
+        if words is WORDS3 and dice.random() < 0.7:
+            data = _signed(data)
         number = dice.randrange(SOURCES)
         peer = Address(f"127.1.{number >> 8}.{number & 255}", dice.choice((1701, 40000)))
         tunnel = daemon.dispatch(Arrived(data, peer, listener.address))
         if tunnel is not None:
             tunnel.flush_contained()
     return BATCH
+
+
+def _ids(daemon: Daemon, words: Words) -> list[int]:
+    return [tunnel.core.local_id for tunnel in daemon.registry if tunnel.core.dialect is words.dialect]
+
+
+def _signed(data: bytes) -> bytes:
+    """Sign as a caller does that knows the secret; what cannot be signed is left as it is."""
+    try:
+        return Seal(_SIGNER).sign(data)
+    except LocalProtocolError:
+        return data
 
 
 def _check(daemon: Daemon, crashes: Crashes) -> None:

@@ -1,6 +1,6 @@
 """One control connection under attack: how to bring it into a state, feed it, and tell whether it is still sound.
 
-The attacker knows what no stranger could: our ids, and which Ns and Nr the channel wants next. The data plane answers when the dice say so.
+The attacker knows what no stranger could: our ids, which Ns and Nr the channel wants next, and the secret. The data plane answers when the dice say so.
 """
 
 from __future__ import annotations
@@ -12,21 +12,32 @@ import attrs
 
 from fuzz import seeds
 from fuzz.crash import need
-from l2tpd.config.model import Address, Authentication, Role, SessionSettings, TunnelSettings
+from fuzz.words import WORDS2, WORDS3, Words
+from l2tpd.config.model import (
+    Address,
+    Authentication,
+    Digest,
+    Encapsulation,
+    Role,
+    SessionSettings,
+    Sublayer,
+    TunnelSettings,
+)
 from l2tpd.errors import Exhausted, LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, TunnelEvent, What
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession
 from l2tpd.session.call import Call, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.core import LONGEST_QUEUE, ControlConnection
+from l2tpd.tunnel.dialect import EITHER, V3, Dialect
 from l2tpd.tunnel.outputs import Output
 from l2tpd.tunnel.quirks import QUIRKS
 from l2tpd.tunnel.site import Site
 from l2tpd.tunnel.states import State
 from l2tpd.wire import digest
-from l2tpd.wire.header import parse_control
 from l2tpd.wire.messages import decode
 from l2tpd.wire.numbers import MessageType
+from seal import Seal
 
 PEER: Final = Address("192.0.2.9", 1701)
 OTHER_PORT: Final = Address("192.0.2.9", 1702)
@@ -81,7 +92,7 @@ class Policy:
     def admit(self, tunnel: ControlConnection, kind: Kind, end_id: str) -> tuple[str, SessionSettings]:
         if self.dice.random() < 0.02:
             raise RemoteProtocolError(4, 4, "no more")
-        return "default", SessionSettings(sequencing_required=self.dice.random() < 0.1)
+        return "default", wishes(self.dice)
 
     def began(self, tunnel: ControlConnection) -> None:
         self.live += 1
@@ -97,6 +108,8 @@ class Scene:
     core: ControlConnection
     policy: Policy
     dice: Random
+    words: Words = WORDS2
+    seal: Seal = attrs.field(factory=Seal)
     now: float = 0.0
     plane: set[int] = attrs.field(
         factory=set
@@ -114,10 +127,13 @@ class Scene:
     def feed(self, data: bytes, address: Address = PEER) -> None:
         """Deliver a datagram as the shell would, and let the core speak. Raises `Breach` when it is not sound afterwards."""
         if self.core.state is State.IDLE:
-            header, body = parse_control(data)
-            self.core.take_packet(header, body, address, self.now)
+            header, body = self.words.dialect.parse(data)
+            if self.core.guard is None or self.core.guard.believes(data, body):
+                self.core.take_packet(header, body, address, self.now)
         else:
             self.core.receive_datagram(data, address, self.now)
+        if self.core.guard is not None and self.core.guard.peer_nonce:
+            self.seal.nonce = self.core.guard.peer_nonce  # whatever the dice have put into the request
         self.settle()
 
     def settle(self) -> None:
@@ -190,10 +206,14 @@ class Scene:
             del self.lives[key]
 
     def _hear(self, packet: bytes) -> None:
-        header, body = parse_control(packet)
-        need(header.tunnel_id == self.core.peer_id, "a packet to another tunnel than the peer's")
-        if body:
-            said = decode(body, secret=self.core.secret)
+        core = self.core
+        header, body = core.dialect.parse(packet)
+        need(header.tunnel_id == core.peer_id, "a packet to another tunnel than the peer's")
+        said = decode(body, secret=core.secret, vocabulary=core.dialect.vocabulary) if body else None
+        right = self.seal.verify(packet, said, heard=core.guard is not None and core.guard.peer_nonce != b"")
+        if core.guard is not None and core.guard.peer_nonce and self.seal.ours:
+            need(right is True, "a message without its digest")
+        if said is not None:
             need(said.fault is None, f"a message that we would refuse ourselves: {said!r} {said.fault}")
 
     # --- soundness ----------------------------------------------------------------------------------------------------------
@@ -215,7 +235,8 @@ class Scene:
         need(len(core._deadlines) <= len(core.calls) + 1, "deadlines of nobody")
         need(len(core._deadlines._heap) <= 2 * len(core._deadlines) + 66, "a heap of dead deadlines")
         need(len(core._late_acks) == 0, "acknowledgements that were not sent")
-        need(core.site.challenges <= {core.challenge}, "challenges of nobody")
+        nonce = core.guard.nonce if core.guard is not None else b""
+        need(core.site.challenges <= {core.challenge, nonce}, "challenges of nobody")
         if core.cleared:
             need(
                 not core.calls and not core.site.challenges and 0 not in self.plane,
@@ -274,7 +295,38 @@ class Scene:
         """Say a message with the numbers that the core expects, everything acknowledged."""
         channel = self.core.channel
         tunnel = 0 if self.core.state is State.IDLE else self.core.local_id
-        self.feed(seeds.control(body, tunnel, session, channel.nr, channel.ns), address)
+        self.feed(self.packet(body, session, channel.nr, channel.ns, tunnel), address)
+
+    @property
+    def nonce(self) -> bytes:
+        """The nonce that the peer introduces itself with, empty where it does not sign."""
+        return self.seal.nonce if self.seal.signer is not None else b""
+
+    def packet(self, body: bytes, session: int, ns: int, nr: int, tunnel: int = seeds.OURS) -> bytes:
+        """Return a body as a datagram, signed where the peer signs."""
+        return self.seal.sign(self.words.dialect.build(tunnel, session, ns & 0xFFFF, nr & 0xFFFF, body))
+
+    def stamped(self, data: bytes, tunnel: int, session: int, ns: int, nr: int) -> bytes:
+        """Return a datagram with other ids and numbers, and most times signed; one that cannot be is left as it is."""
+        ready = self.words.stamped(data, tunnel, session, ns, nr)
+        if self.dice.random() < 0.05:
+            return ready
+        try:
+            return self.seal.sign(ready)
+        except LocalProtocolError:
+            return ready
+
+
+def wishes(dice: Random) -> SessionSettings:
+    """Draw what is wanted of a session."""
+    return SessionSettings(
+        role=dice.choice((Role.LAC, Role.LNS)),
+        called_number="123",
+        sequencing_required=dice.random() < 0.1,
+        cookie_size=dice.choice((0, 4, 8)),
+        sublayer=dice.choice(tuple(Sublayer)),
+        remote_end_id=dice.choice(("", "circuit", "circuit")),
+    )
 
 
 def settings_of(dice: Random) -> TunnelSettings:
@@ -285,6 +337,7 @@ def settings_of(dice: Random) -> TunnelSettings:
         secret=secret,
         hide_avps=bool(secret) and dice.random() < 0.5,
         authentication=dice.choice(tuple(Authentication)),
+        digest=dice.choice(tuple(Digest)),
         quirks=tuple(dice.sample(named, dice.choice((0, 0, 1, 2)))),
         max_sessions=dice.choice((0, 0, 3)),
         receive_window=dice.choice((4, 16, 128)),
@@ -293,38 +346,48 @@ def settings_of(dice: Random) -> TunnelSettings:
     )
 
 
-def scene(dice: Random, origin: Any) -> Scene:
-    """Return an idle core."""
+def scene(dice: Random, origin: Any, words: Words = WORDS2) -> Scene:
+    """Return an idle core whose peer has these words, or one that is calling; one that calls may offer both versions."""
     policy = Policy(dice)
     site = Site(
         random=dice.randbytes, calls=policy, hostname="us", vendor_name="l2tpd", trace=dice.choice((0, 0, 0, 0xFFFF))
     )
+    offers = origin == "local" and dice.random() < 0.3
+    dialect: Dialect = EITHER if offers else words.dialect
     core = ControlConnection(
-        seeds.OURS, site, settings_of(dice), PEER, 0.0, origin=origin, name="t" if origin == "local" else ""
+        seeds.OURS,
+        site,
+        settings_of(dice),
+        PEER,
+        0.0,
+        origin=origin,
+        name="t" if origin == "local" else "",
+        dialect=dialect,
+        encap=dice.choice(tuple(Encapsulation)) if dialect is V3 else Encapsulation.UDP,
     )
-    made = Scene(core, policy, dice)
+    made = Scene(core, policy, dice, words, Seal.of(core.guard if words is WORDS3 else None, core.secret))
     if origin == "local":
         core.open(0.0)
         made.settle()
     return made
 
 
-def called(dice: Random) -> Scene:
+def called(dice: Random, words: Words = WORDS2) -> Scene:
     """Return a core that has answered the peer's SCCRQ."""
-    made = scene(dice, "network")
-    made.say(seeds.BODIES["sccrq"])
+    made = scene(dice, "network", words)
+    made.say(words.introduction(1, made.nonce))
     return made
 
 
-def up(dice: Random) -> Scene:
+def up(dice: Random, words: Words = WORDS2) -> Scene:
     """Return an established core, whoever asked for it, with calls of every kind on their ways."""
-    made = called(dice) if dice.random() < 0.6 else scene(dice, "local")
+    made = called(dice, words) if dice.random() < 0.6 else scene(dice, "local", words)
     opening = made.core.state is State.WAIT_CTL_CONN
     kind = MessageType.SCCCN if opening else MessageType.SCCRP
     response = b""
-    if made.core.challenge:
+    if made.core.challenge and words is WORDS2:
         response = seeds.avp(13, digest.challenge_response(kind, made.core.secret, made.core.challenge))
-    made.say(seeds.body(3, response) if opening else seeds.BODIES["sccrp"] + response)
+    made.say(seeds.body(3, response) if opening else words.introduction(2, made.nonce) + response)
     need(made.core.state is State.ESTABLISHED, "an honest peer that was refused")
     for _ in range(dice.randrange(6)):
         open_call(made)
@@ -333,29 +396,28 @@ def up(dice: Random) -> Scene:
 
 def open_call(made: Scene) -> None:
     """Begin a call of some kind, and carry it on for some steps."""
-    dice, core = made.dice, made.core
+    dice, core, words = made.dice, made.core, made.words
     known = set(core.calls)
     peer_id = dice.randrange(1, 2000)
     ours = dice.random() < 0.5
     if ours:
         open_session(made)
     else:
-        body = seeds.BODIES[dice.choice(("icrq", "ocrq"))].replace(seeds.u16(14, seeds.CALL), seeds.u16(14, peer_id))
-        made.say(body)
+        made.say(words.about(words.bodies[dice.choice(("icrq", "ocrq"))], peer_id, 0))
     for call in [core.calls[key] for key in core.calls.keys() - known]:
         if ours and dice.random() < 0.8:
-            made.say(seeds.body(11 if call.kind is Kind.LAC_INCOMING else 8, seeds.u16(14, peer_id)), call.local_id)
+            answer = words.bodies["icrp" if call.kind is Kind.LAC_INCOMING else "ocrp"]
+            made.say(words.about(answer, peer_id, call.local_id), call.local_id)
         if dice.random() < 0.8:
             follow = {Kind.LNS_INCOMING: "iccn", Kind.LNS_OUTGOING: "occn"}.get(call.kind)
             if follow and call.local_id in core.calls and core.state is State.ESTABLISHED:
-                made.say(seeds.BODIES[follow], call.local_id)
+                made.say(words.about(words.bodies[follow], peer_id, call.local_id), call.local_id)
 
 
 def open_session(made: Scene) -> None:
     """Let the operator ask for a session; that it is refused is an answer like any other."""
-    role = made.dice.choice((Role.LAC, Role.LNS))
     try:
-        made.core.open_session(SessionSettings(role=role, called_number="123"), made.now, name="s")
+        made.core.open_session(wishes(made.dice), made.now, name="s")
     except (LocalProtocolError, Exhausted):
         return
     made.settle()

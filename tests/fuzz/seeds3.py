@@ -14,7 +14,7 @@ NONCES: Final = (bytes(range(16)), bytes(range(50, 73)))
 
 _HIDING: Final = hmac.new(SECRET, b"\1", hashlib.md5).digest()
 _SIGNING: Final = hmac.new(SECRET, b"\2", hashlib.md5).digest()
-_INTRODUCTION: Final = (avp(7, b"lcce"), u32(60, 1), u32(61, 0x01020304), avp(62, b"\0\5\0\4\0\7"))
+INTRODUCTION: Final = (avp(7, b"lcce"), u32(60, 1), u32(61, 0x01020304), avp(62, b"\0\5\0\4\0\7"))
 _SESSION: Final = (u32(63, 0x101), u32(64, 0x202))
 _CALL: Final = (u32(63, 0x101), u32(64, 0), u32(15, 1, 0), u16(68, 5), avp(66, b"circuit"), u16(71, 3))
 _DATA: Final = (u16(69, 1), u16(70, 2), avp(74, bytes(8), flags=0), avp(75, bytes(8), flags=0))
@@ -36,11 +36,11 @@ def signed(kind: int, *avps: bytes, name: str = "md5") -> bytes:
 
 BODIES: Final[dict[str, bytes]] = {
     "sccrq3": body(
-        1, *_INTRODUCTION, avp(5, bytes(8)), avp(8, b"vendor", flags=0), u16(10, 64), avp(72, b"en", flags=0)
+        1, *INTRODUCTION, avp(5, bytes(8)), avp(8, b"vendor", flags=0), u16(10, 64), avp(72, b"en", flags=0)
     ),
-    "sccrq3-nonce": body(1, *_INTRODUCTION, avp(73, NONCES[0])),
-    "sccrq3-of-both": body(1, u16(2, 0x0100), u32(3, 3), u16(9, 9), *_INTRODUCTION),
-    "sccrp3": body(2, *_INTRODUCTION, avp(73, NONCES[1]), u16(10, 64)),
+    "sccrq3-nonce": body(1, *INTRODUCTION, avp(73, NONCES[0])),
+    "sccrq3-of-both": body(1, u16(2, 0x0100), u32(3, 3), u16(9, 9), *INTRODUCTION),
+    "sccrp3": body(2, *INTRODUCTION, avp(73, NONCES[1]), u16(10, 64)),
     "scccn3": body(3),
     "stopccn3": body(4, avp(1, struct.pack("!HH", 2, 3) + b"over"), u32(61, 0x01020304)),
     "stopccn3-no-id": body(4, u16(1, 1), u32(61, 0)),
@@ -65,8 +65,8 @@ BODIES: Final[dict[str, bytes]] = {
         hidden(58, struct.pack("!IH", 1 << 16, 1), secret=_HIDING),
     ),
     "cookie-of-5": body(10, *_CALL, avp(65, bytes(5))),
-    "capabilities-odd": body(1, *_INTRODUCTION[:3], avp(62, bytes(3))),
-    "capabilities-none": body(1, *_INTRODUCTION[:3], avp(62, b"")),
+    "capabilities-odd": body(1, *INTRODUCTION[:3], avp(62, bytes(3))),
+    "capabilities-none": body(1, *INTRODUCTION[:3], avp(62, b"")),
     "reserved-bits3": body(6, avp(66, b"x", flags=0xBC00)),
     "vendor-avp-short": body(6, avp(58, bytes(5), flags=0)),
     "digest-empty": body(6, avp(59, b"")),
@@ -87,7 +87,7 @@ RAW: Final[dict[str, bytes]] = {
     "all-flags3": b"\xff\xf3" + control3(body(6))[2:],
     "data3": bytes.fromhex("0003 0000 00000101 0102030405060708 40000001") + b"frame",
     "data3-short": b"\0\3\0\0\0\0\1",
-    "signed-sccrq3": signed(1, *_INTRODUCTION, avp(73, NONCES[0])),
+    "signed-sccrq3": signed(1, *INTRODUCTION, avp(73, NONCES[0])),
     "signed-hello3": signed(6),
     "signed-icrq3": signed(10, *_CALL, name="sha1"),
 }

@@ -232,3 +232,33 @@ def test_a_plane_that_needs_no_waiting() -> None:
     adapter.plane = RecordingPlane()
     assert adapter.perform_nowait(tunnel()) is None
     assert 1 == adapter.performed
+
+
+class Full(NullPlane):
+    """A plane that has no room."""
+
+    def perform_nowait(self, operation: Operation) -> Outcome | None:
+        raise PlaneError(0, f"no room for {operation}")
+
+
+async def test_each_operation_is_told_with_what_became_of_it() -> None:
+    """Whether it had to be awaited or not, and whether it was carried out, refused, or met a bug."""
+    told: list[tuple[Operation, bool]] = []
+
+    def performed(operation: Operation, seconds: float, *, refused: bool) -> None:
+        assert 0 <= seconds < 60
+        told.append((operation, refused))
+
+    adapter = Adapter(Buggy(), lambda _operation, _error: None, performed)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(adapter.run)
+        await adapter.submit(tunnel(1))
+        with pytest.raises(PlaneError):
+            await adapter.submit(tunnel(13))
+        nursery.cancel_scope.cancel()
+    adapter.plane = NullPlane()
+    adapter.perform_nowait(tunnel(2))
+    adapter.plane = Full()
+    with pytest.raises(PlaneError):
+        adapter.perform_nowait(tunnel(3))
+    assert [(tunnel(1), False), (tunnel(13), True), (tunnel(2), False), (tunnel(3), True)] == told

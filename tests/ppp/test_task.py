@@ -17,12 +17,13 @@ import trio
 import taps
 from l2tpd.config.load import parse
 from l2tpd.config.model import SessionSettings
+from l2tpd.kernel.pppunit import Units
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp import task as module
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.numbers import Auth
-from l2tpd.ppp.task import Builtin
+from l2tpd.ppp.task import Builtin, TunCarrier
 from l2tpd.session.call import Call, Kind
 from l2tpd.wire.numbers import CallResult
 
@@ -39,6 +40,8 @@ lcp_echo_failure = 2
 [pool.subscribers]
 range = "10.9.0.2-10.9.0.3"
 """
+PROXY = LNS.format(auth="none", echo=0).replace("auth =", "proxy_arp = true\nauth =")
+DEFAULT = "[profile.ppp.default]\ndefault_route = true\n"
 
 
 @attrs.define(eq=False)
@@ -80,7 +83,7 @@ class End:
 
     async def run(self, plane: UserPlane) -> None:
         with self.scope:
-            self.ending = await self.engine.run(1, self.call, self.cable, plane)
+            self.ending = await self.engine.run(1, self.call, TunCarrier(self.cable, plane))
             if self.cable.other is not None:
                 return
 
@@ -241,6 +244,39 @@ async def test_a_name_that_is_taken() -> None:
         again.ending[0],
         "an interface `isp` exists" in again.ending[1],
     )
+
+
+async def test_routes() -> None:
+    """The client's default route goes through its interface, the LNS answers ARP for it where it belongs; both only while the session lasts."""
+    lns = end(PROXY, Kind.LNS_INCOMING, interface_name="sub%d")
+    client = end(DEFAULT, Kind.LAC_INCOMING, interface_name="isp")
+    units = lns.engine.surroundings = client.engine.surroundings = Units()
+    async with both(lns, client):
+        taps.ip("link", "add", "lan", "type", "veth", "peer", "name", "port")
+        taps.ip("address", "add", "10.9.0.250/24", "dev", "lan")
+        for name in ("lan", "port"):
+            taps.ip("link", "set", name, "up")
+        await until(lambda: "default dev isp" in taps.ip("route"))
+        assert "10.9.0.2 dev lan" in taps.ip("neighbour", "show", "proxy")
+        client.scope.cancel()
+        await until(lambda: lns.ending)
+        assert "" == taps.ip("neighbour", "show", "proxy")
+        assert "default" not in taps.ip("route")
+    units.close()
+
+
+async def test_routes_that_cannot_be() -> None:
+    """The session is up all the same, and the default route of somebody else stays."""
+    lns = end(PROXY, Kind.LNS_INCOMING, interface_name="sub%d")
+    client = end(DEFAULT, Kind.LAC_INCOMING, interface_name="isp")
+    units = lns.engine.surroundings = client.engine.surroundings = Units()
+    async with both(lns, client):
+        taps.ip("route", "add", "default", "dev", "lo")
+        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+        await until(lambda: {"sub0", "isp"} <= set(names()))
+        assert "default dev lo" in taps.ip("route")
+        assert "" == taps.ip("neighbour", "show", "proxy")
+    units.close()
 
 
 async def test_frames_that_make_no_sense_do_nothing() -> None:

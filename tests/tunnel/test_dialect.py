@@ -106,3 +106,13 @@ def test_messages_are_signed_in_version_3_alone(dialect: Dialect) -> None:
 def test_ids_have_as_many_bits_as_the_request_has_room_for() -> None:
     """A request that either version may answer gives one id to both."""
     assert {"V2": 16, "V3": 32, "EITHER": 16, "QUIESCENT": 32, "STATIC": 32} == {n: d.id_bits for n, d in ALL.items()}
+
+
+@each
+def test_hellos_of_version_3_are_jittered(dialect: Dialect) -> None:
+    """Up to a tenth early, never late (RFC 3931 4.4); RFC 2661 5.5 asks for nothing of the kind."""
+    octets_ = iter(range(256))
+    drawn = {dialect.jitter(lambda size: bytes((next(octets_),)) * size) for _ in range(256)}
+    assert 0.9 <= min(drawn)
+    assert 1.0 == max(drawn)
+    assert (256 if dialect.header == 3 else 1) == len(drawn)

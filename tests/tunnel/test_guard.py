@@ -105,6 +105,26 @@ def test_a_nonce_of_our_own_is_nobodys(kind: MessageType) -> None:
     assert b"" == ours.peer_nonce
 
 
+def test_a_refusal_is_signed_without_a_nonce_that_its_receiver_cannot_know() -> None:
+    """The caller believes it, though it has heard of no nonce."""
+    asked, refusing = guard(), guard(seed="them")
+    refusing.peer_nonce = asked.nonce
+    assert asked.believes(refusing.part(plain(STOPPED)), STOPPED)
+    assert not asked.believes(refusing.seal(plain(STOPPED)), STOPPED)
+    assert plain(STOPPED) == guard(b"").part(plain(STOPPED))
+
+
+def test_whoever_has_asked_believes_no_request() -> None:
+    """An old one of the peer's would be signed rightly, for it has no nonce of ours in it."""
+    asked, theirs = guard(), guard(seed="them")
+    body = introduction(theirs.nonce, MessageType.SCCRQ)
+    request = theirs.seal(plain(body))
+    assert guard(seed="a listener").believes(request, body)
+    asked.seal(plain(introduction(asked.nonce, MessageType.SCCRQ)))
+    assert not asked.believes(request, body)
+    assert b"" == asked.peer_nonce
+
+
 @pytest.mark.parametrize("body", [HELLO, b"", b"\x80\x08", b"\x80\x08\0\0\0\0\0\2\x80\x07\0\0"])
 def test_without_a_nonce_nothing_is_believed(body: bytes) -> None:
     """Neither what has none nor what cannot be read."""

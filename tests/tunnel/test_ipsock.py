@@ -124,10 +124,10 @@ def test_an_address_that_is_not_ours() -> None:
     ("listen", "called", "caller"),
     [
         ("127.0.0.1", "127.0.0.1", "127.0.0.2"),
-        ("0.0.0.0", "127.0.0.3", "127.0.0.2"),
+        ("0.0.0.0", "127.0.0.3", "127.0.0.2"),  # noqa: S104 - the wildcard is what is tested
         ("::1", "::1", "::1"),
         ("::", "::1", "::1"),
-    ],  # noqa: S104 - the wildcard is what is tested
+    ],
 )
 def test_a_listener_takes_what_names_no_connection(listen: str, called: str, caller: str) -> None:
     """A request, with the address that was called; neither data nor what belongs to a tunnel. Its answer leaves from there."""

@@ -10,7 +10,7 @@ from l2tpd.config.model import Digest, SessionSettings
 from l2tpd.tunnel import mail
 from l2tpd.tunnel.dialect import V3
 from l2tpd.tunnel.inputs import Input
-from l2tpd.wire.messages import message
+from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import ErrorCode, MessageType
 
 
@@ -32,10 +32,10 @@ def test_what_cannot_be_read_becomes_a_message_with_a_fault(body: bytes) -> None
     ],
     ids=["hello", "call", "unknown", "call with a fault"],
 )
-def test_which_input_a_message_is(said: object, told: Input) -> None:
+def test_which_input_a_message_is(said: Message, told: Input) -> None:
     """What concerns a call goes to it, with its faults; what nobody knows is counted."""
     say = up()
-    read = mail.read(say.core, say.peer.body(said))  # type: ignore[arg-type]
+    read = mail.read(say.core, say.peer.body(said))
     read.fault = None if told is Input.UNKNOWN else read.fault
     before = say.site.counters.ignored_messages
     assert told is mail.arrive(say.core, read, 0)
@@ -111,3 +111,15 @@ def test_what_is_hidden_is_read() -> None:
     assert (True, None) == (asked.said.hides, asked.said.fault)
     say.peer >> hello3()
     say.us << ZLB
+
+
+def test_messages_are_traced_both_ways() -> None:
+    """Where the operator wants them."""
+    say = up()
+    say.site.trace = 0xFFFF
+    say.peer >> hello()
+    say.us << ZLB
+    say.do(say.core.probe)
+    say.us << MessageType.HELLO
+    told = [remark.text for remark in say.remarks]
+    assert [word for word in ("received", "sending") if not any(text.startswith(word) for text in told)] == []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from dialogue import THEIRS, ZLB, cdn, iccn, icrp, icrq, incoming, message, ocrp, unknown, up, up_called
+from dialogue import THEIRS, ZLB, cdn, iccn, icrp, icrq, incoming, ocrp, octets, unknown, up, up_called
 from dialogue3 import cdn3, icrq3, incoming3, up3, up_called3
 from l2tpd.config.model import SessionSettings
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
+from l2tpd.ids import Allocator
 from l2tpd.session.call import State as CallState
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID, LOCAL_SESSION_ID, REMOTE_SESSION_ID, RESULT_CODE
+from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 
 
@@ -28,10 +30,10 @@ def test_a_message_reaches_the_call_that_it_names() -> None:
 
 
 @pytest.mark.parametrize("said", [icrp(), ocrp(), iccn(unknown(mandatory=True), assigned_session_id=500)])
-def test_an_answer_to_nobody_is_refused(said: object) -> None:
+def test_an_answer_to_nobody_is_refused(said: Message) -> None:
     """RFC 2661 7.4.2, 7.5.1: idle; the CDN goes to the id that its sender told."""
     say = up()
-    say.peer.say(said)  # type: ignore[arg-type]
+    say.peer.say(said)
     refused = say.us << MessageType.CDN
     assert refused.said is not None
     assert (THEIRS, 500) == refused[:2]
@@ -122,3 +124,18 @@ def test_a_request_in_the_name_of_a_call_ends_that_call() -> None:
     say.peer.say(icrq(501), session_id=call.local_id)
     say.us << message(MessageType.CDN, {ASSIGNED_SESSION_ID: call.local_id})
     assert {} == say.core.calls
+
+
+def test_without_a_free_id_a_request_is_refused() -> None:
+    """For now: the calls that there are go on."""
+    say = up_called3()
+    call = incoming3(say)
+    say.core._ids = Allocator(1, octets("ids"), 31.0)  # which has but one id to give
+    say.peer >> icrq3(77)
+    refused = say.us << MessageType.CDN
+    assert refused.said is not None
+    assert (CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES) == (
+        refused.said[RESULT_CODE].result,
+        refused.said[RESULT_CODE].error,
+    )
+    say.state_is(CallState.ESTABLISHED, call)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Exception_(NamedTuple):
+class Exempt(NamedTuple):
     """One requirement without a test here; `elsewhere` is a file of the tests, from their root, empty where there is none."""
 
     section: str
@@ -17,65 +17,54 @@ class Exception_(NamedTuple):
     elsewhere: str = ""
 
 
-EXCEPTIONS: tuple[Exception_, ...] = (
+EXCEPTIONS: tuple[Exempt, ...] = (
     # kept by other parts of the product, and tested there
-    Exception_("3.2.2", "The Session Header MUST provide a method of distinguishing", "data", "wire/test_data3.py"),
-    Exception_("4.1", "MUST support L2TP over IP and SHOULD support L2TP over UDP", "sockets", "tunnel/test_ipsock.py"),
-    Exception_(
-        "4.1", "The Cookie MUST be set to the configured or signaled random value", "data", "wire/test_data3.py"
-    ),
-    Exception_("4.1.2.1", "All reserved values MUST be set to 0 on outgoing messages", "data", "wire/test_data3.py"),
-    Exception_(
+    Exempt("3.2.2", "The Session Header MUST provide a method of distinguishing", "data", "wire/test_data3.py"),
+    Exempt("4.1", "MUST support L2TP over IP and SHOULD support L2TP over UDP", "sockets", "tunnel/test_ipsock.py"),
+    Exempt("4.1", "The Cookie MUST be set to the configured or signaled random value", "data", "wire/test_data3.py"),
+    Exempt("4.1.2.1", "All reserved values MUST be set to 0 on outgoing messages", "data", "wire/test_data3.py"),
+    Exempt(
         "4.1.2.2", "control messages MUST be sent ... using the registered UDP port 1701", "ports", "test_dialer.py"
     ),
-    Exception_(
-        "4.1.2.3", "UDP checksums MUST be enabled for L2TP control messages", "the default", "tunnel/test_port.py"
-    ),
-    Exception_(
-        "4.2", "a recommended default is 1 second but SHOULD be configurable", "channel", "tunnel/test_channel.py"
-    ),
-    Exception_("4.2", "a slow start and congestion avoidance window adjustment", "channel", "tunnel/test_channel.py"),
-    Exception_("4.5", "invalid Session IDs or associated Cookie values MUST be dropped", "data", "wire/test_data3.py"),
-    Exception_("4.6", "the Sequence Number contents are undefined and MUST be ignored", "data", "wire/test_data3.py"),
-    Exception_(
+    Exempt("4.1.2.3", "UDP checksums MUST be enabled for L2TP control messages", "the default", "tunnel/test_port.py"),
+    Exempt("4.2", "a recommended default is 1 second but SHOULD be configurable", "channel", "tunnel/test_channel.py"),
+    Exempt("4.2", "a slow start and congestion avoidance window adjustment", "channel", "tunnel/test_channel.py"),
+    Exempt("4.5", "invalid Session IDs or associated Cookie values MUST be dropped", "data", "wire/test_data3.py"),
+    Exempt("4.6", "the Sequence Number contents are undefined and MUST be ignored", "data", "wire/test_data3.py"),
+    Exempt(
         "5.1", "Vendor ID, Attribute Type, reserved bits, hiding", "octets", "conformance/rfc3931/test_section_5.py"
     ),
     # done otherwise, on purpose
-    Exception_(
+    Exempt(
         "7.2",
         "idle, Receive SCCRP or SCCCN: Send StopCCN",
         "strangers are answered by nothing but the answer to an SCCRQ: every other packet could be forged to reflect",
         "tunnel/test_endpoint.py",
     ),
-    Exception_(
+    Exempt(
         "4.2",
         "a recommended default is 10 [retransmissions], but MUST be configurable",
         "the default is that of version 2, five; `max_retries` configures it",
         "tunnel/test_channel.py",
     ),
-    Exception_(
+    Exempt(
         "5.4.2",
         "9 - Try another directed: The Error Message MUST contain a comma-separated list of addresses",
         "we suggest no other router, and then error 7 is the one to use",
     ),
-    Exception_(
+    Exempt(
         "5.4.3",
         "the language in which human-readable messages it sends SHOULD be composed",
         "our messages are in the default language, which MUST be used where another is not supported",
     ),
     # left to the operator, or to the system
-    Exception_("4.1.3", "IPsec MUST be made available to secure the L2TP traffic", "the system's IPsec does"),
-    Exception_(
+    Exempt("4.1.3", "IPsec MUST be made available to secure the L2TP traffic", "the system's IPsec does"),
+    Exempt(
         "4.1.4", "MUST implement at least one of the methods for managing mismatched MTUs", "the interface has an MTU"
     ),
     # not yet
-    Exception_(
-        "4.4", "MUST employ a jittered timer mechanism to prevent grouping of Hello messages", "there is no jitter"
-    ),
-    Exception_(
-        "5.4.3", "For L2TP over IP, [identity] MUST be accomplished via the Router ID AVP", "a tie goes by address"
-    ),
-    Exception_(
+    Exempt("5.4.3", "For L2TP over IP, [identity] MUST be accomplished via the Router ID AVP", "a tie goes by address"),
+    Exempt(
         "5.4.5",
         "all data traffic for that session MUST cease ... until the circuit is advertised as Active",
         "it goes on",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
 
 import pytest
 
@@ -200,7 +201,7 @@ def test_4_3_with_a_secret_an_sccrp_without_a_nonce_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("settings", [{}, {"secret": SECRET, "digest": Digest.NONE}], ids=["no secret", "no digest"])
-def test_4_3_a_peer_that_authenticates_is_refused_where_we_do_not(settings: dict[str, object]) -> None:
+def test_4_3_a_peer_that_authenticates_is_refused_where_we_do_not(settings: dict[str, Any]) -> None:
     """If an SCCRQ or SCCRP contains a ... Nonce AVP, the receiver of the message MUST respond with a Message Digest AVP": which we cannot, and say so."""
     dialling = dialled3(**settings)
     dialling.peer >> sccrp3(control_message_nonce=bytes(16))
@@ -213,7 +214,7 @@ def test_4_3_a_peer_that_authenticates_is_refused_where_we_do_not(settings: dict
 @pytest.mark.parametrize("encap", Encapsulation)
 @pytest.mark.parametrize("settings", [{}, {"secret": SECRET, "digest": Digest.NONE}], ids=["no secret", "no digest"])
 def test_4_3_without_authentication_an_invalid_digest_drops_the_message(
-    settings: dict[str, object], encap: Encapsulation
+    settings: dict[str, Any], encap: Encapsulation
 ) -> None:
     """it should be assumed that the message has been corrupted in transit"; a valid one, or none at all, is taken."""
     say = up3(encap=encap, **settings)
@@ -237,6 +238,17 @@ def test_4_3_a_reflected_request_is_not_believed() -> None:
     say.arrive(ours, say.peer.address)
     say.silent()
     assert (State.WAIT_CTL_REPLY, 1) == (say.core.state, say.site.counters.auth_failures)
+
+
+def test_4_3_an_old_request_of_the_peer_is_not_believed_while_we_ask() -> None:
+    """replay attacks that would otherwise be trivial to mount": an SCCRQ is signed without a nonce of ours, and would replace the peer's nonce."""
+    say = dialled3(secret=SECRET)
+    old = say.peer.body(sccrq3(control_message_nonce=b"an older nonce.."))
+    say.arrive(say.peer.seal.sign(build_control3(0, 0, 0, old)), say.peer.address)
+    say.silent()
+    assert 1 == say.site.counters.auth_failures
+    say.peer >> sccrp3()
+    say.us << MessageType.SCCCN
 
 
 def test_4_3_a_request_with_a_nonce_of_ours_is_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dialogue import ZLB
+from dialogue import ZLB, a_site
 from dialogue3 import hello3, up3, up_called3
 from l2tpd.config.model import TunnelSettings
 from l2tpd.tunnel.states import State
@@ -31,6 +31,22 @@ def test_4_4_a_hello_must_be_sent_after_a_silence(timeout: float, secret: str) -
     say.us << MessageType.HELLO
     say.peer >> ZLB
     assert say.core.channel.idle
+
+
+def test_4_4_hellos_of_several_connections_must_be_jittered() -> None:
+    """An LCCE sending Hello messages across multiple control connections ... MUST employ a jittered timer mechanism": no two leave together, none late."""
+    times = set()
+    for seed in range(8):
+        say = up3(hello_timeout=60.0, site=a_site(str(seed)))
+        for _ in range(3):
+            due = say.core.next_timer()
+            assert due is not None
+            assert say.now < due <= say.now + 60.0
+            times.add(round(due - say.now, 6))
+            say.at(due)
+            say.us << MessageType.HELLO
+            say.peer >> ZLB
+    assert 12 < len(times)
 
 
 def test_4_4_data_is_a_sign_of_life_too() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dialogue import ZLB, Dialogue, incoming, sccrp, sccrq, stage, stopccn
@@ -45,7 +47,7 @@ def seal() -> Seal:
 # --- we ask -----------------------------------------------------------------------------------------------------------------------
 
 
-def asked(**settings: object) -> Dialogue:
+def asked(**settings: Any) -> Dialogue:
     """Return a dialogue in which our request for either version is out; the peer has yet to choose."""
     say = stage(dialect=EITHER, **settings)
     say.open()

@@ -38,11 +38,10 @@ def test_6_1_and_6_2_what_we_say_of_ourselves(asked: bool) -> None:
         say.peer >> sccrq3()
     (heard,) = say.skip()
     assert heard.said is not None
-    assert ("lcce.example", 0xC0000201, 7, 33, "l2tpd") == tuple(
-        heard.said[avp]
-        for avp in (HOST_NAME, ROUTER_ID, ASSIGNED_CONTROL_CONNECTION_ID, RECEIVE_WINDOW_SIZE, VENDOR_NAME)
-    )
-    assert {4, 5, 7} == set(heard.said[PSEUDOWIRE_CAPABILITIES])
+    said = heard.said
+    assert ("lcce.example", 0xC0000201) == (said[HOST_NAME], said[ROUTER_ID])
+    assert (7, 33, "l2tpd") == (said[ASSIGNED_CONTROL_CONNECTION_ID], said[RECEIVE_WINDOW_SIZE], said[VENDOR_NAME])
+    assert (7, 5, 4) == said[PSEUDOWIRE_CAPABILITIES]
 
 
 def test_5_4_3_a_router_id_is_no_address() -> None:

@@ -1,0 +1,408 @@
+"""PPP whose packets the kernel moves: its own frames come to this process, all others go through an interface of the kernel's.
+
+Theory of operation. While LCP and authentication last, whole frames come by the session's PPPoX socket: who is not let in costs nothing more. For the
+first network protocol the socket becomes a channel of `/dev/ppp`, to which a unit is connected: that is the interface, made by rtnetlink, which gives it
+its final name at once. From then on LCP comes by the channel, and what else is not a packet by the unit, or by the channel where it was faster than
+the unit; both are read. What waited in the socket the kernel has put into the channel, by which we send then: our descriptor of the socket has served
+its turn, and is closed.
+
+Nothing has to be said to the kernel of ACFC and PFC (RFC 1661 6.5, 6.6): over L2TP it sends both fields whole, and takes them in any form.
+
+Every call here that may wait for the kernel (16 ms to bind or to connect, as long to remove an interface, 32 ms to close the socket) runs in a thread.
+What is made with rtnetlink is made in one of its own, and one after the other, as the kernel would have it anyway; the waiting of the others overlaps.
+A descriptor in the hands of a thread cannot be lost: whoever waits for one waits for it to the end, also when cancelled.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import trio
+
+from l2tpd.errors import PlaneError
+from l2tpd.kernel import nlmsg, nlsock
+from l2tpd.kernel.links import Links
+from l2tpd.kernel.pppox import DEVICE
+from l2tpd.kernel.worker import Worker
+from l2tpd.ppp.frame import ADDRESS_AND_CONTROL
+from l2tpd.ppp.numbers import Protocol as Number
+
+if TYPE_CHECKING:
+    from l2tpd.kernel.ops import Link as Interface
+    from l2tpd.ppp.task import Owner
+
+T = TypeVar("T")
+
+Taker = Callable[[bytes], None]
+"""Takes a received frame, from its protocol field on; neither waits nor raises."""
+
+# linux/ppp-ioctl.h
+_GCHAN, _ATTCHAN, _CONNECT, _DISCONN = 0x80047437, 0x40047438, 0x4004743A, 0x7439
+_GUNIT, _SMRU, _SNPMODE = 0x80047456, 0x40047452, 0x4008744B
+_INT: Final = struct.Struct("=i")
+_NPIOCTL: Final = struct.Struct("=Ii")
+_PASS, _DROP = 0, 1
+_NETWORKS: Final = (Number.IPV4, Number.IPV6)
+
+# linux/rtnetlink.h, linux/if_link.h, linux/neighbour.h
+_NEWLINK, _NEWROUTE, _GETROUTE, _NEWNEIGH, _DELNEIGH = 16, 24, 26, 28, 29
+_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_PPP_DEV_FD = 3, 18, 1, 2, 1
+_IFINFO: Final = 16  # octets of ifinfomsg, all of them 0
+_ROUTE: Final = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths, tos, table, protocol, scope, type, flags
+_NEIGHBOUR: Final = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
+_AF_INET: Final = 2
+_MAIN, _BOOT, _LINK_SCOPE, _UNICAST = 254, 3, 253, 1
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_PERMANENT, _PROXY, _NDA_DST = 0x80, 0x08, 1
+_ASKED: Final = nlmsg.REQUEST | nlmsg.ACK
+_MADE: Final = _ASKED | nlmsg.CREATE | nlmsg.EXCLUSIVE
+
+_LARGEST: Final = 65536
+_BATCH: Final = 16
+_THREADS: Final = 16  # that wait for the kernel at a time
+_BUSY: Final = 5.0  # seconds for which somebody else may make interfaces
+_AGAIN: Final = 0.001
+
+
+# --- descriptors ------------------------------------------------------------------------------------------------------------------
+
+
+class Frames:
+    """A descriptor from which frames are read; -1 once it is shut."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Take over a descriptor."""
+        self.descriptor = descriptor
+        os.set_blocking(descriptor, False)
+
+    async def read(self, take: Taker) -> None:
+        """Hand every frame to `take`; return when there can be no more. Raises `trio.ClosedResourceError` when it is shut."""
+        while True:
+            if self.descriptor < 0:
+                raise trio.ClosedResourceError
+            await trio.lowlevel.wait_readable(self.descriptor)
+            if not self._drain(take):
+                return
+
+    def _drain(self, take: Taker) -> bool:
+        """Read a batch; tell whether more may come. A frame may be empty; a whole batch of such is the end."""
+        some = False
+        for _ in range(_BATCH):
+            if self.descriptor < 0:
+                return True
+            try:
+                frame = os.read(self.descriptor, _LARGEST)
+            except BlockingIOError:
+                return True
+            except OSError:  # of a socket that is a channel now, or of a session that is gone
+                return False
+            if frame:
+                some = True
+                take(frame)
+        return some
+
+    def shut(self) -> list[int]:
+        """Wake who reads, and return the descriptor that is to be closed, unless that has happened before."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor < 0:
+            return []
+        trio.lowlevel.notify_closing(descriptor)
+        return [descriptor]
+
+
+class Unit(NamedTuple):
+    """An interface: where its frames come from, and its name."""
+
+    frames: Frames
+    name: str
+
+
+# --- the kernel -------------------------------------------------------------------------------------------------------------------
+
+
+class Units:
+    """Makes and removes PPP interfaces, in the network namespace of this thread; used from the event loop's."""
+
+    def __init__(self) -> None:
+        """Begin without threads; they come with the first session."""
+        self._limit = trio.CapacityLimiter(_THREADS)
+        self._worker: Worker | None = None
+        self._kernel: nlsock.Conversation | None = None
+        self._links: Links | None = None
+
+    async def attach(self, sock: int) -> Frames:
+        """Make a channel of a PPPoX socket; what waits in the socket comes by the channel. Raises `PlaneError`."""
+        return Frames(await trio.to_thread.run_sync(_attach, sock, limiter=self._limit))
+
+    async def make(self, channel: Frames, interface: Interface, mru: int, protocol: int, spent: Frames) -> Unit:
+        """Make an interface on a channel, with addresses, up, for packets of `protocol` (0x0021, 0x0057) alone, and close `spent`. Raises `PlaneError`."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        closing = spent.shut()  # from here on nothing is cancelled
+        work = partial(self._make, channel.descriptor, interface, mru, protocol, closing)
+        descriptor, name = await self._work(work)
+        return Unit(Frames(descriptor), name)
+
+    async def disconnect(self, channel: Frames) -> None:
+        """Take a channel from its unit, so that another can be made."""
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_disconnect, channel.descriptor, limiter=self._limit)
+
+    async def close_all(self, descriptors: Sequence[int]) -> None:
+        """Close these, one after the other; with a unit goes its interface."""
+        if not descriptors:
+            return
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_close_all, descriptors, limiter=self._limit)
+
+    async def announce(self, peer: str) -> int:
+        """Answer ARP for a peer on the Ethernet that its address belongs to, and return the index of that. Raises `PlaneError`."""
+        return await self._work(partial(self._announce, IPv4Address(peer)))
+
+    async def withdraw(self, peer: str, index: int) -> None:
+        """Take back what `announce` has done."""
+        with suppress(PlaneError):  # the Ethernet may be gone, or an operator was quicker
+            await self._work(partial(self._ask, _proxy, False, index, IPv4Address(peer)))
+
+    async def add_default(self, interface: str) -> bool:
+        """Route everything into an interface, unless there is a default route; tell whether it was done. Raises `PlaneError`."""
+        return await self._work(partial(self._add_default, interface))
+
+    def close(self) -> None:
+        """End the thread. Blocks."""
+        if self._worker is not None:
+            self._worker.close(self._close_sockets)
+
+    async def _work(self, work: Callable[[], T]) -> T:
+        if self._worker is None:
+            self._worker = Worker("ppp interfaces")
+        return await self._worker.run(work)
+
+    # --- in the worker thread -----------------------------------------------------------------------------------------------------
+
+    def _make(
+        self, channel: int, interface: Interface, mru: int, protocol: int, closing: Sequence[int]
+    ) -> tuple[int, str]:
+        _close_all(closing)
+        try:
+            descriptor = _opened()
+            try:
+                return descriptor, self._equip(descriptor, channel, interface, mru, protocol)
+            except BaseException:
+                os.close(descriptor)  # and with it the interface
+                raise
+        except OSError as error:
+            raise PlaneError(error.errno or 0, f"the kernel makes no PPP interface: {error.strerror}") from error
+
+    def _equip(self, descriptor: int, channel: int, interface: Interface, mru: int, protocol: int) -> str:
+        self._new_interface(descriptor, interface.name)
+        number = _ioctl(descriptor, _GUNIT)
+        _ioctl(channel, _CONNECT, number)
+        _ioctl(descriptor, _SMRU, mru)
+        for network in _NETWORKS:
+            fcntl.ioctl(descriptor, _SNPMODE, _NPIOCTL.pack(network, _PASS if network == protocol else _DROP))
+        if self._links is None:
+            self._links = Links()
+        return self._links.settle(interface.name or f"ppp{number}", interface, interface.mtu)
+
+    def _new_interface(self, descriptor: int, name: str) -> None:
+        """Make a unit; without a name it is `ppp` and its number. Raises `PlaneError`."""
+        until = time.monotonic() + _BUSY
+        while True:
+            try:
+                self._ask(_new_unit, name, descriptor)
+            except PlaneError as error:
+                if error.errno == errno.EEXIST:
+                    raise PlaneError(error.errno, f"an interface `{name}` exists already") from error
+                if (
+                    error.errno != errno.EBUSY or time.monotonic() > until
+                ):  # somebody else is making a unit: it has to be asked again
+                    raise PlaneError(
+                        error.errno, f"the kernel makes no PPP interface `{name}`: {error.text}"
+                    ) from error
+            else:
+                return
+            time.sleep(_AGAIN)
+
+    def _announce(self, peer: IPv4Address) -> int:
+        try:
+            (route,) = self._ask(_get_route, peer)
+        except PlaneError as error:
+            raise PlaneError(error.errno, f"no route to {peer}: {error.text}") from error
+        index = _neighbourhood(route)
+        if not index:
+            raise PlaneError(errno.ENETUNREACH, f"{peer} belongs to no network that we are connected to")
+        self._ask(_proxy, True, index, peer)
+        return index
+
+    def _add_default(self, interface: str) -> bool:
+        try:
+            if _has_default():
+                return False
+            self._ask(_default_route, socket.if_nametoindex(interface))
+        except OSError as error:
+            raise PlaneError(error.errno or errno.ENODEV, f"no default route through {interface}: {error}") from error
+        except PlaneError as error:
+            raise PlaneError(error.errno, f"no default route through {interface}: {error.text}") from error
+        return True
+
+    def _ask(self, request: Callable[..., bytes], *arguments: object) -> list[bytes]:
+        if self._kernel is None:
+            self._kernel = nlsock.Conversation(nlsock.ROUTE)
+        return self._kernel.ask(request(self._kernel.next(), *arguments))
+
+    def _close_sockets(self) -> None:
+        for held in (self._kernel, self._links):
+            if held is not None:
+                held.close()
+
+
+# --- in any thread ----------------------------------------------------------------------------------------------------------------
+
+
+def _opened() -> int:
+    return os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _ioctl(descriptor: int, request: int, value: int = 0) -> int:
+    return int(_INT.unpack(fcntl.ioctl(descriptor, request, _INT.pack(value)))[0])
+
+
+def _attach(sock: int) -> int:
+    try:
+        index = _ioctl(sock, _GCHAN)
+        descriptor = _opened()
+        try:
+            _ioctl(descriptor, _ATTCHAN, index)
+        except OSError:
+            os.close(descriptor)
+            raise
+    except OSError as error:
+        raise PlaneError(error.errno or 0, f"the session cannot become a PPP channel: {error.strerror}") from error
+    return descriptor
+
+
+def _disconnect(channel: int) -> None:
+    with suppress(OSError):  # it is connected to nothing, or dead
+        fcntl.ioctl(channel, _DISCONN)
+
+
+def _close_all(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _has_default() -> bool:
+    """Tell whether there is a default route for IPv4, whatever its metric: destination and mask are the second and the eighth column."""
+    with Path("/proc/thread-self/net/route").open() as table:
+        return any((columns := line.split())[1] == "00000000" == columns[7] for line in table)
+
+
+# --- rtnetlink --------------------------------------------------------------------------------------------------------------------
+
+
+def _new_unit(sequence: int, name: str, descriptor: int) -> bytes:
+    """Return the request to make a unit that lives as long as a descriptor of the device."""
+    data = nlmsg.nested(_IFLA_INFO_DATA, nlmsg.attribute(_IFLA_PPP_DEV_FD, _INT.pack(descriptor)))
+    wanted = nlmsg.attribute(_IFLA_IFNAME, name.encode() + b"\0") if name else b""
+    wanted += nlmsg.nested(_IFLA_LINKINFO, nlmsg.attribute(_IFLA_INFO_KIND, b"ppp"), data)
+    return nlmsg.message(_NEWLINK, _MADE, sequence, bytes(_IFINFO) + wanted)
+
+
+def _get_route(sequence: int, address: IPv4Address) -> bytes:
+    head = _ROUTE.pack(_AF_INET, 32, 0, 0, 0, 0, 0, 0, 0)
+    return nlmsg.message(_GETROUTE, _ASKED, sequence, head + nlmsg.attribute(_RTA_DST, address.packed))
+
+
+def _neighbourhood(route: bytes) -> int:
+    """Return the index of the interface on whose network a route ends, 0: on none."""
+    kind = _ROUTE.unpack_from(route, nlmsg.HEADER.size)[7]
+    said = dict(nlmsg.attributes(route, nlmsg.HEADER.size + _ROUTE.size))
+    return nlmsg.number(said.get(_RTA_OIF, b"")) if kind == _UNICAST and _RTA_GATEWAY not in said else 0
+
+
+def _default_route(sequence: int, index: int) -> bytes:
+    head = _ROUTE.pack(_AF_INET, 0, 0, 0, _MAIN, _BOOT, _LINK_SCOPE, _UNICAST, 0)
+    return nlmsg.message(_NEWROUTE, _MADE, sequence, head + nlmsg.attribute(_RTA_OIF, _INT.pack(index)))
+
+
+def _proxy(sequence: int, add: bool, index: int, peer: IPv4Address) -> bytes:
+    kind, flags = (_NEWNEIGH, _ASKED | nlmsg.CREATE) if add else (_DELNEIGH, _ASKED)
+    head = _NEIGHBOUR.pack(_AF_INET, index, _PERMANENT, _PROXY, 0)
+    return nlmsg.message(kind, flags, sequence, head + nlmsg.attribute(_NDA_DST, peer.packed))
+
+
+# --- one session ------------------------------------------------------------------------------------------------------------------
+
+
+class UnitCarrier:
+    """Carries one session's PPP over its PPPoX socket: frames of PPP's own through this process, packets through an interface of the kernel's."""
+
+    def __init__(self, sock: int, units: Units) -> None:
+        """Take over a descriptor of the socket."""
+        self._units = units
+        self._socket = Frames(sock)
+        self._channel: Frames | None = None
+        self._unit: Unit | None = None
+        self._until_attached = trio.CancelScope()
+        self._attached = trio.Event()
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame; one that the kernel does not take now is lost. It writes address and control itself."""
+        with suppress(OSError):
+            os.write((self._channel or self._socket).descriptor, frame.removeprefix(ADDRESS_AND_CONTROL))
+
+    async def serve(self, owner: Owner) -> str:
+        """Hand over the frames of the session until there can be no more, and return why."""
+        with self._until_attached:
+            await self._socket.read(owner.take)
+        if self._until_attached.cancel_called:
+            await self._attached.wait()
+        if self._channel is not None:
+            await self._channel.read(owner.take)
+        return "the kernel has the session no longer"
+
+    def deliver(self, packet: bytes) -> bool:
+        """Drop a packet that came before there was an interface."""
+        del packet
+        return False
+
+    async def open(self, interface: Interface, mru: int, protocol: int) -> str:
+        """Make the interface, see `Units.make`, and return its name. Raises `PlaneError`."""
+        if self._channel is None:
+            self._until_attached.cancel()
+            self._channel = await self._units.attach(self._socket.descriptor)
+            self._attached.set()
+        self._unit = await self._units.make(self._channel, interface, mru, protocol, self._socket)
+        return self._unit.name
+
+    async def pump(self, owner: Owner) -> None:
+        """Hand over the frames that come by the interface until it is gone. Raises `trio.ClosedResourceError` when it is closed."""
+        if self._unit is None:
+            raise trio.ClosedResourceError
+        await self._unit.frames.read(owner.take)
+
+    async def close(self) -> None:
+        """Remove the interface; another can be made."""
+        unit, self._unit = self._unit, None
+        if unit is not None and self._channel is not None:
+            await self._units.disconnect(self._channel)
+            await self._units.close_all(unit.frames.shut())
+
+    async def finish(self) -> None:
+        """Remove the interface and let go of the session."""
+        unit, self._unit = self._unit, None
+        held = (unit.frames if unit else None, self._channel, self._socket)
+        await self._units.close_all(
+            [descriptor for frames in held if frames is not None for descriptor in frames.shut()]
+        )

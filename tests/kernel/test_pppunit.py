@@ -1,0 +1,158 @@
+"""PPP interfaces of the kernel: descriptors of frames, and routes and neighbours in a namespace; units themselves in the virtual machine."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+import taps
+from l2tpd.errors import PlaneError
+from l2tpd.kernel.ops import Link
+from l2tpd.kernel.pppunit import Frames, UnitCarrier, Units
+from l2tpd.ppp.numbers import Protocol
+
+needs_namespaces = pytest.mark.skipif(bool(taps.why_not()), reason=f"ROUTES OF PPP ARE NOT TESTED: {taps.why_not()}")
+LCP = b"\xc0\x21\x09\x01\x00\x08\x00\x00\x00\x00"
+
+
+@attrs.define(eq=False)
+class Taken:
+    """A link that only listens."""
+
+    frames: list[bytes] = attrs.field(factory=list)
+
+    def take(self, frame: bytes | memoryview) -> None:
+        self.frames.append(bytes(frame))
+
+    def header(self, protocol: int) -> bytes | None:
+        del protocol
+        return None
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, int]]:
+    """A socket of whole frames: one end to use, and the descriptor of the other, which is the test's to close."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        yield ours, theirs.detach()
+
+
+@pytest.fixture
+def units() -> Iterator[Units]:
+    made = Units()
+    yield made
+    made.close()
+
+
+async def test_frames_are_read_until_there_can_be_no_more(pair: tuple[socket.socket, int]) -> None:
+    """An empty one is none, and no end; the end of the other side is."""
+    ours, descriptor = pair
+    for frame in (b"one", b"two"):
+        ours.send(frame)
+    ours.shutdown(socket.SHUT_WR)
+    taken, frames = Taken(), Frames(descriptor)
+    with trio.fail_after(10):
+        await frames.read(taken.take)
+    assert [b"one", b"two"] == taken.frames
+    assert [descriptor] == frames.shut()
+    assert [] == frames.shut()
+    os.close(descriptor)
+
+
+async def test_who_reads_hears_of_the_end(pair: tuple[socket.socket, int]) -> None:
+    """A descriptor that is shut is read no longer, neither by who waits nor by who comes later."""
+    _, descriptor = pair
+    frames, taken = Frames(descriptor), Taken()
+    closed: list[bool] = []
+
+    async def read() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await frames.read(taken.take)
+        closed.append(True)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            os.close(frames.shut()[0])
+        await read()
+    assert [True, True] == closed
+
+
+async def test_the_kernel_writes_address_and_control(pair: tuple[socket.socket, int], units: Units) -> None:
+    """What is sent begins with the protocol, whatever the link puts before it; what comes is handed over as it is; after the end nothing happens."""
+    ours, descriptor = pair
+    carrier, taken = UnitCarrier(descriptor, units), Taken()
+    for frame in (b"\xff\x03" + LCP, LCP):
+        carrier.send(frame)
+        assert LCP == ours.recv(100)
+    ours.send(LCP)
+    ours.shutdown(socket.SHUT_WR)
+    with trio.fail_after(10):
+        assert "the kernel has the session no longer" == await carrier.serve(taken)
+    assert [LCP] == taken.frames
+    assert not carrier.deliver(b"a packet that came too early")
+    await carrier.finish()
+    carrier.send(LCP)
+    await carrier.finish()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+async def test_what_is_no_session(pair: tuple[socket.socket, int], units: Units) -> None:
+    """A socket that is not PPPoX becomes no channel: the error says so, and there is no interface to remove or to read from."""
+    carrier = UnitCarrier(pair[1], units)
+    with pytest.raises(PlaneError, match="the session cannot become a PPP channel: "):
+        await carrier.open(Link(mtu=1400), 1400, Protocol.IPV4)
+    with pytest.raises(trio.ClosedResourceError):
+        await carrier.pump(Taken())
+    await carrier.close()
+    await carrier.finish()
+
+
+@needs_namespaces
+async def test_a_neighbour_is_announced(units: Units) -> None:
+    """On the Ethernet that its address belongs to, twice as well as once; not behind a router, and not where nothing leads."""
+    with taps.namespace():
+        taps.ip("link", "add", "lan", "type", "veth", "peer", "name", "port")
+        taps.ip("address", "add", "10.9.0.250/24", "dev", "lan")
+        for end in ("lan", "port"):
+            taps.ip("link", "set", end, "up")
+        taps.ip("route", "add", "10.8.0.0/24", "via", "10.9.0.1")
+        index = await units.announce("10.9.0.2")
+        assert index == await units.announce("10.9.0.2")
+        assert socket.if_nametoindex("lan") == index
+        assert "10.9.0.2 dev lan proxy" in " ".join(taps.ip("neighbour", "show", "proxy").split())
+        await units.withdraw("10.9.0.2", index)
+        await units.withdraw("10.9.0.2", index)
+        assert "" == taps.ip("neighbour", "show", "proxy")
+        with pytest.raises(PlaneError, match=r"10\.8\.0\.2 belongs to no network that we are connected to"):
+            await units.announce("10.8.0.2")
+        with pytest.raises(PlaneError, match=r"no route to 10\.7\.0\.2: "):
+            await units.announce("10.7.0.2")
+
+
+@needs_namespaces
+@pytest.mark.parametrize("metric", ["0", "100"])
+async def test_a_default_route(units: Units, metric: str) -> None:
+    """It is added where there is none, whatever the metric of one that is there."""
+    with taps.namespace():
+        for name in ("ppp-hq", "other"):
+            taps.ip("tuntap", "add", name, "mode", "tun")
+            taps.ip("link", "set", name, "up")
+        assert await units.add_default("ppp-hq")
+        assert "default dev ppp-hq scope link" in " ".join(taps.ip("route").split())
+        assert not await units.add_default("other")
+        taps.ip("route", "replace", "default", "dev", "other", "metric", metric)
+        taps.ip("link", "delete", "ppp-hq")
+        assert not await units.add_default("ppp-hq")
+        assert "default dev other" in taps.ip("route")
+        taps.ip("route", "flush", "default")
+        with pytest.raises(PlaneError, match="no default route through ppp-hq: "):
+            await units.add_default("ppp-hq")
