@@ -118,6 +118,7 @@ class Daemon:
         finally:
             # Cancelled from outside, the tunnels and the adapter's task end side by side, and a tunnel's goodbye may take longer.
             await self.adapter.finish()  # noqa: ASYNC102 - shielded, with a deadline
+            self.ppp.close()
             if isinstance(plane, MovingPlane):
                 plane.close()
 
