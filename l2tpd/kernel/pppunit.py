@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 import trio
 
 from l2tpd.errors import PlaneError
-from l2tpd.kernel import nlmsg, nlsock
+from l2tpd.kernel import nlmsg, nlsock, rtnl
 from l2tpd.kernel.links import Links
 from l2tpd.kernel.pppox import DEVICE
 from l2tpd.kernel.worker import Worker
@@ -58,7 +58,8 @@ _NETWORKS: Final = (Number.IPV4, Number.IPV6)
 # linux/rtnetlink.h, linux/if_link.h, linux/neighbour.h
 _NEWLINK, _NEWROUTE, _GETROUTE, _NEWNEIGH, _DELNEIGH = 16, 24, 26, 28, 29
 _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_PPP_DEV_FD = 3, 18, 1, 2, 1
-_IFINFO: Final = 16  # octets of ifinfomsg, all of them 0
+_IFINFO: Final = struct.Struct("=xxHiI4x")  # ifinfomsg: type, index, flags
+_ETHERNET, _NOARP = 1, 1 << 7  # linux/if_arp.h, linux/if.h
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths, tos, table, protocol, scope, type, flags
 _NEIGHBOUR: Final = struct.Struct("=BxxxiHBB")  # ndmsg: family, index, state, flags, type
 _AF_INET: Final = 2
@@ -153,10 +154,11 @@ class Units:
         descriptor, name = await self._work(work)
         return Unit(Frames(descriptor), name)
 
-    async def disconnect(self, channel: Frames) -> None:
-        """Take a channel from its unit, so that another can be made."""
+    async def remove(self, unit: Unit, channel: Frames) -> None:
+        """Remove an interface, so that another can be made on its channel."""
+        closing = unit.frames.shut()  # first: without its channel a unit reads as if it were gone
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_disconnect, channel.descriptor, limiter=self._limit)
+            await trio.to_thread.run_sync(_remove, channel.descriptor, closing, limiter=self._limit)
 
     async def close_all(self, descriptors: Sequence[int]) -> None:
         """Close these, one after the other; with a unit goes its interface."""
@@ -224,15 +226,12 @@ class Units:
             except PlaneError as error:
                 if error.errno == errno.EEXIST:
                     raise PlaneError(error.errno, f"an interface `{name}` exists already") from error
-                if (
-                    error.errno != errno.EBUSY or time.monotonic() > until
-                ):  # somebody else is making a unit: it has to be asked again
-                    raise PlaneError(
-                        error.errno, f"the kernel makes no PPP interface `{name}`: {error.text}"
-                    ) from error
+                if error.errno != errno.EBUSY or time.monotonic() > until:
+                    text = f"the kernel makes no PPP interface `{name}`: {error.text}"
+                    raise PlaneError(error.errno, text) from error
             else:
                 return
-            time.sleep(_AGAIN)
+            time.sleep(_AGAIN)  # somebody else is making one, and the kernel wants to be asked again
 
     def _announce(self, peer: IPv4Address) -> int:
         try:
@@ -240,8 +239,8 @@ class Units:
         except PlaneError as error:
             raise PlaneError(error.errno, f"no route to {peer}: {error.text}") from error
         index = _neighbourhood(route)
-        if not index:
-            raise PlaneError(errno.ENETUNREACH, f"{peer} belongs to no network that we are connected to")
+        if not index or not _has_arp(self._ask(rtnl.get_link, index)[0]):
+            raise PlaneError(errno.ENETUNREACH, f"{peer} belongs to no Ethernet that we are connected to")
         self._ask(_proxy, True, index, peer)
         return index
 
@@ -292,9 +291,10 @@ def _attach(sock: int) -> int:
     return descriptor
 
 
-def _disconnect(channel: int) -> None:
+def _remove(channel: int, closing: Iterable[int]) -> None:
     with suppress(OSError):  # it is connected to nothing, or dead
         fcntl.ioctl(channel, _DISCONN)
+    _close_all(closing)
 
 
 def _close_all(descriptors: Iterable[int]) -> None:
@@ -316,7 +316,7 @@ def _new_unit(sequence: int, name: str, descriptor: int) -> bytes:
     data = nlmsg.nested(_IFLA_INFO_DATA, nlmsg.attribute(_IFLA_PPP_DEV_FD, _INT.pack(descriptor)))
     wanted = nlmsg.attribute(_IFLA_IFNAME, name.encode() + b"\0") if name else b""
     wanted += nlmsg.nested(_IFLA_LINKINFO, nlmsg.attribute(_IFLA_INFO_KIND, b"ppp"), data)
-    return nlmsg.message(_NEWLINK, _MADE, sequence, bytes(_IFINFO) + wanted)
+    return nlmsg.message(_NEWLINK, _MADE, sequence, bytes(_IFINFO.size) + wanted)
 
 
 def _get_route(sequence: int, address: IPv4Address) -> bytes:
@@ -329,6 +329,12 @@ def _neighbourhood(route: bytes) -> int:
     kind = _ROUTE.unpack_from(route, nlmsg.HEADER.size)[7]
     said = dict(nlmsg.attributes(route, nlmsg.HEADER.size + _ROUTE.size))
     return nlmsg.number(said.get(_RTA_OIF, b"")) if kind == _UNICAST and _RTA_GATEWAY not in said else 0
+
+
+def _has_arp(link: bytes) -> bool:
+    """Tell whether an interface is an Ethernet with ARP."""
+    kind, _, flags = _IFINFO.unpack_from(link, nlmsg.HEADER.size)
+    return kind == _ETHERNET and not flags & _NOARP
 
 
 def _default_route(sequence: int, index: int) -> bytes:
@@ -365,6 +371,7 @@ class UnitCarrier:
     async def serve(self, owner: Owner) -> str:
         """Hand over the frames of the session until there can be no more, and return why."""
         with self._until_attached:
+            await trio.lowlevel.checkpoint_if_cancelled()  # there may be a channel already
             await self._socket.read(owner.take)
         if self._until_attached.cancel_called:
             await self._attached.wait()
@@ -396,8 +403,7 @@ class UnitCarrier:
         """Remove the interface; another can be made."""
         unit, self._unit = self._unit, None
         if unit is not None and self._channel is not None:
-            await self._units.disconnect(self._channel)
-            await self._units.close_all(unit.frames.shut())
+            await self._units.remove(unit, self._channel)
 
     async def finish(self) -> None:
         """Remove the interface and let go of the session."""

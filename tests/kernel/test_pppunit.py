@@ -132,8 +132,11 @@ async def test_a_neighbour_is_announced(units: Units) -> None:
         await units.withdraw("10.9.0.2", index)
         await units.withdraw("10.9.0.2", index)
         assert "" == taps.ip("neighbour", "show", "proxy")
-        with pytest.raises(PlaneError, match=r"10\.8\.0\.2 belongs to no network that we are connected to"):
+        with pytest.raises(PlaneError, match=r"10\.8\.0\.2 belongs to no Ethernet that we are connected to"):
             await units.announce("10.8.0.2")
+        taps.ip("route", "add", "10.6.0.0/24", "dev", "lo")
+        with pytest.raises(PlaneError, match=r"10\.6\.0\.2 belongs to no Ethernet"):
+            await units.announce("10.6.0.2")
         with pytest.raises(PlaneError, match=r"no route to 10\.7\.0\.2: "):
             await units.announce("10.7.0.2")
 

@@ -149,3 +149,8 @@ def kill(numbers: list[int], signal: int) -> None:
     assert numbers
     for pid in numbers:
         os.kill(pid, signal)
+
+
+def by_pppd(config: str) -> str:
+    """Return a configuration whose PPP is run by pppd."""
+    return config.replace("pppd_options", 'ppp_engine = "pppd"\npppd_options')

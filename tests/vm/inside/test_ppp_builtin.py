@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -15,6 +17,12 @@ import trio
 from interop.daemon import Daemon, Row
 from interop.netns import CABLE, Cable, Host
 from interop.program import PATIENCE, polled
+from l2tpd.config.model import Pseudowire
+from l2tpd.kernel import pppox
+from l2tpd.kernel.netlink import Netlink
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, Link
+from l2tpd.kernel.pppunit import UnitCarrier, Units
+from l2tpd.ppp.numbers import Protocol
 from vm.inside import ppp, stage
 from vm.inside.conftest import Start
 
@@ -326,3 +334,72 @@ async def test_pppd_where_the_profile_says_so(cable: Cable, daemon: Start, tmp_p
         assert 1 == len(await ppp.pids(cable.them, "pppd"))
         assert [] == await ppp.pids(cable.us, "pppd")
         assert "UP" in await ppp.said(cable.us, "ip", "link", "show", CABLE)
+
+
+@attrs.define(eq=False)
+class Taken:
+    """A link that only listens."""
+
+    frames: list[bytes] = attrs.field(factory=list)
+
+    def take(self, frame: bytes | memoryview) -> None:
+        """Note a frame."""
+        self.frames.append(bytes(frame))
+
+    def header(self, protocol: int) -> None:
+        """Let no packet pass."""
+        del protocol
+
+
+def session(kernel: Netlink, stack: ExitStack, near: int, far: int) -> socket.socket:
+    """Make one end of a session over loopback, whose ids go by the ends; return its PPPoX socket."""
+    sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    sock.bind(("127.0.0.1", 5000 + near))
+    sock.connect(("127.0.0.1", 5000 + far))
+    kernel.carry_out(CreateTunnel(tunnel_id=near, peer_tunnel_id=far), descriptor=sock.fileno())
+    create = CreateSession(tunnel_id=near, session_id=near, peer_session_id=far, pseudowire=Pseudowire.PPP)
+    kernel.carry_out(create)
+    return stack.enter_context(pppox.open_session(near, near, far, far))
+
+
+async def pump(carrier: UnitCarrier, taken: Taken) -> None:
+    """Take frames until the interface is closed."""
+    with pytest.raises(trio.ClosedResourceError):
+        await carrier.pump(taken)
+
+
+async def arrived(taken: Taken, count: int) -> None:
+    """Wait for so many frames."""
+
+    async def enough() -> bool | None:
+        return len(taken.frames) >= count or None
+
+    await polled(enough, lambda: f"only these frames came: {taken.frames}")
+
+
+async def test_a_second_interface() -> None:
+    """After a new negotiation there is another interface of the same name, and frames come by it: those of LCP by the channel, all others by the unit."""
+    with ExitStack() as stack:
+        kernel, units, taken = Netlink(), Units(), Taken()
+        stack.callback(kernel.close)
+        stack.callback(units.close)
+        peer, ours = session(kernel, stack, 1, 2), session(kernel, stack, 2, 1)
+        carrier = UnitCarrier(os.dup(ours.fileno()), units)
+        async with trio.open_nursery() as nursery:
+            peer.send(b"\xc0\x21 waits in the socket")
+            for number in (1, 2):
+                await carrier.open(Link(name="again", mtu=1400), 1400, Protocol.IPV4)
+                if number == 1:
+                    nursery.start_soon(carrier.serve, taken)
+                peer.send(b"\xc0\x21 by the channel %d" % number)
+                peer.send(b"\x80\x21 by the unit %d" % number)
+                nursery.start_soon(pump, carrier, taken)
+                await arrived(taken, 1 + 2 * number)
+                await carrier.close()
+            nursery.cancel_scope.cancel()
+        await carrier.finish()
+    expected = [b"\xc0\x21 waits in the socket"]
+    expected += [
+        b"%b %d" % (way, number) for number in (1, 2) for way in (b"\x80\x21 by the unit", b"\xc0\x21 by the channel")
+    ]
+    assert sorted(expected) == sorted(taken.frames)

@@ -27,7 +27,7 @@ local_port = 1701
 
 async def test_we_dial_an_xl2tpd(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """We prove who we are, take the address that we are given, under the interface name that was asked for; the password is on no command line."""
-    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"), daemon(cable.them, ppp.client(cable)) as ours:
+    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"), daemon(cable.them, ppp.by_pppd(ppp.client(cable))) as ours:
         (session,) = await ppp.addressed(ours)
         await stage.pings(cable.them, "10.9.0.1")
         assert ("ppp-hq", "10.9.0.1") == (session["interface"], session["ppp"]["remote_address"])
@@ -54,7 +54,7 @@ async def test_the_lns_dies_and_we_come_again(cable: Cable, daemon: Start, tmp_p
 
 async def test_our_pppd_is_killed_and_the_session_comes_again(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """The death of a pppd costs its session, which is persistent and comes back, and not the tunnel."""
-    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"), daemon(cable.them, ppp.client(cable)) as ours:
+    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"), daemon(cable.them, ppp.by_pppd(ppp.client(cable))) as ours:
         (before,) = await ppp.addressed(ours)
         ppp.kill(await ppp.pids(cable.them, "pppd"), signal.SIGKILL)
         event = await ours.control.event("session", "deleted")

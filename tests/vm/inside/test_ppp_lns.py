@@ -41,7 +41,7 @@ async def test_a_wrong_password_ends_the_call_and_says_why(cable: Cable, daemon:
     """Our pppd refuses the caller, which the log says in words; the call ends, the address goes back, the daemon goes on."""
     with stage.secrets(cable.us):
         async with (
-            daemon(cable.us, ppp.LNS) as ours,
+            daemon(cable.us, ppp.by_pppd(ppp.LNS)) as ours,
             stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address, WRONG),
         ):
             await ours.program.says("Peer alice failed CHAP authentication")
@@ -55,7 +55,7 @@ async def test_pppd_is_killed(cable: Cable, daemon: Start, tmp_path: Path) -> No
     """Our pppd dies of SIGKILL: its session ends with a CDN that says so, and the caller's pppd goes as well."""
     with stage.secrets(cable.us):
         async with (
-            daemon(cable.us, ppp.LNS) as ours,
+            daemon(cable.us, ppp.by_pppd(ppp.LNS)) as ours,
             stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address),
         ):
             await ppp.addressed(ours)
