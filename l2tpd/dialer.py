@@ -353,7 +353,11 @@ class Dialer:
         sock = connected(local, peer, share=True) if tunnel.connected else bound(local, share=bool(port))
         enlarge_buffer(sock)
         if not tunnel.core.settings.udp_checksum:
-            omit_checksums(sock)
+            try:
+                omit_checksums(sock)
+            except OSError:
+                sock.close()
+                raise
         tunnel.sock = sock
         name = sock.getsockname()
         tunnel.local = Address(name[0], name[1])

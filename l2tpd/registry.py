@@ -88,6 +88,9 @@ class Registry(Generic[E]):
 
     def occupy(self, entry: E, path: Path) -> None:
         """Remember whose socket is connected so, where no second may be."""
+        before = self._paths.get(entry.core.local_id)
+        if before is not None and self._by_path.get(before) is entry:
+            del self._by_path[before]  # an attempt in vain, towards another address
         self._by_path[path] = entry
         self._paths[entry.core.local_id] = path
 

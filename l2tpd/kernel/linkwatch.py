@@ -53,9 +53,10 @@ def reports(data: bytes) -> Iterator[Report]:
         if length < _HEADER.size:
             return
         if kind in {_NEWLINK, _DELLINK} and length >= _HEADER.size + _IFINFO.size:
-            flags = _IFINFO.unpack_from(data, offset + _HEADER.size)[3]
+            family, _type, _index, flags, _change = _IFINFO.unpack_from(data, offset + _HEADER.size)
             said = dict(nlmsg.attributes(data[offset : offset + length], _HEADER.size + _IFINFO.size))
-            yield Report(nlmsg.text(said.get(_IFLA_IFNAME, b"")), bool(flags & _IFF_UP), kind == _NEWLINK)
+            if family == socket.AF_UNSPEC:  # others tell of a bridge's ports, say: one may go while the interface stays
+                yield Report(nlmsg.text(said.get(_IFLA_IFNAME, b"")), bool(flags & _IFF_UP), kind == _NEWLINK)
         offset += (length + 3) & ~3
 
 

@@ -334,7 +334,7 @@ class LinuxPlane:
     def _disown(self, sessions: Iterable[_Session]) -> None:
         for session in sessions:
             for interface in session.interfaces:
-                del self._owners[interface]
+                self._owners.pop(interface, None)  # renamed behind our back, its name may have become another's
 
     def _create_session(self, operation: CreateSession) -> Outcome:
         carried = self._tunnels.get(operation.tunnel_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from l2tpd.config.model import PppEngine
@@ -28,7 +29,12 @@ class Engines:
 
     async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
         """Run PPP on a PPPoX socket, until it ends by itself."""
-        if self._builtin.leases.engine(call) is PppEngine.PPPD:
+        try:
+            engine = self._builtin.leases.engine(call)
+        except LocalProtocolError as error:  # a reload has taken its profile away
+            os.close(channel)
+            return CallResult.NO_FACILITIES_TEMPORARY, str(error)
+        if engine is PppEngine.PPPD:
             return await self._pppd.run(tunnel_id, call, channel)
         carrier = UnitCarrier(channel, self._units)
         try:
@@ -40,7 +46,11 @@ class Engines:
         """Run PPP on frames that come to this process, until it ends by itself."""
         if self.tuns is None:
             raise LocalProtocolError("a data plane hands us frames, but makes no interfaces")
-        if self._builtin.leases.engine(call) is PppEngine.PPPD:
+        try:
+            engine = self._builtin.leases.engine(call)
+        except LocalProtocolError as error:
+            return CallResult.NO_FACILITIES_TEMPORARY, str(error)
+        if engine is PppEngine.PPPD:
             return CallResult.NO_FACILITIES_PERMANENT, 'a pppd (`ppp_engine = "pppd"`) needs `data_plane = "kernel"`'
         return await self._builtin.run(tunnel_id, call, TunCarrier(port, self.tuns))
 

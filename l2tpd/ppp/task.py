@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -45,6 +46,7 @@ SECRETS: Mapping[Auth, Path] = {
 """Where users stand, as pppd has them."""
 
 _BATCH = 64
+_LOOKUPS = 8
 _LARGEST = 65535
 _REQUIRE = {
     PppAuthentication.NONE: (),
@@ -164,6 +166,8 @@ class Builtin:
         self._name = name
         self._remark = remark
         self.surroundings: Surroundings | None = None
+        # Of their own: a dead resolver may hold all threads of the common one.
+        self._lookups = trio.CapacityLimiter(_LOOKUPS)
 
     async def run(self, tunnel_id: int, call: Call, carrier: Carrier) -> tuple[int, str]:
         """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
@@ -178,6 +182,7 @@ class Builtin:
                     remark=lambda line: self._remark(tunnel_id, call.local_id, line),
                     tunnel_id=tunnel_id,
                     name=self._name(),
+                    lookups=self._lookups,
                 )
                 return await running.run()
         except LocalProtocolError as error:
@@ -266,6 +271,7 @@ class _Running:
     remark: Callable[[str], None]
     tunnel_id: int
     name: str
+    lookups: trio.CapacityLimiter
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
 
@@ -295,7 +301,10 @@ class _Running:
         try:
             payload = self.link.receive_frame(bytes(frame), trio.current_time())
             if payload is not None:
-                if not self.carrier.deliver(payload.octets):
+                # An interface goes by the first octet, whatever protocol was agreed on: neither may pass for the other.
+                version = 6 if payload.protocol == Number.IPV6 else 4
+                fits = payload.octets[:1] != b"" and payload.octets[0] >> 4 == version
+                if not fits or not self.carrier.deliver(payload.octets):
                     self.link.discard()
                 return
             self.remark(f"received {describe(bytes(frame))}")
@@ -353,8 +362,9 @@ class _Running:
     async def _check(self, event: CheckCredentials) -> None:
         """Look a user up and say whether it may come in."""
         said = event.credentials
-        found = await trio.to_thread.run_sync(_look_up, SECRETS.get(said.kind), said.user, self.name)
-        message = verify(said, found.secret) if found else None
+        look_up = partial(_look_up, SECRETS.get(said.kind), said.user, self.name)
+        found = await trio.to_thread.run_sync(look_up, limiter=self.lookups)
+        message = verify(said, found.secret) if found and found.addresses != ("-",) else None  # `-`: no address at all
         now = trio.current_time()
         if found is None or message is None:
             self.link.refuse_credentials(said, b"unknown user, or wrong password", now)

@@ -200,9 +200,9 @@ class Endpoint:
         if version == 3:
             packet = packet[4:]
             tunnel = self._ward.registry.by_id.get(packets.owner(packet)) if packets else None
-        ours = tunnel is not None and tunnel.core.peer == arrived.peer
-        if tunnel is not None and ours:
-            tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
+        if tunnel is not None and (tunnel.core.peer, tunnel.core.dialect.header) == (arrived.peer, version):
+            if version == 2:
+                tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
             if packets is not None and packets.receive(tunnel.core.local_id, packet):
                 return
         self._ward.site.counters.data_dropped += 1
@@ -243,7 +243,7 @@ class Endpoint:
         if said.type != MessageType.SCCRQ or header.ns != 0:
             self._ward.site.counters.no_tunnel += 1
             return None
-        if known is not None and self._is_copy(known, body):
+        if known is not None and header.nr == 0 and self._is_copy(known, body):
             known.repeat(header, body, arrived.peer)
             return known
         if header.nr != 0:  # we have said nothing yet that could be acknowledged
@@ -392,7 +392,11 @@ class Endpoint:
             guard=guard,
         )
         peer_id = asked.said[dialect.control.peer_id]
-        sock = listener.open_tunnel(peer, arrived.local, core.local_id, peer_id)
+        try:
+            sock = listener.open_tunnel(peer, arrived.local, core.local_id, peer_id)
+        except OSError:
+            core.protect(None)  # nobody will see its nonce
+            raise
         over_udp = listener.encap is Encapsulation.UDP
         tunnel = Tunnel(
             core=core,
@@ -424,11 +428,13 @@ class Endpoint:
         if self._returning:  # a stray opened this tunnel: the loop below, further up the stack, goes on with its strays
             return
         self._returning = True
-        while self._strays:
-            fed = self.dispatch_contained(self._strays.popleft())
-            if fed is not None and fed is not tunnel:
-                fed.flush_contained()
-        self._returning = False
+        try:
+            while self._strays:
+                fed = self.dispatch_contained(self._strays.popleft())
+                if fed is not None and fed is not tunnel:
+                    fed.flush_contained()
+        finally:
+            self._returning = False
 
     def _listener_of(self, local: Address) -> AnyListener:
         for listener in self.listeners:

@@ -11,6 +11,7 @@ raw socket needs no module; it gets a copy of everything that its peer sends to 
 from __future__ import annotations
 
 import ctypes
+import errno
 import ipaddress
 import os
 import socket
@@ -148,13 +149,15 @@ class IpListener:
         )
 
     def receive_nowait(self) -> Arrived:
-        """Return one message that names no control connection. Raises `BlockingIOError` when there is none, and other `OSError`s that mean nothing."""
-        while True:
-            data, ancillary, _flags, name = self._socket.recvmsg(_LARGEST, ANCILLARY)
-            local = destination(ancillary) or self.address.host
-            message = data if self._kernel else self._control(data)
-            if message[4:8] == _CONTROL:
-                return Arrived(message, Address(name[0], 0), Address(local, 0))
+        """Return one message that names no control connection. Raises `BlockingIOError` when there is none, and other `OSError`s that mean nothing.
+
+        One packet is read, for a raw socket gets a copy of everything that the tunnels get, and whoever calls has others to serve.
+        """
+        data, ancillary, _flags, name = self._socket.recvmsg(_LARGEST, ANCILLARY)
+        message = data if self._kernel else self._control(data)
+        if message[4:8] != _CONTROL:
+            raise OSError(errno.ENOMSG, "not for a listener")
+        return Arrived(message, Address(name[0], 0), Address(destination(ancillary) or self.address.host, 0))
 
     def send_nowait(self, data: bytes, peer: Address, local: Address) -> None:
         """Send a control message from the address that the peer had called. Raises `OSError`."""

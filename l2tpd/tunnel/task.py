@@ -266,7 +266,7 @@ class Tunnel:
                 break
             except OSError:
                 continue  # an ICMP error on its way: a hint, no death sentence
-            if size and not BUFFER[0] & 0x80 and self._take_data(BUFFER[:size], name):
+            if size > 1 and not BUFFER[0] & 0x80 and self._take_data(BUFFER[:size], name):
                 continue
             self._sort(bytes(BUFFER[:size]), Address(name[0], name[1]), others)
         return others
@@ -278,7 +278,8 @@ class Tunnel:
             return False
         if not packets.receive(core.local_id, packet if core.dialect.header == 2 else packet[4:]):
             return False
-        core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
+        if core.dialect.header == 2:  # RFC 2661 5.5: data is a sign of life; in version 3 only what is signed is
+            core.channel.touch(trio.current_time())
         return True
 
     def _sort(self, data: bytes, peer: Address, others: set[Tunnel]) -> None:

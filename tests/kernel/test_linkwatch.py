@@ -14,13 +14,13 @@ from l2tpd.kernel.linkwatch import Report, reports, watch
 NEED_NAMESPACE = pytest.mark.skipif(bool(taps.why_not()), reason=f"INTERFACES ARE NOT WATCHED: {taps.why_not()}")
 
 
-def message(kind: int, name: str, flags: int) -> bytes:
+def message(kind: int, name: str, flags: int, family: int = 0) -> bytes:
     """Return a message of rtnetlink about an interface, with an attribute before the name."""
     said = name.encode() + b"\0"
     attributes = (
         struct.pack("=HH4s", 8, 99, b"else") + struct.pack("=HH", 4 + len(said), 3) + said + bytes(-len(said) % 4)
     )
-    body = struct.pack("=BxHiII", 0, 1, 7, flags, 0) + attributes
+    body = struct.pack("=BxHiII", family, 1, 7, flags, 0) + attributes
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
 
 
@@ -30,6 +30,11 @@ def test_one_reading_may_hold_several_messages() -> None:
     assert [Report("lan", True, True), Report("l2tpeth0", False, True), Report("gone", False, False)] == list(
         reports(data)
     )
+
+
+def test_a_port_that_leaves_its_bridge_is_still_there() -> None:
+    """The bridge deletes its port, of the family AF_BRIDGE; the interface lives on."""
+    assert [] == list(reports(message(17, "lan", 1, family=7)))
 
 
 @pytest.mark.parametrize("cut", range(0, 60, 3))

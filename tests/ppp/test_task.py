@@ -6,7 +6,7 @@ import itertools
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -103,19 +103,20 @@ async def until(true: Callable[[], object]) -> None:
 
 
 @asynccontextmanager
-async def both(lns: End, client: End) -> AsyncIterator[UserPlane]:
-    """Run both sides on one cable, their interfaces in one namespace."""
+async def both(lns: End, client: End, *, apart: bool = False) -> AsyncIterator[UserPlane]:
+    """Run both sides on one cable, their interfaces in one namespace, or those of the client in another."""
     lns.cable.other, client.cable.other = client.cable, lns.cable
-    with taps.namespace():
+    with ExitStack() as stack, taps.namespace():
+        with taps.namespace() if apart else nullcontext():
+            theirs = UserPlane(Worker("the client's interfaces"))
+        stack.callback(theirs.close)
         plane = UserPlane(Worker("interfaces"))
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(lns.run, plane)
-                nursery.start_soon(client.run, plane)
-                yield plane
-                nursery.cancel_scope.cancel()
-        finally:
-            plane.close()
+        stack.callback(plane.close)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lns.run, plane)
+            nursery.start_soon(client.run, theirs)
+            yield plane
+            nursery.cancel_scope.cancel()
 
 
 @pytest.fixture
@@ -246,23 +247,39 @@ async def test_a_name_that_is_taken() -> None:
     )
 
 
-async def test_routes() -> None:
-    """The client's default route goes through its interface, the LNS answers ARP for it where it belongs; both only while the session lasts."""
+async def test_proxy_arp() -> None:
+    """The LNS answers for its client where the client's address belongs, while the session lasts."""
     lns = end(PROXY, Kind.LNS_INCOMING, interface_name="sub%d")
+    client = end("", Kind.LAC_INCOMING)
+    units = lns.engine.surroundings = Units()
+    try:
+        # A namespace that has the client's address itself would not look for it on any Ethernet.
+        async with both(lns, client, apart=True):
+            taps.ip("link", "add", "lan", "type", "veth", "peer", "name", "port")
+            taps.ip("address", "add", "10.9.0.250/24", "dev", "lan")
+            for name in ("lan", "port"):
+                taps.ip("link", "set", name, "up")
+            await until(lambda: "10.9.0.2 dev lan" in taps.ip("neighbour", "show", "proxy"))
+            client.scope.cancel()
+            await until(lambda: lns.ending)
+            assert "" == taps.ip("neighbour", "show", "proxy")
+    finally:
+        units.close()
+
+
+async def test_a_default_route() -> None:
+    """It goes through the client's interface, while the session lasts."""
+    lns, _ = pair()
     client = end(DEFAULT, Kind.LAC_INCOMING, interface_name="isp")
-    units = lns.engine.surroundings = client.engine.surroundings = Units()
-    async with both(lns, client):
-        taps.ip("link", "add", "lan", "type", "veth", "peer", "name", "port")
-        taps.ip("address", "add", "10.9.0.250/24", "dev", "lan")
-        for name in ("lan", "port"):
-            taps.ip("link", "set", name, "up")
-        await until(lambda: "default dev isp" in taps.ip("route"))
-        assert "10.9.0.2 dev lan" in taps.ip("neighbour", "show", "proxy")
-        client.scope.cancel()
-        await until(lambda: lns.ending)
-        assert "" == taps.ip("neighbour", "show", "proxy")
-        assert "default" not in taps.ip("route")
-    units.close()
+    units = client.engine.surroundings = Units()
+    try:
+        async with both(lns, client):
+            await until(lambda: "default dev isp" in taps.ip("route"))
+            client.scope.cancel()
+            await until(lambda: lns.ending)
+            assert "default" not in taps.ip("route")
+    finally:
+        units.close()
 
 
 async def test_routes_that_cannot_be() -> None:
@@ -270,13 +287,15 @@ async def test_routes_that_cannot_be() -> None:
     lns = end(PROXY, Kind.LNS_INCOMING, interface_name="sub%d")
     client = end(DEFAULT, Kind.LAC_INCOMING, interface_name="isp")
     units = lns.engine.surroundings = client.engine.surroundings = Units()
-    async with both(lns, client):
-        taps.ip("route", "add", "default", "dev", "lo")
-        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
-        await until(lambda: {"sub0", "isp"} <= set(names()))
-        assert "default dev lo" in taps.ip("route")
-        assert "" == taps.ip("neighbour", "show", "proxy")
-    units.close()
+    try:
+        async with both(lns, client):
+            taps.ip("route", "add", "default", "dev", "lo")
+            await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
+            await until(lambda: {"sub0", "isp"} <= set(names()))
+            assert "default dev lo" in taps.ip("route")
+            assert "" == taps.ip("neighbour", "show", "proxy")
+    finally:
+        units.close()
 
 
 async def test_frames_that_make_no_sense_do_nothing() -> None:

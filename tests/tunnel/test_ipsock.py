@@ -136,6 +136,9 @@ def test_a_listener_takes_what_names_no_connection(listen: str, called: str, cal
     try:
         for packet in (CONTROL, DATA, request):
             lac.send(packet)
+        for _ in range(2):
+            with pytest.raises(OSError, match="not for a listener"):
+                listener.receive_nowait()
         arrived = listener.receive_nowait()
         assert (request, Address(caller, 0), Address(called, 0)) == arrived
         assert listener.serves(arrived.local)

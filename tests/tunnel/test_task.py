@@ -12,6 +12,8 @@ from trio.testing import MockClock
 from dialogue import hello, sccrq, stopccn
 from house import Caller, House, Peer, established, free_port, house, settle, until
 from l2tpd.config.model import Address
+from l2tpd.kernel.tuntap import UserPlane
+from l2tpd.kernel.worker import Worker
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
 from l2tpd.wire.numbers import MessageType, StopResult
@@ -244,3 +246,20 @@ async def test_a_crashed_tunnels_peer_may_call_again(monkeypatch: pytest.MonkeyP
             again = await lac.connect()
             await again.alive()
             assert Address(*lns.address) == again.source
+
+
+@pytest.mark.parametrize("size", range(9))
+async def test_packets_that_are_hardly_any_end_nothing(size: int) -> None:
+    """Where data packets come to this process too, a tunnel outlives every datagram that is too short to be one."""
+    plane = UserPlane(Worker("plane"))
+    try:
+        async with house() as lns:
+            lns.daemon.packets = plane
+            with Peer(lns.address) as lac:
+                call = await lac.connect()
+                for first in (0x00, 0x80, 0x40, 0xC0):
+                    await lac.throw(bytes((first,) * size))
+                await call.alive()
+            assert 0 == lns.daemon.crashes
+    finally:
+        plane.close()
