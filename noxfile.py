@@ -31,6 +31,7 @@ PROGRAMS = {
     "systemd": "systemd-analyze",
     "tcpdump": "tcpdump",
     "tshark": "tshark",
+    "udev": "udevadm",
     "xl2tpd": "xl2tpd",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -136,7 +137,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need no other daemon, with branch coverage."""
-    debian(session, "iproute2", "iputils-ping", "logrotate", "prometheus", "systemd", "tshark")
+    debian(session, "iproute2", "iputils-ping", "logrotate", "prometheus", "systemd", "tshark", "udev")
     install(session, "test")
     session.run("coverage", "erase")
     ignored = [f"--ignore=tests/{directory}" for directory in SLOW]

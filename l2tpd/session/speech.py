@@ -7,6 +7,7 @@ difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -40,6 +41,8 @@ Values = Mapping[Avp[Any], Any]
 # RFC 2661 4.4.3, 4.4.4: bit D (0x1) digital, bit A (0x2) analog; bit S (0x1) synchronous, bit A (0x2) asynchronous.
 BEARER_BITS = {"digital": 1, "analog": 2, "any": 3}
 FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
+
+_KINDS = 256  # of settings that are kept: there are few, and many calls
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -122,10 +125,20 @@ def _opening(call: Call) -> dict[Avp[Any], Any]:
     return opening | {avp: value for avp, value in optional.items() if value}
 
 
+def carrying(settings: SessionSettings, pseudowire: Pseudowire) -> SessionSettings:
+    """Return settings with this pseudowire; all calls share them."""
+    return settings if settings.pseudowire is pseudowire else _changed(settings, pseudowire)
+
+
+@lru_cache(maxsize=_KINDS)
+def _changed(settings: SessionSettings, pseudowire: Pseudowire) -> SessionSettings:
+    return attrs.evolve(settings, pseudowire=pseudowire)
+
+
 def _settle(said: Message, settings: SessionSettings) -> SessionSettings:
     """RFC 2661 carries PPP and nothing else."""
     del said
-    return settings if settings.pseudowire is Pseudowire.PPP else attrs.evolve(settings, pseudowire=Pseudowire.PPP)
+    return carrying(settings, Pseudowire.PPP)
 
 
 def _learn(call: Call, said: Message) -> None:

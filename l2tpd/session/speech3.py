@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import attrs
-
 from l2tpd.config.model import Pseudowire, SessionSettings, Sublayer
 from l2tpd.errors import RemoteProtocolError
 from l2tpd.session.call import Call
-from l2tpd.session.speech import Speech, Values
+from l2tpd.session.speech import Speech, Values, carrying
 from l2tpd.wire.avp import (
     ASSIGNED_COOKIE,
     CALL_SERIAL_NUMBER,
@@ -138,7 +136,7 @@ def _settle(said: Message, settings: SessionSettings) -> SessionSettings:
         raise RemoteProtocolError(CallResult.BAD_PSEUDOWIRE_TYPE, ErrorCode.NONE, text)
     if wanted is Pseudowire.ETH_VLAN and not settings.vlan_id:
         raise RemoteProtocolError(CallResult.NO_FACILITIES_PERMANENT, ErrorCode.NONE, "no VLAN is configured for it")
-    return settings if settings.pseudowire is wanted else attrs.evolve(settings, pseudowire=wanted)
+    return carrying(settings, wanted)
 
 
 def _learn(call: Call, said: Message) -> None:
@@ -148,9 +146,8 @@ def _learn(call: Call, said: Message) -> None:
     call.circuit = said.get(CIRCUIT_STATUS)
     call.tx_connect_speed = said.get(TX_CONNECT_SPEED_BPS) or call.tx_connect_speed
     call.rx_connect_speed = said.get(RX_CONNECT_SPEED_BPS) or call.rx_connect_speed
-    end_id = said.get(REMOTE_END_ID)
-    if end_id is not None:
-        call.end_id = end_id
+    if not call.kind.ours:
+        call.end_id = said.get(REMOTE_END_ID) or call.end_id
 
 
 def _learn_connected(call: Call, said: Message) -> None:

@@ -94,6 +94,7 @@ class ControlConnection:
     guard: Guard | None
     challenge: bytes
     calls: dict[int, Call]
+    asked: dict[tuple[Kind, str], Call]  # what we have asked the peer for, by Remote End ID, while it has not answered
     channel: Channel[Item]
     trace: int
     was_up: bool
@@ -140,14 +141,13 @@ class ControlConnection:
         self.tie_breaker = None
         self.guard = None
         self.protect(guard or dialect.guard(settings, self.secret, encap, site.random))
-        self.challenge, self.calls = b"", {}
+        self.challenge, self.calls, self.asked = b"", {}, {}
         self.trace = mask(settings.trace)
         self.was_up = self.plane_asked = self.cleared = False
         self.channel = Channel(self._channel_settings(), now)
         self.channel.jitter = dialect.jitter(site.random)
         self._addressed, self._late, self._late_acks = 0, None, []
-        self._by_peer_id = {}
-        self._deadlines = Deadlines()
+        self._by_peer_id, self._deadlines = {}, Deadlines()
         self._ids, self._outputs = None, []
         self.tell_tunnel(What.CREATED)
 
@@ -455,9 +455,8 @@ class ControlConnection:
         session_id = settings.session_id if kind is Kind.STATIC else self._allocator().allocate(now, self.calls)
         if Effect.SEND_RX_CONNECT_SPEED in self.quirks and not settings.rx_connect_speed:
             settings = attrs.evolve(settings, rx_connect_speed=settings.tx_connect_speed)
-        call = Call(
-            session_id, kind, settings, now, self.site.next_serial() if serial is None else serial, name, profile
-        )
+        number = self.site.next_serial() if serial is None else serial
+        call = Call(session_id, kind, settings, now, number, name, profile)
         call.trace = mask(settings.trace)
         self.calls[session_id] = call
         self.speech.prepare(call, self.site.random)
@@ -476,6 +475,7 @@ class ControlConnection:
         before = call.state
         feed_call(call, told, said, self, now)
         self.site.moved(before, call.state)
+        requests.follow(self, call, before)
         if (self.trace | call.trace | self.site.trace) & tracing.FSM:
             self._outputs.append(
                 Remark(Category.FSM, f"{told.name}: {before.value} -> {call.state.value}", call.local_id)

@@ -73,15 +73,9 @@ def _survivor(core: ControlConnection, kind: Kind, said: Message, now: float) ->
 
     Return our call if it has lost, and was dropped for it. Raises `RemoteProtocolError` when the peer's request has lost.
     """
-    end_id, mine = core.speech.end_id(said), _COUNTERPART[kind]
-    ours = [
-        call
-        for call in core.calls.values()
-        if call.kind is mine and call.state is State.WAIT_REPLY and call.end_id == end_id
-    ]
-    if not ours or not end_id:
+    call = core.asked.get((_COUNTERPART[kind], core.speech.end_id(said)))
+    if call is None:
         return None
-    call = ours[0]
     verdict = judge(call.tie_breaker, said.get(TIE_BREAKER))
     if verdict is not Verdict.WE_WIN:
         call.ending = Ending(CallResult.LOST_TIE, None, "the peer has asked for it as well", "us")
@@ -89,6 +83,17 @@ def _survivor(core: ControlConnection, kind: Kind, said: Message, now: float) ->
     if verdict is not Verdict.THEY_WIN:
         raise RemoteProtocolError(CallResult.LOST_TIE, ErrorCode.NONE, "we have asked for it as well")
     return call
+
+
+def follow(core: ControlConnection, call: Call, before: State) -> None:
+    """Keep the list of what we have asked for, now that a call may have left `before` for another state."""
+    if call.state is before or not call.end_id:
+        return
+    key = call.kind, call.end_id
+    if call.state is State.WAIT_REPLY:
+        core.asked.setdefault(key, call)
+    elif before is State.WAIT_REPLY and core.asked.get(key) is call:
+        del core.asked[key]
 
 
 def refuse(core: ControlConnection, said: Message, result: int, error: int, text: str, now: float) -> None:

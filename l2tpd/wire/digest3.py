@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import attrs
@@ -39,6 +40,23 @@ _LENGTH: Final = 0x03FF
 _ALGORITHMS: Final[dict[int, str]] = {DigestType.HMAC_MD5: "md5", DigestType.HMAC_SHA1: "sha1"}
 _SIZES: Final[dict[int, int]] = {DigestType.HMAC_MD5: 16, DigestType.HMAC_SHA1: 20}
 
+_MANDATORY_HEADS: Final = {
+    kind: _HEAD.pack(_MANDATORY | _HEAD_SIZE + size, _KEY, kind) + bytes(size) for kind, size in _SIZES.items()
+}
+_OPTIONAL_HEADS: Final = {
+    kind: _HEAD.pack(_HEAD_SIZE + size, _KEY, kind) + bytes(size) for kind, size in _SIZES.items()
+}
+"""The AVP with a digest of zeros, as which it is digested."""
+
+_REQUEST: Final = bytes(4) + MessageType.SCCRQ.to_bytes(2, "big")
+"""Vendor, attribute and value of the Message Type: a vendor may have a type of the same number."""
+
+_MARK: Final = bytes(2) + _KEY.to_bytes(2, "big")
+"""Vendor and attribute of a Message Digest, behind its flags."""
+
+_SECRETS: Final = 256
+"""How many signers are kept for the next control connection of the same peer."""
+
 HIDING: Final = 1
 AUTHENTICATION: Final = 2
 """What a key is derived for (RFC 3931 5.3 and 5.4.1)."""
@@ -49,14 +67,15 @@ def shared_key(secret: bytes, purpose: int) -> bytes:
     return hmac.digest(secret, bytes((purpose,)), "md5")
 
 
-@attrs.frozen(repr=False)
+@attrs.frozen(repr=False, eq=False)
 class Signer:
-    """One secret with one algorithm, ready to sign; made once for each control connection."""
+    """One secret with one algorithm, ready to sign any number of messages."""
 
     algorithm: int
-    key: bytes
+    _keyed: hmac.HMAC  # copied for each message: the key is hashed once
 
     @classmethod
+    @lru_cache(maxsize=_SECRETS)
     def of(cls, secret: bytes, algorithm: int = DigestType.HMAC_MD5) -> Signer:
         """Derive the key; an empty secret makes a signer of integrity alone.
 
@@ -65,15 +84,18 @@ class Signer:
         if algorithm not in _ALGORITHMS:
             msg = f"there is no digest type {algorithm}"
             raise LocalProtocolError(msg)
-        return cls(algorithm, shared_key(secret, AUTHENTICATION))
+        key = shared_key(secret, AUTHENTICATION)
+        return cls(algorithm, hmac.new(key, digestmod=_ALGORITHMS[algorithm]))
 
-    def digest(self, *parts: bytes) -> bytes:
-        """Give the keyed digest over the parts in order."""
-        return hmac.digest(self.key, b"".join(parts), _ALGORITHMS[self.algorithm])
+    def digest(self, covered: bytes | bytearray) -> bytes:
+        """Give the keyed digest."""
+        keyed = self._keyed.copy()
+        keyed.update(covered)
+        return keyed.digest()
 
 
 class _Found(NamedTuple):
-    """A Message Digest AVP of a received message; `start` is where its digest begins."""
+    """A Message Digest AVP of a message; `start` is where its digest begins."""
 
     algorithm: int
     start: int
@@ -89,15 +111,13 @@ def sign(message: bytes, signers: Iterable[Signer], sender_nonce: bytes = b"", r
     """
     signers = tuple(signers)
     _check_signable(message, signers)
-    flags = _MANDATORY if message[1] & 0xF == 3 else 0
-    blanks = [
-        _HEAD.pack(flags | _HEAD_SIZE + _SIZES[one.algorithm], _KEY, one.algorithm) + bytes(_SIZES[one.algorithm])
-        for one in signers
-    ]
-    blank = b"".join((_lengthened(message, sum(map(len, blanks))), message[4:_START], *blanks, message[_START:]))
+    heads = _MANDATORY_HEADS if message[1] & 0xF == 3 else _OPTIONAL_HEADS
+    blanks = [heads[one.algorithm] for one in signers]
+    start = _lengthened(message, sum(map(len, blanks))) + message[4:_START]
     nonces = b"" if _is_request(message) else sender_nonce + receiver_nonce
-    signed = [head[:_HEAD_SIZE] + one.digest(nonces, blank) for one, head in zip(signers, blanks, strict=True)]
-    return b"".join((blank[:_START], *signed, message[_START:]))
+    covered = b"".join((nonces, start, *blanks, message[_START:]))
+    signed = [head[:_HEAD_SIZE] + one.digest(covered) for one, head in zip(signers, blanks, strict=True)]
+    return b"".join((start, *signed, message[_START:]))
 
 
 def verify(
@@ -113,15 +133,15 @@ def verify(
     if not found:
         return None
     nonces = b"" if _is_request(message) else sender_nonce + receiver_nonce
-    blank = bytearray(message)
+    covered = bytearray(nonces + message)
     for one in found:
-        blank[one.start : one.start + len(one.digest)] = bytes(len(one.digest))
-    covered = bytes(blank)
+        start = len(nonces) + one.start
+        covered[start : start + len(one.digest)] = bytes(len(one.digest))
     right = False
     for signer in signers:
         for one in found:
             if one.algorithm == signer.algorithm:
-                right |= hmac.compare_digest(signer.digest(nonces, covered), one.digest)
+                right |= hmac.compare_digest(signer.digest(covered), one.digest)
     return right
 
 
@@ -141,8 +161,7 @@ def _digests(message: bytes) -> list[_Found]:
 
 def _is_request(message: bytes) -> bool:
     """Tell whether this is an SCCRQ: its nonce is inside it, and the other one is not known yet (RFC 3931 5.4.1)."""
-    # Vendor, attribute and value of the Message Type: a vendor may have a type of the same number.
-    return message[14:_START] == bytes(4) + MessageType.SCCRQ.to_bytes(2, "big")
+    return message[14:_START] == _REQUEST
 
 
 def _check_signable(message: bytes, signers: tuple[Signer, ...]) -> None:
@@ -152,7 +171,7 @@ def _check_signable(message: bytes, signers: tuple[Signer, ...]) -> None:
     if len(message) < _START:
         msg = f"control message of {len(message)} octets has no Message Type to put a digest behind"
         raise LocalProtocolError(msg)
-    if _digests(message):
+    if message[_START + 2 : _START + 6] == _MARK:
         msg = "the message has a digest already"
         raise LocalProtocolError(msg)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dialogue import THEIRS, ZLB, cdn, iccn, icrp, icrq, incoming, ocrp, octets, unknown, up, up_called
-from dialogue3 import cdn3, icrq3, incoming3, up3, up_called3
+from dialogue3 import cdn3, icrp3, icrq3, incoming3, up3, up_called3
 from l2tpd.config.model import SessionSettings
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.ids import Allocator
+from l2tpd.session.call import Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID, LOCAL_SESSION_ID, REMOTE_SESSION_ID, RESULT_CODE
 from l2tpd.wire.messages import Message, message
@@ -103,6 +104,19 @@ def test_a_call_of_ours_that_loses_makes_room_for_the_one_that_wins() -> None:
     say.us << MessageType.ICRP
     say.state_is(CallState.IDLE, ours)
     assert 1 == len(say.core.calls)
+
+
+def test_what_we_have_asked_for_is_known_until_it_is_answered() -> None:
+    """By its Remote End ID, so that a request of the peer is compared with one call, not with all; what the answer says of it changes nothing."""
+    answers = (cdn3, ZLB), (lambda ours: icrp3(ours, remote_end_id="other"), MessageType.ICCN)
+    for reply, then in answers:
+        say = up3()
+        ours = say.open_session(SessionSettings(remote_end_id="circuit"))
+        say.us << MessageType.ICRQ
+        assert {(Kind.LAC_INCOMING, "circuit"): ours} == say.core.asked
+        say.peer >> reply(ours.local_id)
+        say.us << then
+        assert {} == say.core.asked
 
 
 def test_a_refusal_names_no_call_of_ours() -> None:
