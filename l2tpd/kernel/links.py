@@ -22,6 +22,9 @@ NAME_OCTETS = 15
 """How long the name of an interface may be (IFNAMSIZ of linux/if.h, less the final zero)."""
 
 
+_NOT_HELD = frozenset({errno.ENOENT, errno.EINVAL})  # no discipline there, or of another kind
+
+
 class _Address(NamedTuple):
     """One address of an interface, as rtnetlink says it: `far` is the peer's, or our own where there is none."""
 
@@ -66,6 +69,18 @@ class Links:
                 self._request(f"interface {name} cannot be removed", partial(rtnl.delete_link, index=self._index(name)))
             raise
         return name
+
+    def hold(self, interface: str) -> None:
+        """Have an interface drop what it should send, until `release`; it receives all the same. Raises `PlaneError`."""
+        self._request(f"interface {interface} cannot be held", partial(rtnl.hold, index=self._index(interface)))
+
+    def release(self, interface: str) -> None:
+        """Let an interface send again; nothing happens where somebody has given it another queueing discipline meanwhile. Raises `PlaneError`."""
+        try:
+            self._request(f"interface {interface} stays held", partial(rtnl.release, index=self._index(interface)))
+        except PlaneError as error:
+            if error.errno not in _NOT_HELD:
+                raise
 
     def route_interface(self, peer: str) -> str:
         """Return the interface by which a numeric address is reached, a link-local one with the number of its own behind `%`. Raises `PlaneError`."""

@@ -132,6 +132,8 @@ class _Session:
     outcome: Outcome
     numberable: bool  # its packets have a place for numbers
     interfaces: frozenset[str] = frozenset()  # its own, and the VLAN link on it
+    master: str = ""  # its own
+    sending: bool = True
     channel: socket.socket | None = None
     counted: Mapping[str, int] = attrs.field(factory=dict)  # of `_DROPS`, as last seen
 
@@ -377,8 +379,11 @@ class LinuxPlane:
         master = operation.link.name
         if not master:
             master = self._netlink.session(operation.tunnel_id, operation.session_id).interface
+        if not operation.sending:
+            self._links.hold(master)
         interface = self._links.settle(master, operation.link, operation.link.mtu or self._mtu(operation, carried))
-        session = _Session(Outcome(interface), numberable, frozenset({master, interface}))
+        names = frozenset({master, interface})
+        session = _Session(Outcome(interface), numberable, names, master, operation.sending)
         if operation.link.address:  # without, nobody's packets go into it yet
             self._check_recursion(carried, session)
         return session
@@ -424,6 +429,9 @@ class LinuxPlane:
             self._netlink.carry_out(operation)
         except PlaneError as error:
             raise PlaneError(error.errno, f"the kernel refused to change {_whose(operation)}: {error.text}") from error
+        if session.master and operation.sending != session.sending:
+            (self._links.release if operation.sending else self._links.hold)(session.master)
+            session.sending = operation.sending
 
     def _delete_session(self, operation: DeleteSession) -> None:
         session = self._session(operation.tunnel_id, operation.session_id)

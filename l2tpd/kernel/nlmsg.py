@@ -16,6 +16,7 @@ ACK: Final = 0x4
 DUMP: Final = 0x300
 EXCLUSIVE: Final = 0x200  # of a request that makes something: there must be none yet
 CREATE: Final = 0x400
+REPLACE: Final = 0x100  # ... whatever is there
 
 HEADER: Final = struct.Struct("=IHHII")  # length, kind, flags, sequence number, port
 ATTRIBUTE: Final = struct.Struct("=HH")  # length, kind

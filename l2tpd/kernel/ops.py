@@ -68,15 +68,17 @@ class CreateSession:
     )  # that the peer's packets must carry (RFC 3931 4.1): 0, 4 or 8 octets
     peer_cookie: bytes = attrs.field(default=b"", repr=False)  # that the peer wants to see in ours
     sublayer: Sublayer = Sublayer.DEFAULT  # RFC 3931 4.6; only version 3 has one
+    sending: bool = True  # the peer's circuit takes packets (RFC 3931 5.4.5); in the kernel PPP is sent all the same
 
 
 @attrs.frozen(kw_only=True)
 class ModifySession:
-    """Change whether data packets are numbered, which a peer may ask for once the session is there (RFC 2661 4.4.4)."""
+    """Change what a peer may change once the session is there: whether data packets are numbered (RFC 2661 4.4.4), and whether it takes any."""
 
     tunnel_id: int
     session_id: int
     sequencing: bool
+    sending: bool = True
 
 
 @attrs.frozen(kw_only=True)

@@ -18,12 +18,16 @@ _MADE: Final = _ASKED | nlmsg.CREATE | nlmsg.EXCLUSIVE
 
 # linux/rtnetlink.h
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR, _GETROUTE = 16, 17, 18, 19, 20, 26
+_NEWQDISC, _DELQDISC = 36, 37
 _IFINFO: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, which of the flags count
 _IFADDR: Final = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
 _ROUTE: Final = struct.Struct(
     "=BBBBBBBBI"
 )  # rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type, flags
 _U16, _U32, _I32 = struct.Struct("=H"), struct.Struct("=I"), struct.Struct("=i")
+_TCMSG: Final = struct.Struct("=BxHiIII")  # tcmsg: family, index, handle, parent, info
+_TC_ROOT: Final = 0xFFFFFFFF
+_TCA_KIND: Final = 1
 _RTA_DST, _RTA_OIF, _RTA_METRICS, _RTAX_MTU = 1, 4, 8, 2
 # linux/if_link.h
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_EXT_MASK = 3, 4, 5, 10, 18, 29
@@ -101,6 +105,16 @@ def add_address(
     return nlmsg.message(_NEWADDR, _MADE, sequence, head + both)
 
 
+def hold(sequence: int, index: int) -> bytes:
+    """Return the request that an interface shall send nothing any more: a queueing discipline that drops what it gets."""
+    return _blackhole(_NEWQDISC, _ASKED | nlmsg.CREATE | nlmsg.REPLACE, sequence, index)
+
+
+def release(sequence: int, index: int) -> bytes:
+    """Return the request to take `hold` back; another discipline that stands there stays."""
+    return _blackhole(_DELQDISC, _ASKED, sequence, index)
+
+
 def get_route(sequence: int, address: IPv4Address | IPv6Address, interface: int = 0) -> bytes:
     """Return the question for the route to an address, by the interface with this index where one is given."""
     head = _ROUTE.pack(_FAMILIES[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
@@ -131,6 +145,11 @@ def route_of(body: bytes) -> RouteFacts:
 
 
 # --- within -----------------------------------------------------------------------------------------------------------------------
+
+
+def _blackhole(command: int, flags: int, sequence: int, index: int) -> bytes:
+    head = _TCMSG.pack(0, 0, index, 0, _TC_ROOT, 0)
+    return nlmsg.message(command, flags, sequence, head + attribute(_TCA_KIND, b"blackhole\0"))
 
 
 def _get_link(sequence: int, index: int, name: bytes) -> bytes:

@@ -127,6 +127,7 @@ class Session:
     carriage: Carriage
     socket: Descriptor
     put: Callable[[Frame], object]
+    sending: bool = True  # the peer takes packets
     _scope: trio.CancelScope | None = None  # in which the pump waits; its deadline is the order's
 
     def receive(self, packet: memoryview) -> None:
@@ -137,6 +138,9 @@ class Session:
 
     def send(self, frame: Frame) -> None:
         """Send a frame to the peer, or count that it is lost."""
+        if not self.sending:
+            self.carriage.counters.tx_errors += 1
+            return
         try:
             # A socket that its owner has closed meanwhile has the descriptor -1.
             octets = os.writev(self.socket.fileno(), (self.carriage.head(), frame))
@@ -392,7 +396,7 @@ class UserPlane:
         return carried.outcome
 
     def _on_tap(self, tunnel: _Tunnel, operation: CreateSession, made: Carriage, tap: Tap, interface: str) -> _Carried:
-        session = Session(made, tunnel.socket, tap.put)
+        session = Session(made, tunnel.socket, tap.put, operation.sending)
         outcome = Outcome(interface, pump=partial(pump_tap, session, tap, self._buffer))
         return _Carried(session, tap, outcome, operation.sublayer)
 
@@ -401,6 +405,7 @@ class UserPlane:
         carried = self._carried(tunnel, operation.session_id)
         check_numbers(tunnel.operation.version, carried.sublayer, operation.sequencing)
         carried.session.carriage.sequence(operation.sequencing)
+        carried.session.sending = operation.sending
 
     async def _delete_session(self, operation: DeleteSession) -> None:
         tunnel = self._tunnels.get(operation.tunnel_id)
@@ -481,7 +486,7 @@ class UserPlane:
 
 
 def _on_port(tunnel: _Tunnel, operation: CreateSession, made: Carriage) -> _Carried:
-    session = Session(made, tunnel.socket, _nowhere)
+    session = Session(made, tunnel.socket, _nowhere, operation.sending)
     port = Port(session.send)
     session.put = port.put
     pump = partial(pump_port, session, port) if operation.reorder_timeout else None

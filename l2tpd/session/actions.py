@@ -134,11 +134,13 @@ def note_wan_errors(call: Call, cause: Message | None, carrier: Carrier, now: fl
 
 
 def note_link(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
-    """Keep the newest Set-Link-Info for `show session`: a character map (RFC 2661 6.14; Meraki sends it to anyone), or a circuit (RFC 3931 6.14)."""
-    del carrier, now
+    """Keep what the newest Set-Link-Info says: a character map (RFC 2661 6.14; Meraki sends it to anyone), or a circuit (RFC 3931 6.14)."""
+    del now
     said = _required(cause)
     call.accm = said.get(ACCM) or call.accm
     call.circuit = said.get(CIRCUIT_STATUS) if CIRCUIT_STATUS in said else call.circuit
+    if call.state is State.ESTABLISHED:
+        _adapt_plane(call, carrier)
     return call.state
 
 
@@ -316,6 +318,7 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
     asked = call.settings
     call.plane_asked = True
     call.sequencing = call.numbered = call.sequencing or asked.sequencing_required
+    call.sending = call.wanted
     carrier.plane(
         CreateSession(
             tunnel_id=carrier.local_id,
@@ -336,17 +339,31 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
             cookie=call.cookie,
             peer_cookie=call.peer_cookie,
             sublayer=call.sublayer,
+            sending=call.sending,
         )
     )
     return following
 
 
+def _adapt_plane(call: Call, carrier: Carrier) -> None:
+    """Have the data plane do what the peer has asked for since the session was made: numbers (RFC 2661 4.4.4), silence (RFC 3931 5.4.5)."""
+    if (call.sequencing, call.wanted) == (call.numbered, call.sending):
+        return
+    call.numbered, call.sending = call.sequencing, call.wanted
+    carrier.plane(
+        ModifySession(
+            tunnel_id=carrier.local_id,
+            session_id=call.local_id,
+            sequencing=call.numbered,
+            sending=call.sending,
+        )
+    )
+
+
 def _up(call: Call, carrier: Carrier, now: float) -> State:
     call.since = now
     call.was_up = True
-    if call.sequencing != call.numbered:  # RFC 2661 4.4.4: the peer has asked for it, in ICCN or OCCN
-        call.numbered = call.sequencing
-        carrier.plane(ModifySession(tunnel_id=carrier.local_id, session_id=call.local_id, sequencing=call.sequencing))
+    _adapt_plane(call, carrier)
     carrier.relax(call)
     carrier.tell(event(What.UP, call, carrier))
     if call.active != call.told_active:  # it changed while the call was being set up

@@ -15,6 +15,7 @@ from l2tpd.config.model import Role, SessionSettings, Sublayer
 from l2tpd.events import By, SessionEvent
 from l2tpd.kernel.ops import Operation
 from l2tpd.wire.messages import Message
+from l2tpd.wire.numbers import CircuitStatus
 from l2tpd.wire.values import AccmValue, CallErrors
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ class Call:
     was_up: bool = False
     sequencing: bool = False
     numbered: bool = False  # what the data plane was told of it
+    sending: bool = True  # what the data plane was told of the peer's circuit
     cookie: bytes = attrs.field(default=b"", repr=False)  # that the peer's data packets carry (RFC 3931 4.1)
     peer_cookie: bytes = attrs.field(default=b"", repr=False)  # that ours carry
     sublayer: Sublayer = Sublayer.DEFAULT
@@ -110,6 +112,12 @@ class Call:
     accm: AccmValue | None = None
     ending: Ending | None = None
     trace: int = 0
+
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether the peer wants data packets: not while its circuit is Not Active (RFC 3931 5.4.5)."""
+        return self.circuit is None or bool(self.circuit & CircuitStatus.ACTIVE)
 
 
 class Carrier(Protocol):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -185,3 +187,43 @@ async def test_no_way(scene: Scene) -> None:
     assert errno.ENETUNREACH == refused.value.errno
     with pytest.raises(PlaneError, match="no route to nonsense"):
         await scene.ask(lambda: scene.links.route_interface("nonsense"))
+
+
+async def test_an_interface_that_is_held_sends_nothing(scene: Scene) -> None:
+    """But it receives; released it sends again; doing either twice changes nothing, and somebody else's discipline stays."""
+    await scene.settle(Link())
+
+    def moved() -> dict[str, int]:
+        found = {name: next(iter(scene.route.link("get", ifname=name))).get("stats64") for name in (NAME, OTHER)}
+        return {name: counters["tx_packets"] for name, counters in found.items()}
+
+    def disciplines() -> list[str]:
+        index = scene.route.link_lookup(ifname=NAME)[0]
+        return [row.get("kind") for row in scene.route.get_qdiscs(index=index)]
+
+    def speak() -> None:
+        for name in (NAME, OTHER):
+            with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire, suppress(OSError):
+                wire.bind((name, 0))
+                wire.send(b"\xff" * 12 + b"\x88\xb5" + bytes(46))
+
+    for _ in range(2):
+        await scene.ask(lambda: scene.links.hold(NAME))
+    before = await scene.ask(moved)
+    await scene.ask(speak)
+    after = await scene.ask(moved)
+    assert (0, True) == (after[NAME] - before[NAME], after[OTHER] > before[OTHER])
+    for _ in range(2):
+        await scene.ask(lambda: scene.links.release(NAME))
+    await scene.ask(speak)
+    assert (await scene.ask(moved))[NAME] > after[NAME]
+    await scene.ask(lambda: scene.route.tc("add", "pfifo", scene.route.link_lookup(ifname=NAME)[0], parent=0xFFFFFFFF))
+    await scene.ask(lambda: scene.links.release(NAME))
+    assert ["pfifo"] == await scene.ask(disciplines)
+
+
+async def test_what_is_not_there_cannot_be_held(scene: Scene) -> None:
+    """The reason names the interface."""
+    for what in (scene.links.hold, scene.links.release):
+        with pytest.raises(PlaneError, match="there is no interface `no-such`"):
+            await scene.ask(partial(what, "no-such"))

@@ -284,6 +284,25 @@ async def test_numbers_are_due_when_switched_on() -> None:
             assert frame_of(2) == await far.receive()
 
 
+async def test_a_peer_that_wants_nothing_gets_nothing() -> None:
+    """Neither at first nor later, until it wants again; what it sends is taken all the same."""
+    async with pair(UDP) as (here, there):
+        await here.open(session("here", sending=False))
+        await there.open(session("there"))
+        with Wire("here") as near, Wire("there") as far:
+            near.send(frame_of(1))
+            await until(lambda: 1 == here.counters()["tx_errors"])
+            far.send(frame_of(2))
+            assert frame_of(2) == await near.receive()
+            for sending in (True, False):
+                change = ModifySession(tunnel_id=1, session_id=1, sequencing=False, sending=sending)
+                await here.plane.perform(change)
+                near.send(frame_of(3))
+                if sending:
+                    assert frame_of(3) == await far.receive()
+            await until(lambda: 2 == here.counters()["tx_errors"])
+
+
 # --- what goes wrong --------------------------------------------------------------------------------------------------------------
 
 

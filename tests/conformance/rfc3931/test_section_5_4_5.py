@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dialogue import ZLB
+from dialogue import OURS, ZLB
 from dialogue3 import asked3, heard, iccn3, icrp3, icrq3, ocrq3, reported3, sli3, up3, up_called3
 from l2tpd.config.model import Role, SessionSettings
+from l2tpd.kernel.ops import CreateSession, ModifySession
+from l2tpd.session.call import Call
 from l2tpd.session.call import State as CallState
 from l2tpd.wire.avp import CIRCUIT_STATUS
 from l2tpd.wire.numbers import MessageType
@@ -77,3 +79,51 @@ def test_5_4_5_a_circuit_that_came_up_while_the_session_was_set_up_is_told_after
     say.do(say.core.set_circuit, call.local_id, active=True)
     say.peer >> iccn3(call.local_id)
     assert 1 == heard(say, MessageType.SLI)[CIRCUIT_STATUS]
+
+
+def test_5_4_5_all_data_traffic_must_not_begin_towards_a_circuit_that_is_not_active() -> None:
+    """ICRQ said Not Active: the session is made so that it sends nothing; ICCN advertises it as Active."""
+    say = up_called3()
+    say.peer >> icrq3(circuit_status=2)
+    say.us << MessageType.ICRP
+    (call,) = say.core.calls.values()
+    (made,) = say.plane()
+    assert isinstance(made, CreateSession)
+    assert not made.sending
+    say.peer >> iccn3(call.local_id, circuit_status=1)
+    say.us << ZLB
+    assert [changed(call, sending=True)] == say.plane()
+
+
+def test_5_4_5_all_data_traffic_must_cease_until_the_circuit_is_advertised_as_active() -> None:
+    """Each change is passed on once; what says nothing of a circuit changes nothing."""
+    say = up_called3()
+    say.peer >> icrq3()
+    say.us << MessageType.ICRP
+    (call,) = say.core.calls.values()
+    say.peer >> iccn3(call.local_id)
+    say.us << ZLB
+    say.plane()
+    for status, expected in ((0, [False]), (2, []), (1, [True]), (3, [])):
+        say.peer >> sli3(call.local_id, status)
+        say.us << ZLB
+        assert [changed(call, sending=sending) for sending in expected] == say.plane()
+
+
+def test_5_4_5_numbers_and_silence_do_not_undo_each_other() -> None:
+    """The data plane is told both at once."""
+    say = up_called3()
+    say.peer >> icrq3(data_sequencing=2)
+    say.us << MessageType.ICRP
+    (call,) = say.core.calls.values()
+    say.peer >> iccn3(call.local_id)
+    say.us << ZLB
+    say.plane()
+    say.peer >> sli3(call.local_id, 0)
+    say.us << ZLB
+    assert [changed(call, sending=False, sequencing=True)] == say.plane()
+
+
+def changed(call: Call, *, sending: bool, sequencing: bool = False) -> ModifySession:
+    """Return what the data plane is to be told."""
+    return ModifySession(tunnel_id=OURS, session_id=call.local_id, sequencing=sequencing, sending=sending)

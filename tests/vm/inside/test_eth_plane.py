@@ -583,3 +583,27 @@ async def test_cancelling_leaves_nothing(cable: Cable, plane: LinuxPlane, kernel
             await nothing_left(cable.us, kernel)
         nursery.cancel_scope.cancel()
     await nothing_left(cable.us, kernel)
+
+
+@pytest.mark.stock
+async def test_a_peer_that_wants_nothing_gets_nothing(
+    cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
+) -> None:
+    """RFC 3931 5.4.5: made so, the session sends no packet until it is told to, and none when it is told not to; it receives all the time."""
+    cable.us.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
+    ethernet.far_tunnel(cable.them, UDP4)
+    ethernet.far_session(cable.them)
+    ethernet.addressed(cable.them, "theirs")
+    await plane.perform(ethernet.tunnel(near, UDP4))
+    await plane.perform(attrs.evolve(CREATE, sending=False))
+    before = kernel.session(TUNNEL, SESSION).counters
+    for _ in range(2):
+        assert 0 == await trio.to_thread.run_sync(stage.ping, cable.us, PEER_ADDRESS)
+        assert 0 == await trio.to_thread.run_sync(stage.ping, cable.them, ADDRESS)
+        after = kernel.session(TUNNEL, SESSION).counters
+        assert before["tx_packets"] == after["tx_packets"]
+        assert before["rx_packets"] < after["rx_packets"]
+        await plane.perform(ModifySession(tunnel_id=TUNNEL, session_id=SESSION, sequencing=False))
+        await both_ways(cable)
+        await plane.perform(ModifySession(tunnel_id=TUNNEL, session_id=SESSION, sequencing=False, sending=False))
+        before = kernel.session(TUNNEL, SESSION).counters
