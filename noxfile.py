@@ -9,6 +9,8 @@ import argparse
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import nox
@@ -21,15 +23,19 @@ nox.options.sessions = ["lint", "types", "tests", "interop", "kernel", "fuzz", "
 
 # Debian package -> a program that shows that it is there.
 PROGRAMS = {
+    "freeradius": "freeradius",
+    "freeradius-utils": "radclient",
     "iperf3": "iperf3",
     "iproute2": "ip",
     "iputils-ping": "ping",
     "l2tpns": "l2tpns",
     "logrotate": "logrotate",
+    "man-db": "man",
     "ppp": "pppd",
     "prometheus": "promtool",
     "systemd": "systemd-analyze",
     "tcpdump": "tcpdump",
+    "tmux": "tmux",
     "tshark": "tshark",
     "udev": "udevadm",
     "xl2tpd": "xl2tpd",
@@ -59,6 +65,14 @@ GUEST_KERNELS = {"uml": ("6.1", "6.12"), "qemu": ("6.1",)}
 GUEST_TOOLS = ("coverage>=7.10", "pytest>=8.2", "pytest-trio>=0.8")
 GUEST_LIMIT = 1800  # seconds
 GUEST_TEST = 300  # seconds until a test that still runs is shown to be stuck
+GUEST_PYTEST = (
+    "-m",
+    "pytest",
+    "-p",
+    "no:cacheprovider",
+    "--confcutdir=tests/vm",
+    f"-o=faulthandler_timeout={GUEST_TEST}",
+)
 SOURCES = ("l2tpd", "cli", "tests", "examples", "noxfile.py")
 SLOW = ("interop", "bench", "fuzz", "vm")  # directories of tests that have a session of their own
 
@@ -137,7 +151,10 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests that need no other daemon, with branch coverage."""
-    debian(session, "iproute2", "iputils-ping", "logrotate", "prometheus", "systemd", "tshark", "udev")
+    debian(
+        session,
+        *("iproute2", "iputils-ping", "logrotate", "man-db", "prometheus", "systemd", "tmux", "tshark", "udev"),
+    )
     install(session, "test")
     session.run("coverage", "erase")
     ignored = [f"--ignore=tests/{directory}" for directory in SLOW]
@@ -155,8 +172,8 @@ def properties(session: nox.Session) -> None:
 
 @nox.session
 def interop(session: nox.Session) -> None:
-    """Talk to xl2tpd and l2tpns in network namespaces, with tshark as the judge; needs root."""
-    debian(session, "iproute2", "tcpdump", "tshark", "xl2tpd", "l2tpns")
+    """Talk to xl2tpd and l2tpns in network namespaces, with tshark as the judge, and to FreeRADIUS; needs root."""
+    debian(session, "freeradius", "freeradius-utils", "iproute2", "tcpdump", "tshark", "xl2tpd", "l2tpns")
     install(session, "test")
     session.run("python", "-m", "pytest", "tests/interop", *session.posargs)
 
@@ -181,32 +198,54 @@ def in_guests(session: nox.Session, rig: str) -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--version", choices=GUEST_KERNELS[rig], action="append")
     chosen, arguments = parser.parse_known_args(session.posargs)
-    python = str(Path(session.bin) / "python")
     # A guest cannot keep what it compiles, and would do so anew for each process.
     session.run(
         "python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/examples", "tests/interop", "tests/vm", silent=True
     )
-    for version in chosen.version or GUEST_KERNELS[rig]:
-        back = (Path(session.virtualenv.location) / "guest" / version).resolve()
-        shutil.rmtree(back, ignore_errors=True)
-        ask = (f"tests/vm/rig/{rig}.py", "run", "--version", version, "--limit", str(GUEST_LIMIT), str(back), "--")
-        pytest = (
-            "-m",
-            "pytest",
-            "-p",
-            "no:cacheprovider",
-            "--confcutdir=tests/vm",
-            "-o",
-            f"faulthandler_timeout={GUEST_TEST}",
+    versions = chosen.version or GUEST_KERNELS[rig]
+    for version in versions:
+        session.run("python", *GUEST_PYTEST, "tests/vm/outside", f"--rig={rig}", f"--kernel={version}")
+    if len(versions) == 1:
+        in_guest(session, rig, versions[0], arguments)
+        return
+    # Each guest has one processor, so that two take hardly longer than one; what they say is shown when all have ended.
+    with ThreadPoolExecutor(len(versions)) as guests:
+        running = [guests.submit(in_guest, session, rig, version, arguments, "output.txt") for version in versions]
+    for version in versions:
+        print((guest_folder(session, version) / "output.txt").read_text(errors="replace"), flush=True)
+    failures = [failure for guest in running if (failure := guest.exception()) is not None]
+    if failures:
+        raise failures[0]
+
+
+def in_guest(session: nox.Session, rig: str, version: str, arguments: list[str], output: str = "") -> None:
+    """Run the tests inside a guest of one kernel; what they say goes into the file `output` of its folder where one is named."""
+    back = guest_folder(session, version)
+    shutil.rmtree(back, ignore_errors=True)
+    back.mkdir(parents=True)
+    data = f"--data-file={back}/.coverage"
+    where = [] if any(argument.startswith("tests") for argument in arguments) else ["tests/vm/inside"]
+    guest = (f"tests/vm/rig/{rig}.py", "run", "--version", version, "--limit", str(GUEST_LIMIT), str(back), "--")
+    coverage = (str(Path(session.bin) / "python"), "-m", "coverage", "run", data)
+    with (back / output).open("w") if output else nullcontext() as said:
+        session.run(
+            "python",
+            *guest,
+            *coverage,
+            *GUEST_PYTEST,
+            f"--junitxml={back}/junit.xml",
+            *where,
+            *arguments,
+            stdout=said,
         )
-        session.run("python", *pytest, "tests/vm/outside", f"--rig={rig}", f"--kernel={version}")
-        data = f"--data-file={back}/.coverage"
-        where = [] if any(argument.startswith("tests") for argument in arguments) else ["tests/vm/inside"]
-        inside = (*pytest, f"--junitxml={back}/junit.xml", *where, *arguments)
-        session.run("python", *ask, python, "-m", "coverage", "run", data, *inside)
-        session.run("coverage", "combine", "-q", data, str(back), silent=True)
-        total = str(session.run("coverage", "report", data, "--format=total", silent=True)).split()
-        session.log(f"kernel {version}: {total[-1]} % of l2tpd covered; junit.xml and .coverage are in {back}")
+    session.run("coverage", "combine", "-q", data, str(back), silent=True)
+    total = str(session.run("coverage", "report", data, "--format=total", silent=True)).split()
+    session.log(f"kernel {version}: {total[-1]} % of l2tpd covered; junit.xml and .coverage are in {back}")
+
+
+def guest_folder(session: nox.Session, version: str) -> Path:
+    """Return where what comes back from a guest is."""
+    return (Path(session.virtualenv.location) / "guest" / version).resolve()
 
 
 @nox.session
@@ -248,6 +287,7 @@ def build(session: nox.Session) -> None:
     session.install("-q", str(wheel))
     with session.chdir(dist):  # away from the sources, which would be found first
         session.run("l2tpd", "--version")
+        session.run("test", "-s", f"{session.virtualenv.location}/share/man/man5/l2tpd.toml.5", external=True)
         session.run("l2tpctl", "--help", silent=True)
         session.run("l2tpwatch", "--help", silent=True)
 

@@ -25,7 +25,7 @@ from l2tpd import __version__, log
 from l2tpd.config.model import Config
 from l2tpd.errors import ConfigError, L2tpError, StartupError
 from l2tpd.options import Options
-from l2tpd.systemd import Notifier
+from l2tpd.systemd import Notifier, on_journal
 
 Serve = Callable[[Config, Options], Awaitable[None]]
 
@@ -175,7 +175,13 @@ class Process:
         if self.options.log_file is not None:
             log.configure(level, log.File(self.options.log_file))
         else:
-            log.configure(level, log.Stream() if self._logs_to_terminal else log.Syslog())
+            log.configure(level, self._usual_log())
+
+    def _usual_log(self) -> log.Sink:
+        """Choose where lines go unless a file was asked for; what we say on stderr under systemd would reach the journal without its fields."""
+        if not self.options.foreground:
+            return log.Syslog()
+        return log.Journal() if on_journal() else log.Stream()
 
     def _ready(self, then: Callable[[], None]) -> None:
         freeze_collector()

@@ -27,10 +27,11 @@ from l2tpd.trace import WORDS, Category, mask
 from l2tpd.wire.numbers import StopResult
 
 if TYPE_CHECKING:
-    from l2tpd.bus import Subscription
+    from l2tpd.bus import Queue, Subscription
     from l2tpd.config.model import Config, Said
     from l2tpd.daemon import Daemon
     from l2tpd.dialer import Line
+    from l2tpd.passed import Passed
     from l2tpd.session.call import Call
     from l2tpd.tunnel.task import Tunnel
 
@@ -257,9 +258,11 @@ class Console:
 
     def pools(self) -> Sequence[views.PoolView]:
         """Describe the address pools."""
-        used = self._daemon.leases.used if isinstance(self._daemon.adapter.plane, MovingPlane) else lambda _name: None
+        moving = isinstance(self._daemon.adapter.plane, MovingPlane)
+        leases = self._daemon.leases
         return [
-            views.PoolView(name=name, range=pool.range, used=used(name)) for name, pool in self._config.pools.items()
+            portrait.pool(name, pool, leases.fill(name) if moving else None)
+            for name, pool in self._config.pools.items()
         ]
 
     def config_names(self) -> Sequence[str]:
@@ -325,9 +328,14 @@ class Console:
         """Empty the log kept in memory."""
         log.ring.clear()
 
-    def subscribe(self, wants: Callable[[Event], bool]) -> Subscription:
+    def subscribe(self, wants: Callable[[Event], bool] | None) -> Subscription:
         """Open a subscription to events."""
         return self._daemon.bus.subscribe(wants)
+
+    def capture(self, wants: Callable[[Passed], bool]) -> Queue[Passed]:
+        """Open a subscription to control messages."""
+        _log.notice("capture")
+        return self._daemon.tap.attach(wants)
 
     def crashed(self, where: str, error: Exception) -> None:
         """Log a bug with its traceback and count it."""
@@ -393,6 +401,8 @@ class Console:
         ):
             for name, table in tables.items():
                 yield f"{family}.{name}", table
+        if config.radius.servers or config.radius.clients:
+            yield "radius", config.radius
         for name, tunnel in config.tunnels.items():
             yield f"tunnel.{name}", tunnel
             for inner, session in tunnel.sessions.items():

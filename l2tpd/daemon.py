@@ -21,9 +21,10 @@ import trio
 
 from l2tpd import log, signals, systemd
 from l2tpd.bus import Bus
+from l2tpd.capture import Tap
 from l2tpd.circuits import Circuits
 from l2tpd.config import scalars
-from l2tpd.config.model import Address, Config, Encapsulation, Listen, Mode
+from l2tpd.config.model import Address, Config, Encapsulation, Listen, Mode, PppAuthority
 from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
@@ -40,7 +41,9 @@ from l2tpd.options import Options
 from l2tpd.ppp.engines import Engines
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.pppd import Pppd
-from l2tpd.ppp.task import Builtin, Tuns
+from l2tpd.ppp.task import Builtin
+from l2tpd.ppp.tun import Tuns
+from l2tpd.radius.client import Radius
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
 from l2tpd.scripts import Scripts
@@ -84,6 +87,7 @@ class Daemon:
         self.site = Site(random=os.urandom, calls=self.policy, hostname="", vendor_name="")
         self.site.name(config.system)
         self.bus = Bus()
+        self.tap = Tap()
         system = config.system
         self.scripts = Scripts(system.script_directory, limit=system.script_limit, timeout=system.script_timeout)
         self.ledger = Ledger()
@@ -95,10 +99,10 @@ class Daemon:
         self.exclusive_paths = False
         self.packets: PacketPlane | None = None
         self.leases = Leases(lambda: self.config)
-        self.ppp = Engines(
-            Pppd(self.leases, self._remark_ppp),
-            Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp),
-        )
+        self.radius = Radius(lambda: self.config)
+        builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._peer_of)
+        builtin.authorities[PppAuthority.RADIUS] = builtin.accountant = self.radius
+        self.ppp = Engines(Pppd(self.leases, self._remark_ppp), builtin)
         self.crashes = 0
         self._ids = {bits: Allocator(bits, os.urandom, CYCLE) for bits in (16, 32)}
         self._tunnels: trio.Nursery | None = None
@@ -119,6 +123,7 @@ class Daemon:
             # Cancelled from outside, the tunnels and the adapter's task end side by side, and a tunnel's goodbye may take longer.
             await self.adapter.finish()  # noqa: ASYNC102 - shielded, with a deadline
             self.ppp.close()
+            self.radius.close()
             if isinstance(plane, MovingPlane):
                 plane.close()
 
@@ -143,6 +148,8 @@ class Daemon:
             await services.start(self.adapter.run)
             if isinstance(self.adapter.plane, MovingPlane):
                 await services.start(linkwatch.watch, self.circuits)
+            await services.start(self.ppp.shared.serve)
+            await services.start(self.radius.run)
             for listener in listeners:
                 await services.start(self.endpoint.serve, listener)
                 _log.notice("listening", address=str(listener.address), encap=listener.encap.value)
@@ -169,6 +176,7 @@ class Daemon:
                 self.adopt(None)
                 tunnels.cancel_scope.cancel()
             self.bus.close()
+            self.tap.close()
             await trio.lowlevel.checkpoint()
             await self._finish_scripts()
             services.cancel_scope.cancel()
@@ -242,10 +250,12 @@ class Daemon:
                 nursery.cancel_scope.cancel()
 
     async def _finish_scripts(self) -> None:
-        """Let the scripts of what has just ended run, unless an operator is in a hurry."""
+        """Let the scripts of what has just ended run, and its accounting be delivered, unless an operator is in a hurry."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cut_short, nursery.cancel_scope)
-            await self.scripts.finish(self.config.system.stop_timeout)
+            async with trio.open_nursery() as last:
+                last.start_soon(self.radius.finish)
+                await self.scripts.finish(self.config.system.stop_timeout)
             nursery.cancel_scope.cancel()
 
     async def _cut_short(self, scope: trio.CancelScope) -> None:
@@ -306,21 +316,27 @@ class Daemon:
     def remark(self, tunnel: Tunnel, remark: Remark) -> None:
         """Log a trace line, or, within limits, a complaint about a peer."""
         core = tunnel.core
-        whose = f"{core.local_id}/{remark.session_id}" if remark.session_id else str(core.local_id)
+        ids = _ids(core.local_id, remark.session_id)
         if remark.category is not None:
-            log.traced(remark.category, f"tunnel {whose}: {remark.text}")
+            log.traced(remark.category, f"tunnel {_whose(ids)}: {remark.text}", **ids)
         else:
             self._remarks.say(
-                core.peer.host, trio.current_time(), _log.warning, remark.text, tunnel=whose, peer=str(core.peer)
+                core.peer.host, trio.current_time(), _log.warning, remark.text, **ids, peer=str(core.peer)
             )
 
-    def _remark_ppp(self, tunnel_id: int, session_id: int, line: str) -> None:
-        """Log a line of a pppd where somebody traces it."""
+    def _peer_of(self, tunnel_id: int) -> str:
+        """Return the address that a tunnel comes from."""
+        tunnel = self.registry.by_id.get(tunnel_id)
+        return tunnel.core.peer.host if tunnel else ""
+
+    def _remark_ppp(self, tunnel_id: int, session_id: int, line: object) -> None:
+        """Log a line about PPP where somebody traces it."""
         tunnel = self.registry.by_id.get(tunnel_id)
         call = tunnel.core.calls.get(session_id) if tunnel else None
         traced = self.site.trace | (tunnel.core.trace if tunnel else 0) | (call.trace if call else 0)
         if traced & Category.PPP:
-            log.traced(Category.PPP, f"tunnel {tunnel_id}/{session_id}: PPP: {line}")
+            ids = _ids(tunnel_id, session_id)
+            log.traced(Category.PPP, f"tunnel {_whose(ids)}: PPP: {line}", **ids)
 
     def opened(self, tunnel: Tunnel) -> None:
         """Take note that a tunnel is no longer half open."""
@@ -439,6 +455,15 @@ async def serve(config: Config, options: Options) -> None:
     await Daemon(named(config), options).run()
 
 
+def _ids(tunnel_id: int, session_id: int) -> dict[str, int]:
+    """Return what a log can be searched by, by the names that other lines have for it."""
+    return {"tid": tunnel_id, "sid": session_id} if session_id else {"tid": tunnel_id}
+
+
+def _whose(ids: dict[str, int]) -> str:
+    return "/".join(map(str, ids.values()))
+
+
 def _named(name: str) -> dict[str, object]:
     return {"name": name} if name else {}
 
@@ -454,4 +479,6 @@ def _reason(event: TunnelEvent | SessionEvent, meaning: Callable[[int], str]) ->
         reason["error"] = f"{event.error} ({error_text(event.error)})"
     if event.message:
         reason["message"] = event.message
+    if isinstance(event, SessionEvent) and event.ppp_cause:
+        reason["ppp"] = event.ppp_cause
     return {**reason, "by": event.by} if event.by else reason

@@ -74,6 +74,10 @@ class SessionEvent:
     far_address: str = ""  # of the far end of a point-to-point link
     bridge: str = ""
     remote_end_id: str = ""  # RFC 3931 5.4.4: text, or 0x and hexadecimal digits
+    ppp_user: str = ""  # at its end: who was let in, and the addresses that PPP had settled on
+    ppp_local: str = ""
+    ppp_remote: str = ""
+    ppp_cause: str = ""  # why PPP ended, where somebody said so (RFC 3145)
 
 
 @attrs.frozen(kw_only=True)

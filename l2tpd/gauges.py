@@ -155,6 +155,7 @@ DATA_DROPS = (
     ("sequence", "rx_seq_discards"),
     ("cookie", "rx_cookie_discards"),
     ("invalid", "rx_invalid"),
+    ("spoofed", "rx_spoofed"),
 )
 """... and of what data planes count, as Linux names it."""
 

@@ -30,6 +30,7 @@ TYPES: Mapping[str, str] = {"ppp": "PPP", "eth": "ETH", "eth-vlan": "ETH_VLAN"}
 
 ALWAYS = frozenset(What)
 LINKED = frozenset({What.UP, What.DOWN})  # while, or just until, there is an interface
+ENDED = frozenset({What.DOWN, What.DELETED})
 TYPED = frozenset({What.UP, What.DOWN, What.DELETED})  # scripts that are told the type of the session
 
 
@@ -55,6 +56,9 @@ VARIABLES = (
     Variable("PEER_IP",                 lambda event: event.far_address.partition("/")[0], LINKED),
     Variable("NETMASK",                 lambda event: netmask(event.address),              LINKED),
     Variable("BRIDGE",                  lambda event: event.bridge),
+    Variable("PPP_USER",                lambda event: event.ppp_user,                      ENDED),
+    Variable("PPP_LOCAL_IP",            lambda event: event.ppp_local,                     ENDED),
+    Variable("PPP_PEER_IP",             lambda event: event.ppp_remote,                    ENDED),
     Variable("REMOTE_END_ID",           lambda event: _end_id(event)[0]),
     Variable("REMOTE_END_ID_BIN",       lambda event: _end_id(event)[1]),
 )

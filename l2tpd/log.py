@@ -45,6 +45,7 @@ _NAMES: Final = {number: name for name, number in LEVELS.items()}
 _PREFIX: Final = {int(category): f"{word.upper()}: " for word, category in WORDS.items()}
 
 LINE_LIMIT: Final = 4096  # characters of a line that are kept: a peer's megabyte of text is not a log entry
+MESSAGE_LIMIT: Final = 65536  # characters of an entry of the journal, whose socket takes some 200 kB in one piece
 _ROOT: Final = "l2tpd"
 
 
@@ -97,9 +98,9 @@ class Log(structlog.BoundLoggerBase):
         """Emit one line at `level`, if the log listens to that level."""
         logger: logging.Logger = self._logger
         if logger.isEnabledFor(level):
-            args, _ = self._process_event(_NAMES[level], event, dict(context))
+            args, fields = self._process_event(_NAMES[level], event, dict(context))
             text, error = args
-            logger.handle(_record(logger.name, level, text, error))
+            logger.handle(_record(logger.name, level, text, fields, error))
 
 
 def get(name: str, **context: object) -> Log:
@@ -108,12 +109,16 @@ def get(name: str, **context: object) -> Log:
     return Log(logger, processors=_PROCESSORS, context=dict(context))
 
 
-def _record(name: str, level: int, text: str, error: BaseException | None = None) -> logging.LogRecord:
+def _record(
+    name: str, level: int, text: str, fields: Mapping[str, object], error: BaseException | None = None
+) -> logging.LogRecord:
     # Made by hand because Logger.log() first walks the stack for a file name that no line shows.
     exc_info: tuple[type[BaseException], BaseException, TracebackType | None] | None = None
     if error is not None:
         exc_info = (type(error), error, error.__traceback__)
-    return logging.LogRecord(name, level, "", 0, text, (), exc_info)
+    record = logging.LogRecord(name, level, "", 0, text, (), exc_info)
+    record.fields = fields
+    return record
 
 
 def _render(
@@ -123,11 +128,15 @@ def _render(
     text = str(event.pop("event"))
     if event:
         text += "".join(f" {key}={_shown(value)}" for key, value in event.items())
-    return (text, sys.exc_info()[1] if error is True else error), {}
+    return (text, sys.exc_info()[1] if error is True else error), dict(event)
+
+
+def _text(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _shown(value: object) -> str:
-    text = value.hex() if isinstance(value, bytes) else str(value)
+    text = _text(value)
     if text and not any(c in text for c in ' "='):
         return text
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
@@ -139,9 +148,14 @@ _PROCESSORS: Final[list[Any]] = [structlog.contextvars.merge_contextvars, _rende
 # --- tracing
 
 
-def traced(category: int, text: str) -> None:
-    """Emit one line under a category of `l2tpd.trace`, whatever the log level; whether to trace was for the caller to test."""
-    logging.getLogger(_ROOT).handle(_record(_ROOT, logging.DEBUG, _PREFIX[int(category)] + text))
+def traced(category: int, text: str, **fields: object) -> None:
+    """Emit one line under a category of `l2tpd.trace`, whatever the log level; whether to trace was for the caller to test.
+
+    `fields` say what the text says already, for a log that can be searched by them.
+    """
+    prefix = _PREFIX[int(category)]
+    fields = {"category": prefix[:-2].lower(), **fields}
+    logging.getLogger(_ROOT).handle(_record(_ROOT, logging.DEBUG, prefix + text, fields))
 
 
 # --- how often it may be said
@@ -319,24 +333,15 @@ _SEVERITY: Final = {
 }
 
 
-class Syslog:
-    """The system log, facility daemon, over its datagram socket; a syslog that is away is tried again at most once a second."""
+class _Datagrams:
+    """A log behind a datagram socket; one that is away is tried again at most once a second."""
 
-    def __init__(self, path: str = "/dev/log", clock: Callable[[], float] = time.monotonic) -> None:
-        """Send to the socket at `path`; no matter whether anybody listens yet."""
+    def __init__(self, path: str, clock: Callable[[], float]) -> None:
         self._path = path
         self._clock = clock
         self._socket: socket.socket | None = None
         self._retry_at = -1.0
         self.lost = 0
-
-    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
-        """Send a datagram for each line (RFC 3164 form, as syslog(3) does)."""
-        stamp = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
-        head = f"<{_DAEMON | _SEVERITY.get(record.levelno, 7)}>{stamp} l2tpd[{os.getpid()}]: "
-        for line in lines:
-            if not self._send((head + line).encode()):
-                self.lost += 1
 
     def close(self) -> None:
         """Close the socket."""
@@ -345,7 +350,7 @@ class Syslog:
             self._socket = None
 
     def _send(self, datagram: bytes) -> bool:
-        # A second try, since a syslog that was restarted shows only in the first send to it.
+        # A second try, since a log that was restarted shows only in the first send to it.
         return any(self._connected() and self._sent(datagram) for _ in range(2))
 
     def _sent(self, datagram: bytes) -> bool:
@@ -353,7 +358,7 @@ class Syslog:
             return False
         try:
             self._socket.send(datagram)
-        except BlockingIOError:  # syslog is behind; waiting for it would stop every tunnel
+        except BlockingIOError:  # it is behind; waiting for it would stop every tunnel
             return False
         except OSError:
             self.close()
@@ -376,6 +381,56 @@ class Syslog:
             except OSError:  # nobody listens, or no descriptor is left
                 self._retry_at = self._clock() + 1.0
         return self._socket is not None
+
+
+class Syslog(_Datagrams):
+    """The system log, facility daemon."""
+
+    def __init__(self, path: str = "/dev/log", clock: Callable[[], float] = time.monotonic) -> None:
+        """Send to the socket at `path`; no matter whether anybody listens yet."""
+        super().__init__(path, clock)
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Send a datagram for each line (RFC 3164 form, as syslog(3) does)."""
+        stamp = time.strftime("%b %e %H:%M:%S", time.localtime(record.created))
+        head = f"<{_DAEMON | _SEVERITY.get(record.levelno, 7)}>{stamp} l2tpd[{os.getpid()}]: "
+        for line in lines:
+            if not self._send((head + line).encode()):
+                self.lost += 1
+
+
+class Journal(_Datagrams):
+    """systemd's journal, by its own protocol: an entry a record, with a field for each thing that the line names.
+
+    `journalctl L2TPD_TID=4711` then finds a tunnel's lines. Level and identifier are where journalctl looks for them: systemd.journal-fields(7).
+    """
+
+    def __init__(self, path: str = "/run/systemd/journal/socket", clock: Callable[[], float] = time.monotonic) -> None:
+        """Send to the socket at `path`."""
+        super().__init__(path, clock)
+
+    def write(self, record: logging.LogRecord, lines: list[str]) -> None:
+        """Send the record; a traceback is part of its message."""
+        fields = {
+            "MESSAGE": "\n".join(lines)[:MESSAGE_LIMIT],
+            "PRIORITY": str(_SEVERITY.get(record.levelno, 7)),
+            "SYSLOG_FACILITY": str(_DAEMON >> 3),
+            "SYSLOG_IDENTIFIER": "l2tpd",
+            "L2TPD_PART": record.name.removeprefix(_ROOT).lstrip("."),
+            **{_field(key): neutral(_text(value))[:LINE_LIMIT] for key, value in getattr(record, "fields", {}).items()},
+        }
+        if not self._send(b"".join(_assignment(name, value.encode()) for name, value in fields.items() if value)):
+            self.lost += 1
+
+
+def _field(key: str) -> str:
+    """Name the field of a part of a line: our own words are all letters, digits and underscores."""
+    return f"L2TPD_{key.upper()}"
+
+
+def _assignment(name: str, value: bytes) -> bytes:
+    """Write one field, with the length of its value, which then may span lines (systemd's JOURNAL_NATIVE_PROTOCOL)."""
+    return b"%s\n%s%s\n" % (name.encode(), len(value).to_bytes(8, "little"), value)
 
 
 def _stamped(record: logging.LogRecord, lines: list[str]) -> list[str]:

@@ -21,7 +21,8 @@ from l2tpd.tunnel.states import State
 from l2tpd.wire.numbers import CircuitStatus, MessageType, PseudowireType, name_of
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import Address, Peer, TunnelInstance
+    from l2tpd.config.model import Address, Peer, Pool, TunnelInstance
+    from l2tpd.ppp.addresses import Fill
     from l2tpd.tunnel.core import ControlConnection
     from l2tpd.tunnel.facts import PeerFacts
     from l2tpd.tunnel.site import Counters
@@ -128,7 +129,7 @@ def session(core: ControlConnection, call: Call, now: float) -> views.SessionVie
         send_accm=call.accm.send if call.accm else None,
         receive_accm=call.accm.receive if call.accm else None,
         ended=_ended(call.ending),
-        ppp=views.PppView(local_address=call.ppp_local, remote_address=call.ppp_remote) if call.ppp_remote else None,
+        ppp=_ppp(call),
         trace=words(call.trace),
     )
 
@@ -187,6 +188,18 @@ def _call3(call: Call) -> views.CallView:
     )
 
 
+def _ppp(call: Call) -> views.PppView | None:
+    """Describe PPP, as far as it has come; None: it has not, or it does not end here."""
+    if not (call.ppp_user or call.ppp_remote):
+        return None
+    return views.PppView(
+        state=views.UP if call.ppp_remote else "authenticated",
+        user=call.ppp_user,
+        local_address=call.ppp_local,
+        remote_address=call.ppp_remote,
+    )
+
+
 def _circuit(active: bool) -> str:
     return "active" if active else "inactive"
 
@@ -205,6 +218,12 @@ def peer(name: str, entry: Peer, tunnels: int) -> views.PeerView:
         session_profile=entry.session_profile,
         tunnels=tunnels,
     )
+
+
+def pool(name: str, settings: Pool, fill: Fill | None) -> views.PoolView:
+    """Describe an address pool; `fill` is how full it is, None while nothing hands out its addresses."""
+    said = views.PoolView(name=name, range=settings.range, exclude=settings.exclude, next=settings.next)
+    return said if fill is None else attrs.evolve(said, **fill._asdict())
 
 
 def census(tunnels: Iterable[Shell]) -> Mapping[str, int]:

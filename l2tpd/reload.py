@@ -109,6 +109,8 @@ class Reloader:
         daemon.apply_trace()
         daemon.scripts.directory = config.system.script_directory
         daemon.scripts.limit, daemon.scripts.timeout = config.system.script_limit, config.system.script_timeout
+        if config.radius != old.radius:
+            daemon.radius.apply()
         await self._apply_tunnels(config, plan)
         self._apply_sessions(config, plan)
         counts = {verb: sum(step.verb is verb for step in plan.steps) for verb in Verb}

@@ -80,6 +80,16 @@ def _watchdog(environ: Mapping[str, str]) -> float | None:
     return int(usec) / 1e6
 
 
+def on_journal(environ: Mapping[str, str] | None = None, descriptor: int = 2) -> bool:
+    """Tell whether what is written to a descriptor, by default stderr, goes to systemd's journal (systemd.exec(5), JOURNAL_STREAM)."""
+    environ = os.environ if environ is None else environ
+    try:
+        status = os.fstat(descriptor)
+    except OSError:  # it is closed
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
 async def feed_watchdog(notifier: Notifier | None = None) -> None:
     """Tell systemd twice in the time that it gives us that our event loop turns; returns at once where nobody wants to hear it."""
     notifier = notifier or Notifier()

@@ -51,6 +51,12 @@ def ip(*words: str) -> str:
     return subprocess.run(["ip", *words], check=True, capture_output=True, text=True, timeout=20).stdout
 
 
+def ping(address: str) -> None:
+    """Have an address answer, from the namespace of this thread."""
+    command = ["ping", "-c", "1", "-W", "5", address]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+
+
 @contextmanager
 def namespace() -> Iterator[None]:
     """Take this thread to a network namespace of its own, and back; threads and programs started within are in it as well."""

@@ -122,3 +122,17 @@ async def test_a_subscriber_that_never_reads_costs_a_bounded_amount() -> None:
     held = sum(isinstance(found, TunnelEvent) for found in gc.get_objects())
     assert 100_000 - 100 == subscription.lost
     assert held <= 110
+
+
+async def test_who_reads_late_catches_up_in_one_go() -> None:
+    """What waits is taken in its order, as much as is asked for, the gap at its place; then there is nothing, and no waiting for it."""
+    bus = Bus()
+    subscription = bus.subscribe(size=4)
+    for number in range(6):
+        bus.publish(up(number))
+    first = await anext(subscription)
+    assert [up(0), up(1)] == events([first, *subscription.rest(1)])
+    *items, gap = subscription.rest(10)
+    assert [up(2), up(3)] == events(items)
+    assert Lost(2) == gap
+    assert [] == subscription.rest(10)

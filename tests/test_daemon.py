@@ -22,6 +22,7 @@ from l2tpd.kernel.recording import RecordingPlane
 from l2tpd.reload import named
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.states import State
+from l2tpd.wire.values import DisconnectCause
 from pair import (
     ANYBODY,
     QUICK,
@@ -484,3 +485,22 @@ async def test_a_second_signal_waits_for_no_hook_script(tmp_path: Path) -> None:
         lac.stop(at_once=True)
         await on.ended["lac"].wait()
         assert not Path("/proc", (folder / "notes").read_text().strip()).exists()
+
+
+@pytest.mark.parametrize(("ender", "sides"), [("lns", ("the peer's", "our")), ("lac", ("our", "the peer's"))])
+async def test_why_ppp_ended_arrives(tmp_path: Path, ender: str, sides: tuple[str, str]) -> None:
+    """RFC 3145: the cause stands in the CDN of who ends the call, and in the events of both, each time as seen from there."""
+    async with stage(tmp_path) as on:
+        lns, lac = await pair(on, sessions=session("t", "s"))
+        await until(lambda: carried(lac, "t", "s") and lns.registry.sessions)
+        heard = hear(on, lns), hear(on, lac)
+        mine = tunnel(lac, "t")
+        ending = mine if ender == "lac" else other_end(lns, mine)
+        (ours,) = ending.core.calls.values()
+        ours.disconnect = DisconnectCause(16, 0xC223, 1, "wrong password")
+        ending.core.close_session(ours.local_id, trio.current_time(), "refused")
+        ending.flush()
+        await until(lambda: all(one.sessions(What.DOWN) for one in heard))
+        told = [one.sessions(What.DOWN)[0].ppp_cause for one in heard]
+    words = "auth failed (16), protocol 0xc223, on {} side: wrong password"
+    assert [words.format(side) for side in sides] == told

@@ -28,6 +28,9 @@ FULL = SessionEvent(
     far_address="192.0.2.2",
     bridge="br0",
     remote_end_id="site",
+    ppp_user="alice",
+    ppp_local="10.0.0.1",
+    ppp_remote="10.0.0.2",
 )
 """A session of which everything is known."""
 
@@ -47,6 +50,7 @@ LINKED = {
     "PEER_IP": "192.0.2.2",
     "NETMASK": "255.255.255.0",
 }
+ENDED = {"PPP_USER": "alice", "PPP_LOCAL_IP": "10.0.0.1", "PPP_PEER_IP": "10.0.0.2"}
 
 
 def session(what: What) -> SessionEvent:
@@ -105,16 +109,18 @@ def test_the_type_is_a_word_or_a_number(pseudowire: str, wanted: str) -> None:
 # --- environment
 
 
-@pytest.mark.parametrize("what", [What.UP, What.DOWN])
-def test_up_and_down_know_the_interface(what: What) -> None:
-    """They have every variable that there is, but one of the two for the Remote End ID."""
-    assert EVERYWHERE | LINKED == hooks.environment(session(what))
-
-
-@pytest.mark.parametrize("what", [What.CREATED, What.DELETED])
-def test_created_and_deleted_know_no_interface(what: What) -> None:
-    """Before it comes and after it went there is nothing to say of it."""
-    assert EVERYWHERE == hooks.environment(session(what))
+@pytest.mark.parametrize(
+    ("what", "known"),
+    [
+        (What.CREATED, EVERYWHERE),
+        (What.UP, EVERYWHERE | LINKED),
+        (What.DOWN, EVERYWHERE | LINKED | ENDED),
+        (What.DELETED, EVERYWHERE | ENDED),
+    ],
+)
+def test_each_script_knows_what_there_is(what: What, known: dict[str, str]) -> None:
+    """The interface while there is one, and what became of PPP at its end; of the two for the Remote End ID there is one."""
+    assert known == hooks.environment(session(what))
 
 
 def test_what_is_not_known_is_not_said() -> None:
@@ -201,6 +207,10 @@ def test_the_manual_has_them_all() -> None:
     told = page.partition("## HOOK SCRIPTS\n")[2].partition("\n## ")[0]
     assert list(hooks.SCRIPTS) == re.findall(r"^`((?:tunnel|session)-\w+)`$", told, re.MULTILINE)
     assert set(hooks.TYPES.values()) <= set(re.findall(r"`([A-Z_]+)`", told))
-    words = {hooks.ALWAYS: "session scripts", hooks.LINKED: "session-up, session-down"}
+    words = {
+        hooks.ALWAYS: "session scripts",
+        hooks.LINKED: "session-up, session-down",
+        hooks.ENDED: "session-down, session-deleted",
+    }
     rows = [(row.name, words[row.when]) for row in hooks.VARIABLES]
     assert [("TUNNEL_NAME", "all scripts"), *rows[1:]] == re.findall(r"^\| `(\w+)` \| ([^|]*) \|", told, re.MULTILINE)

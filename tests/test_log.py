@@ -367,6 +367,49 @@ def test_a_syslog_that_does_not_read_never_blocks(tmp_path: Path, syslogd: socke
     assert syslogd.recv(1000).endswith(b": 0")
 
 
+def entry(datagram: bytes) -> dict[str, str]:
+    """Read an entry of the journal: each field is a name, a line end, the length of the value, the value, a line end."""
+    fields = {}
+    while datagram:
+        name, _, rest = datagram.partition(b"\n")
+        length = int.from_bytes(rest[:8], "little")
+        value, datagram = rest[8 : 8 + length], rest[9 + length :]
+        assert b"\n" == rest[8 + length : 9 + length]
+        fields[name.decode()] = value.decode()
+    return fields
+
+
+def test_the_journal_gets_a_field_for_all_that_a_line_names(tmp_path: Path, syslogd: socket.socket) -> None:
+    """The line is as elsewhere; beside it stands what a search goes by, as harmless as the line."""
+    log.configure("notice", log.Journal(str(tmp_path / "log")))
+    log.get("daemon", tid=5).notice("tunnel up", name="\x1b[2J", cookie=b"\x01\xff", message="")
+    expected = {
+        "MESSAGE": 'tunnel up tid=5 name=\\x1b[2J cookie=01ff message=""',
+        "PRIORITY": "5",
+        "SYSLOG_FACILITY": "3",
+        "SYSLOG_IDENTIFIER": "l2tpd",
+        "L2TPD_PART": "daemon",
+        "L2TPD_TID": "5",
+        "L2TPD_NAME": "\\x1b[2J",
+        "L2TPD_COOKIE": "01ff",
+    }
+    assert expected == entry(syslogd.recv(1000))
+    log.traced(Category.AVP_INFO, "tunnel 5: x", tid=5)
+    found = entry(syslogd.recv(1000))
+    assert ("AVP_INFO: tunnel 5: x", "7", "avp_info", "5") == tuple(
+        found[name] for name in ("MESSAGE", "PRIORITY", "L2TPD_CATEGORY", "L2TPD_TID")
+    )
+
+
+def test_a_traceback_is_one_entry_of_the_journal(tmp_path: Path, syslogd: socket.socket) -> None:
+    """Its lines stand in the message; what no datagram would hold is cut."""
+    log.configure("notice", log.Journal(str(tmp_path / "log")))
+    log.get("test").critical("crashed", exc_info=ValueError("bad"))
+    assert "crashed\n  | ValueError: bad" == entry(syslogd.recv(1000))["MESSAGE"]
+    log.get("test").critical("crashed", exc_info=ValueError("\n".join(["€" * 5000] * 100)))
+    assert log.MESSAGE_LIMIT == len(entry(syslogd.recv(500_000))["MESSAGE"])
+
+
 def test_without_sinks_nothing_reaches_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Who embeds the package and configures no log hears nothing from it."""
     log.close()

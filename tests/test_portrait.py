@@ -175,7 +175,7 @@ def test_a_session_in_full() -> None:
         == view.call_errors
     )
     assert (0xFFFF, 0x0A) == (view.send_accm, view.receive_accm)
-    assert views.PppView(local_address="192.0.2.1", remote_address="192.0.2.2") == view.ppp
+    assert views.PppView(state="up", local_address="192.0.2.1", remote_address="192.0.2.2") == view.ppp
     assert (6, "ppp0", "x=1", True, ("fsm",)) == (
         view.peer_id,
         view.interface,

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from l2tpd.systemd import Notifier, feed_watchdog, listen_fds
+from l2tpd.systemd import Notifier, feed_watchdog, listen_fds, on_journal
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -139,6 +139,18 @@ async def test_the_watchdog_is_fed_twice_in_its_time(
                 sock.recv(500)
             mock_clock.jump(5)
         nursery.cancel_scope.cancel()
+
+
+def test_stderr_is_the_journal_where_systemd_says_so(tmp_path: Path) -> None:
+    """The variable names the stream by device and inode, since a child may have put something else in its place."""
+    with (tmp_path / "stream").open("w") as stream, (tmp_path / "other").open("w") as other:
+        status = os.fstat(stream.fileno())
+        said = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        assert on_journal(said, stream.fileno())
+        assert not on_journal(said, other.fileno())
+        assert not on_journal({}, stream.fileno())
+        gone = stream.fileno()
+    assert not on_journal(said, gone)
 
 
 async def test_no_watchdog_takes_no_task(supervisor: tuple[socket.socket, dict[str, str]]) -> None:

@@ -66,12 +66,12 @@ class Client:
                 return whole
 
     async def next_event(self) -> Mapping[str, Json] | None:
-        """Wait for the params of the next event notification; None when the daemon has ended."""
+        """Wait for the params of the next notification of what was subscribed to; None when the daemon has ended."""
         while not self._events:
             answer = await self._next()
             if answer is None:
                 return None
-            if isinstance(answer, Request) and answer.method == "event":
+            if isinstance(answer, Request):
                 self._events.append(answer.params)
         return self._events.popleft()
 

@@ -13,16 +13,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from l2tpctl import local, render
+from l2tpctl import capture as capturing
+from l2tpctl import local, migrate, render
 from l2tpctl.answers import ask, listing, rows, tell
 from l2tpctl.errors import CommandError
 from l2tpctl.keys import pairs, typed
 from l2tpctl.options import SETTINGS, Choice, json_option, socket_option
+from l2tpctl.ring import STDOUT
 from l2tpd.control.jsonrpc import Json
 
+PATH = click.Path(path_type=Path, dir_okay=False, readable=False)
 CREATE = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
 
 
@@ -440,6 +444,29 @@ def watch() -> None:
 
 
 @l2tpctl.command()
+@click.argument("tunnels", nargs=-1, metavar="[TUNNEL]...", shell_complete=_tunnel_names)
+@click.option("--peer", "peers", multiple=True, metavar="ADDRESS", help="Also what this address or prefix says.")
+@click.option("-w", "file", required=True, type=PATH, metavar="FILE", help="Where to; - for standard output.")
+@click.option("-C", "size", default="0", callback=capturing.octets, metavar="SIZE", help="Begin a file after so much.")
+@click.option("-W", "ring", type=click.IntRange(1), default=None, metavar="FILES", help="How many files, in a ring.")
+@click.option("-c", "count", type=click.IntRange(1), metavar="COUNT", help="End after COUNT messages.")
+@click.option("--show-hidden", is_flag=True, help="Show hidden AVPs in the comments.")
+@json_option
+def capture(tunnels: tuple[str, ...], peers: tuple[str, ...], size: int, ring: int | None, **more: Any) -> None:
+    """Write control messages to pcapng files, each with what it says as a comment, until Control-C or the daemon ends.
+
+    Without TUNNEL and ADDRESS all are captured.
+    """
+    if ring and not size:
+        raise click.UsageError("-W is of use with -C only")
+    if size and more["file"] == STDOUT:
+        raise click.UsageError("standard output cannot be cut into files")
+    choice = click.get_current_context().ensure_object(Choice)
+    wanted = {"tunnels": tunnels, "peers": peers, "size": size, "ring": ring or 0, **more}
+    sys.exit(capturing.run(capturing.Capture(path=choice.path, json=choice.json, **wanted)))
+
+
+@l2tpctl.command()
 @click.option("-n", "count", type=click.IntRange(1), metavar="COUNT", help="End after COUNT screens.")
 @click.option(
     "-i",
@@ -468,7 +495,7 @@ def top(count: int | None, interval: float, lines: int) -> None:
     sys.exit(live.run(live.Top(path=choice.path, count=count, interval=interval, lines=lines, json=choice.json)))
 
 
-for command in local.COMMANDS:
+for command in (*local.COMMANDS, migrate.import_command):
     l2tpctl.add_command(command)
 
 

@@ -219,10 +219,10 @@ class Call:
         carried = _field(await client.call("system.show", {}), "data_plane") != "null"
         while True:
             shown = await client.call("session.show", {"tunnel": self._tunnel, "session": self._session})
-            ppp = _field(shown, "ppp")
-            if ppp or not carried:
-                told = ppp if isinstance(ppp, dict) else {}
-                return {"interface": _field(shown, "interface"), "local_address": "", "remote_address": "", **told}
+            ppp = _field(shown, "ppp") or {}
+            addresses = {name: _field(ppp, name) or "" for name in ("local_address", "remote_address")}
+            if addresses["remote_address"] or not carried:
+                return {"interface": _field(shown, "interface"), **addresses}
             with trio.move_on_after(_POLL):
                 await self._until(client, "", "")
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import textwrap
@@ -198,6 +199,24 @@ def connect(
         stop(CommandError(failure))
 
 
+@click.command("hash-password", context_settings=SETTINGS)
+@json_option
+def hash_password() -> None:
+    """Hash a password for `pap_hash` of a `[user.NAME]`; it is asked for, or the first line of standard input."""
+    from l2tpd.ppp import hashed
+
+    if sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True).encode(
+            "utf-8", "surrogateescape"
+        )
+    else:
+        password = sys.stdin.buffer.readline().rstrip(b"\r\n")
+    if not password:
+        stop(CommandError("there is no password on standard input"))
+    text = hashed.make(password, os.urandom(hashed.SALT))
+    tell({"pap_hash": text}, lambda: text)
+
+
 def _given(keys: Mapping[str, Json]) -> dict[str, Json]:
     """Keep the keys that have a value: the others are the daemon's to choose."""
     return {key: value for key, value in keys.items() if value}
@@ -213,4 +232,4 @@ def _secret_of(file: BinaryIO | None) -> str:
     return line.decode("utf-8", "surrogateescape")
 
 
-COMMANDS = (decode, check, connect, completion)
+COMMANDS = (decode, check, connect, hash_password, completion)

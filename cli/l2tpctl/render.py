@@ -111,16 +111,23 @@ PEERS: Sequence[tuple[str, Cell]] = (
     ("Profiles", lambda row: f"{word(row.get('tunnel_profile'))} / {word(row.get('session_profile'))}"),
     ("Tunnels", field("tunnels")),
 )
-POOLS: Sequence[tuple[str, Cell]] = (("Name", field("name")), ("Range", field("range")), ("Used", field("used")))
+POOLS: Sequence[tuple[str, Cell]] = (
+    ("Name", field("name")),
+    ("Range", field("range")),
+    ("Used", field("used")),
+    ("Free", field("free")),
+    ("Quarantined", field("quarantined")),
+    ("Size", field("size")),
+)
 MESSAGES: Sequence[tuple[str, Cell]] = (
     ("Message", field("message")),
     ("Sent", field("sent")),
     ("Received", field("received")),
     ("Bad", field("bad")),
 )
-NUMERIC = frozenset({"TunId", "SessId", "Sessions", "Tunnels", "Used", "Sent", "Received", "Bad"}) | {
-    f"{way} {unit}" for way in ("In", "Out") for unit in ("bit/s", "pkt/s")
-}
+NUMERIC = frozenset(
+    {"TunId", "SessId", "Sessions", "Tunnels", "Used", "Free", "Quarantined", "Size", "Sent", "Received", "Bad"}
+) | {f"{way} {unit}" for way in ("In", "Out") for unit in ("bit/s", "pkt/s")}
 DURATIONS = frozenset({"uptime", "in_state", "created", "since", "retry_in"})
 
 

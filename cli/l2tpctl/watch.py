@@ -80,6 +80,10 @@ CSV_FIELDS = (
     "far_address",
     "bridge",
     "remote_end_id",
+    "ppp_user",
+    "ppp_local",
+    "ppp_remote",
+    "ppp_cause",
 )
 
 Event = Mapping[str, Json]

@@ -18,6 +18,8 @@ from l2tpd.config.model import (
     Encapsulation,
     Mode,
     Peer,
+    PppAuthority,
+    PppEngine,
     Said,
     SessionInstance,
     SessionSettings,
@@ -35,6 +37,7 @@ _REFERENCES = {
     "pseudowire_profile": "profile.pseudowire",
     "ppp_profile": "profile.ppp",
     "pool": "pool",
+    "next": "pool",
 }
 """Keys whose value is the name of a table, and the family of that table."""
 
@@ -86,6 +89,10 @@ class Checker:
         self._ends()
         self._profiles("pseudowire", config.pseudowire_profiles)
         self._profiles("ppp", config.ppp_profiles)
+        self._authorities()
+        self._pools()
+        self._users()
+        self._radius()
         for name, peer in config.peers.items():
             self._peer(name, peer)
         self._callers()
@@ -239,6 +246,64 @@ class Checker:
     def _tell(self, found: Iterable[tuple[str, str]], path: KeyPath) -> None:
         for key, text in found:
             self._document.wrong((*path, key) if key else path, text)
+
+    # -- subscribers ----------------------------------------------------------------------------------------------------------------------
+
+    def _authorities(self) -> None:
+        for name in self._config.ppp_profiles:
+            keys = merged(self._config.ppp_profiles, name)
+            if "authority" in keys and keys.get("ppp_engine") is PppEngine.PPPD:
+                text = (
+                    "has no use here: a pppd looks its users up itself; leave out one of `authority` and `ppp_engine`"
+                )
+                self._document.wrong(("profile", "ppp", name, "authority"), text)
+
+    def _pools(self) -> None:
+        pools = self._config.pools
+        for name, pool in pools.items():
+            path = ("pool", name, "next")
+            if not pool.next or not self._refers("next", pool.next, path):
+                continue
+            seen, after = [name], pool.next
+            while after in pools and after not in seen:
+                seen.append(after)
+                after = pools[after].next
+            if after == name == min(seen, key=list(pools).index):  # once for each circle
+                self._document.wrong(path, f"leads back to this pool: {' -> '.join((*seen, name))}")
+
+    def _users(self) -> None:
+        addresses: dict[str, str] = {}
+        for name, user in self._config.users.items():
+            path = ("user", name)
+            if user.pool:
+                self._refers("pool", user.pool, (*path, "pool"))
+            if bool(user.password) == bool(user.pap_hash) and self._sound(path):
+                text = "is said as well as `password`: which of them holds?" if user.password else ""
+                key = (*path, "pap_hash") if user.password else path
+                self._document.wrong(key, text or "`password`, `password_file` or `pap_hash` is missing")
+            if user.address and addresses.setdefault(user.address, name) != name:
+                text = f"{quoted(user.address)} belongs to `[{dotted(('user', addresses[user.address]))}]` already"
+                self._document.wrong((*path, "address"), text)
+
+    def _radius(self) -> None:
+        radius = self._config.radius
+        for name, server in radius.servers.items():
+            self._needs(("radius", "server", name), address=server.address, secret=server.secret)
+        for name, client in radius.clients.items():
+            self._needs(("radius", "client", name), match=client.match, secret=client.secret)
+        if radius.dynauth_listen and not radius.clients:
+            text = "nobody may ask: a `[radius.client.NAME]` is missing"
+            self._document.wrong(("radius", "dynauth_listen"), text)
+        if not any(server.auth_port for server in radius.servers.values()):
+            for name, said in self._config.ppp_profiles.items():
+                if said.get("authority") is PppAuthority.RADIUS:
+                    text = "there is no `[radius.server.NAME]` with an `auth_port`"
+                    self._document.wrong(("profile", "ppp", name, "authority"), text)
+
+    def _needs(self, path: KeyPath, **said: str) -> None:
+        for key, value in said.items():
+            if not value and self._sound(path):
+                self._document.wrong(path, f"`{key}` is missing")
 
     # -- doubles --------------------------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ from l2tpd.config.model import (
     Address,
     Config,
     Listen,
+    Radius,
+    RadiusClient,
+    RadiusServer,
     Said,
     SessionInstance,
     SessionSettings,
@@ -147,10 +150,20 @@ WHEN: Mapping[tuple[type, str], When] = {
     (SessionSettings, "password_file"): _IN_PLACE,  # only shown; its content counts as `password`
     (SessionSettings, "user_data"): _IN_PLACE,
     (SessionSettings, "trace"): _IN_PLACE,
+    (Radius, "nas_identifier"): _IN_PLACE,
+    (Radius, "nas_address"): _IN_PLACE,
+    (Radius, "accounting"): _NEW_ONLY,  # what was begun is ended
+    (Radius, "interim_interval"): _NEW_ONLY,
+    (Radius, "require_message_authenticator"): _IN_PLACE,
+    (Radius, "spool"): _DAEMON,
+    (Radius, "dynauth_listen"): _DAEMON,
+    (Radius, "dynauth_window"): _IN_PLACE,
+    **{(RadiusServer, field.name): _IN_PLACE for field in attrs.fields(RadiusServer)},
+    **{(RadiusClient, field.name): _IN_PLACE for field in attrs.fields(RadiusClient)},
 }
-"""For the keys of the system, of listeners and of instances. Keys of peers, profiles and pools are `NEW_ONLY` throughout."""
+"""For the keys of the system, of listeners, of RADIUS and of instances. Keys of peers, profiles, pools and users are `NEW_ONLY` throughout."""
 
-_SECRETS = frozenset({"secret", "password"})
+_SECRETS = frozenset({"secret", "password", "pap_hash"})
 
 _EFFECTS: Mapping[tuple[Verb, When], str] = {
     (Verb.ADDED, When.IN_PLACE): "new, started now",
@@ -238,6 +251,10 @@ def diff(old: Config, new: Config) -> Plan:
         *_new_only(("profile", "pseudowire"), old.pseudowire_profiles, new.pseudowire_profiles),
         *_new_only(("profile", "ppp"), old.ppp_profiles, new.ppp_profiles),
         *_new_only(("pool",), old.pools, new.pools),
+        *_new_only(("user",), old.users, new.users),
+        *_keys(("radius",), Radius, _fields(Radius, old.radius), _fields(Radius, new.radius)),
+        *_radius(("radius", "server"), RadiusServer, old.radius.servers, new.radius.servers),
+        *_radius(("radius", "client"), RadiusClient, old.radius.clients, new.radius.clients),
         *_tables(
             ("tunnel",),
             old.tunnels,
@@ -282,6 +299,10 @@ def _listeners(old: Config, new: Config) -> Iterable[Step]:
         lambda path, a, b: _keys(path, Listen, _fields(Listen, a), _fields(Listen, b)),
         When.RESTART_DAEMON,
     )
+
+
+def _radius(family: Path, cls: type, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Step]:
+    return _tables(family, old, new, lambda path, a, b: _keys(path, cls, _fields(cls, a), _fields(cls, b)))
 
 
 def _tunnel(path: Path, old: tuple[Config, TunnelInstance], new: tuple[Config, TunnelInstance]) -> Iterable[Step]:

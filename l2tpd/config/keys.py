@@ -24,14 +24,19 @@ from l2tpd.config.model import (
     Pool,
     PppSettings,
     PseudowireSettings,
+    Radius,
+    RadiusClient,
+    RadiusServer,
     SessionInstance,
     SessionSettings,
     System,
     TunnelInstance,
     TunnelSettings,
+    User,
     Version,
 )
 from l2tpd.config.scalars import ElementError, described, listed, mismatch, quoted, suggestion
+from l2tpd.ppp import hashed
 from l2tpd.wire.values import pack_text
 
 Check = Callable[[Any], Any]
@@ -268,9 +273,29 @@ def packet_size(value: int) -> int:
     return value if value == 0 else typing.cast("int", between(68, _U16)(value))
 
 
-def ranges(text: str) -> str:
-    """Accept address ranges and prefixes, separated by commas."""
-    return ", ".join(scalars.address_range(part.strip()) for part in text.split(","))
+def ranges(value: object) -> str:
+    """Accept address ranges and prefixes, separated by commas or as an array."""
+    if isinstance(value, list):
+        return ", ".join(_each(lambda item: scalars.address_range(scalars.exact_str(item)), value))
+    return ", ".join(scalars.address_range(part.strip()) for part in scalars.exact_str(value).split(","))
+
+
+def pap_hash(text: str) -> str:
+    """Accept what `l2tpctl hash-password` makes."""
+    hashed.parse(text)
+    return text
+
+
+def radius_text(value: str) -> str:
+    """Accept what fits an attribute of RADIUS as text (RFC 2865 5)."""
+    if len(pack_text(value)) > 253 or not value.isprintable():
+        raise ValueError("must have at most 253 octets, and no control characters (RFC 2865 5)")
+    return value
+
+
+def interim_interval(value: float) -> float:
+    """Accept 0 or at least a minute (RFC 2869 5.16)."""
+    return value if value == 0 else typing.cast("float", at_least(60, "RFC 2869 5.16")(value))
 
 
 def ipv4(text: str) -> str:
@@ -368,9 +393,29 @@ RULES: Mapping[tuple[type, str], Check] = {
     (PppSettings, "mtu"): packet_size,
     (PppSettings, "mru"): packet_size,
     (PppSettings, "dns"): servers,
+    (PppSettings, "chap_rechallenge"): _SECONDS,
     (PppSettings, "lcp_echo_interval"): between(0, 86400),
     (PppSettings, "lcp_echo_failure"): between(0, 1000),
-    (Pool, "range"): ranges,
+    (Pool, "quarantine"): _SECONDS,
+    (User, "pap_hash"): optional(pap_hash),
+    (User, "address"): optional(ipv4),
+    (User, "routes"): each(scalars.prefix),
+    (User, "session_timeout"): _SECONDS,
+    (User, "idle_timeout"): _SECONDS,
+    (User, "max_sessions"): _COUNT,
+    (Radius, "nas_identifier"): radius_text,
+    (Radius, "nas_address"): optional(scalars.numeric_host),
+    (Radius, "interim_interval"): interim_interval,
+    (Radius, "spool"): absolute,
+    (Radius, "dynauth_listen"): optional(with_port),
+    (Radius, "dynauth_window"): _SECONDS,
+    (RadiusServer, "address"): scalars.numeric_host,
+    (RadiusServer, "auth_port"): between(0, _U16),
+    (RadiusServer, "acct_port"): between(0, _U16),
+    (RadiusServer, "timeout"): between(0.1, 60),
+    (RadiusServer, "retries"): between(0, 10),
+    (RadiusServer, "dead_time"): _SECONDS,
+    (RadiusClient, "match"): scalars.prefix,
     (Peer, "match"): each(scalars.prefix),
     (Peer, "host_name"): avp_text,
     (Peer, "roles"): at_least_one,
@@ -387,12 +432,15 @@ WHOLE: Mapping[tuple[type, str], Check] = {
     (System, "control_mode"): scalars.file_mode,  # "0660" as well as 0o660
     (Peer, "versions"): spoken_versions,
     (PppSettings, "pppd_options"): command_words,
+    (Pool, "range"): ranges,
+    (Pool, "exclude"): lambda value: ranges(value) if value else "",
 }
 """Keys of which the type says too much or too little: the check does all of the work."""
 
 _NOT_KEYS = frozenset(
     {(TunnelInstance, name) for name in ("name", "said", "sessions")}
     | {(SessionInstance, name) for name in ("name", "said")}
+    | {(Radius, name) for name in ("servers", "clients")}
 )
 
 
@@ -430,6 +478,10 @@ KEYS: Mapping[type, Mapping[str, Check]] = {
         PseudowireSettings,
         PppSettings,
         Pool,
+        User,
+        Radius,
+        RadiusServer,
+        RadiusClient,
         Peer,
         SessionInstance,
         TunnelInstance,

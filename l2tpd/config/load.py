@@ -27,7 +27,7 @@ SECRET_FILE_LIMIT: Final = 64 * 1024  # octets
 REQUEST: Final = "request"  # what stands for the file name where a control request is checked
 
 _NO_CONFIG = Config()
-_SAYS_SECRET = re.compile(r"^[^#\n]*\b(?:secret|password)[\"']?\s*=", re.MULTILINE)
+_SAYS_SECRET = re.compile(r"^[^#\n]*\b(?:secret|password|pap_hash)[\"']?\s*=", re.MULTILINE)
 
 
 def no_files(file: Path) -> str:

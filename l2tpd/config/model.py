@@ -98,6 +98,29 @@ class PppAuthentication(enum.Enum):
     MSCHAPV2 = "mschapv2"
 
 
+class ProxyLcp(enum.Enum):
+    """What to make of the LCP options that a LAC has agreed on in our place (RFC 2661 4.4.5)."""
+
+    IGNORE = "ignore"  # negotiate anew
+    USE = "use"  # go on from there, where we could have agreed on the same
+
+
+class ProxyAuthentication(enum.Enum):
+    """What to make of the proof that a LAC has taken in our place, where its LCP options are used (RFC 2661 4.4.5)."""
+
+    IGNORE = "ignore"  # negotiate anew, where a proof is asked for
+    USE = "use"  # check it as if the caller had given it to us
+    RECHALLENGE = "rechallenge"  # ask the caller again
+
+
+class PppAuthority(enum.Enum):
+    """Who knows the callers of the built-in engine."""
+
+    SECRETS = "secrets"  # pppd's files
+    USERS = "users"  # the tables `[user.NAME]`
+    RADIUS = "radius"
+
+
 class PppEngine(enum.Enum):
     """Who runs PPP."""
 
@@ -253,7 +276,15 @@ class PppSettings:
     pool: str = ""  # the peers', as LNS
     mtu: int = 0  # octets; 0: the pseudowire's, else 1400
     mru: int = 0  # octets; 0: as mtu
+    shared_interface: bool = (
+        False  # one for all sessions of this profile, as LNS, where packets move through this process
+    )
     auth: PppAuthentication = PppAuthentication.NONE  # what we ask of callers, as LNS
+    chap_rechallenge: float = 0.0  # seconds after which a caller has to prove itself again; 0: never
+    proxy_lcp: ProxyLcp = ProxyLcp.IGNORE
+    proxy_auth: ProxyAuthentication = ProxyAuthentication.IGNORE
+    ipv6: bool = False  # offer IPv6, with link-local addresses
+    authority: PppAuthority = PppAuthority.SECRETS  # who knows the callers
     user: str = ""  # who we are, where the peer asks
     password: str = attrs.field(default="", repr=False)
     password_file: Path | None = None  # its first line is the password
@@ -269,7 +300,67 @@ class PppSettings:
 class Pool:
     """`[pool.NAME]`: addresses for subscribers."""
 
-    range: str
+    range: str  # prefixes and FIRST-LAST, separated by commas
+    exclude: str = ""  # likewise: what is not handed out
+    next: str = ""  # the pool to take from when this one has no free address
+    quarantine: float = 60.0  # seconds for which an address that was in use is nobody else's
+
+
+@attrs.frozen(kw_only=True)
+class User:
+    """`[user.NAME]`: who may come in where a PPP profile says `authority = "users"`."""
+
+    password: str = attrs.field(default="", repr=False)
+    password_file: Path | None = None  # its first line is the password
+    pap_hash: str = attrs.field(default="", repr=False)  # in place of the password, for PAP alone; see `ppp.hashed`
+    enabled: bool = True
+    address: str = ""  # of its own, that no pool hands out
+    pool: str = ""  # empty: that of the PPP profile
+    routes: tuple[str, ...] = ()  # prefixes that are behind it
+    session_timeout: float = 0.0  # seconds; 0: none
+    idle_timeout: float = 0.0  # seconds without a packet; 0: none
+    max_sessions: int = 0  # at a time; 0: no limit
+
+
+@attrs.frozen(kw_only=True)
+class RadiusServer:
+    """`[radius.server.NAME]`: a server that is asked who may come in, and told what has become of them; the first that is said is asked first."""
+
+    address: str = ""  # numeric
+    secret: str = attrs.field(default="", repr=False)
+    secret_file: Path | None = None  # its first line is the secret
+    auth_port: int = 1812  # 0: it is not asked who may come in
+    acct_port: int = 1813  # 0: it takes no accounting
+    timeout: float = 2.0  # until a request is repeated, each time after twice as long
+    retries: int = 2  # repetitions, then another server is asked
+    dead_time: float = 60.0  # for which a server that was silent is passed over
+
+
+@attrs.frozen(kw_only=True)
+class RadiusClient:
+    """`[radius.client.NAME]`: who may end or change sessions by RFC 5176."""
+
+    match: str = ""  # an address or a prefix
+    secret: str = attrs.field(default="", repr=False)
+    secret_file: Path | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Radius:
+    """`[radius]`: how servers know us, and what they are told."""
+
+    nas_identifier: str = ""  # NAS-Identifier; empty: system.hostname
+    nas_address: str = ""  # NAS-IP-Address or NAS-IPv6-Address; empty: not said
+    accounting: bool = True
+    interim_interval: float = (
+        600.0  # between two interim records of a session, unless its server says otherwise; 0: none
+    )
+    require_message_authenticator: bool = True  # in answers to Access-Requests
+    spool: Path = Path("/var/lib/l2tpd/accounting")  # for records that no server takes at present
+    dynauth_listen: str = ""  # where requests of RFC 5176 come to; empty: nowhere
+    dynauth_window: float = 300.0  # by which a request may be older or younger than now; 0: any age
+    servers: Mapping[str, RadiusServer] = attrs.field(factory=dict)
+    clients: Mapping[str, RadiusClient] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -334,4 +425,6 @@ class Config:
     pseudowire_profiles: Mapping[str, Said] = attrs.field(factory=dict)
     ppp_profiles: Mapping[str, Said] = attrs.field(factory=dict)
     pools: Mapping[str, Pool] = attrs.field(factory=dict)
+    users: Mapping[str, User] = attrs.field(factory=dict)
+    radius: Radius = attrs.field(factory=Radius)
     tunnels: Mapping[str, TunnelInstance] = attrs.field(factory=dict)

@@ -290,3 +290,10 @@ def instance_name(text: str) -> str:
     if not text.isprintable() or " " in text or '"' in text:
         raise ValueError("a name consists of printable characters without spaces and quotes")
     return text
+
+
+def user_name(text: str) -> str:
+    """Accept the name of a user, which other people have chosen: 1 to 255 octets, as PAP can carry them (RFC 1334 2.2.1)."""
+    if not 1 <= len(pack_text(text)) <= 255:
+        raise ValueError("the name of a user has 1 to 255 octets")
+    return text

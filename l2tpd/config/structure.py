@@ -21,14 +21,18 @@ from l2tpd.config.model import (
     Pool,
     PppSettings,
     PseudowireSettings,
+    Radius,
+    RadiusClient,
+    RadiusServer,
     Said,
     SessionInstance,
     SessionSettings,
     System,
     TunnelInstance,
     TunnelSettings,
+    User,
 )
-from l2tpd.config.scalars import L2TP_PORT, ElementError, described, instance_name, suggestion
+from l2tpd.config.scalars import L2TP_PORT, ElementError, described, instance_name, suggestion, user_name
 
 ReadSecret = Callable[[Path], str]
 """Returns the secret that a file holds, or raises `ValueError` with what is wrong with the file."""
@@ -39,7 +43,7 @@ _PROFILES: Mapping[str, type] = {
     "pseudowire": PseudowireSettings,
     "ppp": PppSettings,
 }
-_TABLES = ("system", "listen", "peer", "profile", "pool", "tunnel")
+_TABLES = ("system", "listen", "peer", "profile", "pool", "user", "radius", "tunnel")
 
 _TUNNEL_OWN = KEYS[TunnelInstance]
 _SESSION_OWN = KEYS[SessionInstance]
@@ -72,6 +76,8 @@ class Structurer:
             pseudowire_profiles=profiles["pseudowire"],
             ppp_profiles=profiles["ppp"],
             pools=self._instances(Pool, tree.get("pool", {}), ("pool",)),
+            users=self._instances(User, tree.get("user", {}), ("user",), user_name),
+            radius=self._radius(tree.get("radius", {})),
             tunnels=self._tunnels(tree.get("tunnel", {})),
         )
 
@@ -117,13 +123,13 @@ class Structurer:
             self._document.wrong(here, f"{file}: {error}")
         values[key] = file
 
-    def _named(self, said: object, path: KeyPath) -> list[tuple[str, Any]]:
+    def _named(self, said: object, path: KeyPath, check: Callable[[str], str] = instance_name) -> list[tuple[str, Any]]:
         if not isinstance(said, dict):
             self._document.wrong(path, f"must hold named tables, not {described(said)}")
             return []
         for name in said:
             try:
-                instance_name(name)
+                check(name)
             except ValueError as error:
                 self._document.wrong((*path, name), str(error))
         return list(said.items())
@@ -169,13 +175,26 @@ class Structurer:
                 listeners.append(Listen(**_with_port("address", values)))
         return tuple(listeners)
 
-    def _instances(self, cls: Any, said: object, path: KeyPath) -> dict[str, Any]:
+    def _instances(
+        self, cls: Any, said: object, path: KeyPath, check: Callable[[str], str] = instance_name
+    ) -> dict[str, Any]:
         instances = {}
-        for name, table in self._named(said, path):
+        for name, table in self._named(said, path, check):
             values = self._table(KEYS[cls], table, (*path, name))
             if cls is not Pool or (not self._lacks("range", table, (*path, name)) and "range" in values):
                 instances[name] = cls(**values)
         return instances
+
+    def _radius(self, said: object) -> Radius:
+        own, below = said, {}
+        if isinstance(said, dict):
+            own = {key: value for key, value in said.items() if key not in {"server", "client"}}
+            below = said
+        return Radius(
+            **self._table(KEYS[Radius], own, ("radius",)),
+            servers=self._instances(RadiusServer, below.get("server", {}), ("radius", "server")),
+            clients=self._instances(RadiusClient, below.get("client", {}), ("radius", "client")),
+        )
 
     def _tunnels(self, said: object) -> dict[str, TunnelInstance]:
         tunnels = {}

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import difflib
 import heapq
+import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 import cattrs
@@ -37,11 +39,14 @@ from l2tpd.events import (
     SessionEvent,
     Stamped,
     TunnelEvent,
+    What,
 )
+from l2tpd.passed import Chosen, Network, Passed, told
 from l2tpd.trace import WORDS
 
 P = TypeVar("P")
 R = TypeVar("R")
+T = TypeVar("T")
 V = TypeVar("V")
 
 READ = "read"
@@ -61,11 +66,14 @@ class Method:
 
 
 @attrs.frozen
-class Opened:
-    """The answer of `events.subscribe`, with the subscription that the server now has to serve."""
+class Opened(Generic[T]):
+    """An answer with the subscription that the server now has to serve: each item as a notification of this name, with these params."""
 
-    answer: views.Subscribed
-    subscription: Subscription
+    answer: object
+    subscription: Subscription[T]
+    notification: str
+    params: Callable[[T | Lost], Mapping[str, Json]]
+    may_wait: bool = False  # a moment, so that many subscribers who are told the same cost little
 
 
 # --- running a request
@@ -85,7 +93,7 @@ def begin(operator: Operator, request: Request, *, may_write: bool) -> object:
     arguments = p.read(row.params, request.params)
     if (row.access == WRITE or getattr(arguments, "reset", False)) and not may_write:
         raise ControlError(
-            FORBIDDEN, f"`{row.name}` changes the daemon: that takes root, the daemon's user or the owner of the socket"
+            FORBIDDEN, f"`{row.name}` is not for everybody: it takes root, the daemon's user or the owner of the socket"
         )
     return row.run(operator, arguments)
 
@@ -411,7 +419,7 @@ def _log_clear(operator: Operator, _: p.Nothing) -> views.Done:
     return views.Done()
 
 
-def _events_subscribe(operator: Operator, wanted: p.Kinds) -> Opened:
+def _events_subscribe(operator: Operator, wanted: p.Kinds) -> Opened[Stamped]:
     kinds: Mapping[type[object], frozenset[str]] = {
         TunnelEvent: frozenset(wanted.tunnel),
         SessionEvent: frozenset(wanted.session),
@@ -420,7 +428,40 @@ def _events_subscribe(operator: Operator, wanted: p.Kinds) -> Opened:
     def wants(event: Event) -> bool:
         return not isinstance(event, TunnelEvent | SessionEvent) or event.what.value in kinds[type(event)]
 
-    return Opened(views.Subscribed(tunnel=wanted.tunnel, session=wanted.session), operator.subscribe(wants))
+    answer = views.Subscribed(tunnel=wanted.tunnel, session=wanted.session)
+    everything = all(
+        said == _WHATS for said in kinds.values()
+    )  # the usual watcher, and then there is nothing to ask about each event
+    return Opened(answer, operator.subscribe(None if everything else wants), "event", event_params, may_wait=True)
+
+
+_WHATS = frozenset(what.value for what in What)
+
+
+def _capture_start(operator: Operator, wanted: p.Captured) -> Opened[Passed]:
+    numbers = {reference: tunnel_id(operator, reference) for reference in wanted.tunnels}
+    chosen = Chosen(
+        named={name: number for name, number in numbers.items() if not name.startswith("@")},
+        ids=frozenset(number for name, number in numbers.items() if name.startswith("@")),
+        peers=tuple(_network(text) for text in wanted.peers),
+    )
+    answer = views.CaptureStarted(
+        tunnels=wanted.tunnels,
+        peers=wanted.peers,
+        show_hidden=wanted.show_hidden,
+        version=operator.system().version,
+    )
+    return Opened(answer, operator.capture(chosen.wants), "message", partial(told, show_hidden=wanted.show_hidden))
+
+
+def _network(text: str) -> Network:
+    """Read an address or a prefix; raises `ControlError`."""
+    try:
+        return ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ControlError(
+            INVALID_PARAMS, f"`peers`: `{text[:100]}` is neither a numeric address nor a prefix such as 192.0.2.0/24"
+        ) from None
 
 
 def _discover(operator: Operator, _: p.Nothing) -> Mapping[str, Json]:
@@ -451,6 +492,7 @@ _ROWS = (
     Method("log.show",         p.LogTail,       views.LogLines,       READ,  _log_show,         "Return the newest lines of the log kept in memory."),
     Method("log.clear",        p.Nothing,       views.Done,           WRITE, _log_clear,        "Empty the log kept in memory."),
     Method("events.subscribe", p.Kinds,         views.Subscribed,     READ,  _events_subscribe, "Send events as `event` notifications from now on."),
+    Method("capture.start",    p.Captured,      views.CaptureStarted, WRITE, _capture_start,   "Send control messages as `message` notifications from now on."),
     Method("rpc.discover",     p.Nothing,       dict,                 READ,  _discover,         "Return this description of all methods (OpenRPC)."),
 )
 # fmt: on

@@ -9,7 +9,7 @@ as refused).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from l2tpd.control.jsonrpc import Json
 from l2tpd.control.views import (
@@ -28,17 +28,24 @@ from l2tpd.control.views import (
     TunnelView,
 )
 from l2tpd.events import Event, Lost, Stamped
+from l2tpd.passed import Passed
+
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Subscription(Protocol):
-    """A stream of events as the bus offers it; see `l2tpd.bus`."""
+class Subscription(Protocol[T_co]):
+    """A stream of events, or of whatever else happens; see `l2tpd.bus`."""
 
     def __aiter__(self) -> Self:
         """Return itself."""
         ...
 
-    async def __anext__(self) -> Stamped | Lost:
-        """Wait for the next event or gap."""
+    async def __anext__(self) -> T_co | Lost:
+        """Wait for the next item or gap."""
+        ...
+
+    def rest(self, limit: int) -> Sequence[T_co | Lost]:
+        """Take what waits besides, at most `limit` items."""
         ...
 
     def close(self) -> None:
@@ -178,8 +185,12 @@ class Operator(Protocol):
         """Empty the log kept in memory."""
         ...
 
-    def subscribe(self, wants: Callable[[Event], bool]) -> Subscription:
-        """Open a subscription to events."""
+    def subscribe(self, wants: Callable[[Event], bool] | None) -> Subscription[Stamped]:
+        """Open a subscription to events; None wants all."""
+        ...
+
+    def capture(self, wants: Callable[[Passed], bool]) -> Subscription[Passed]:
+        """Open a subscription to control messages as they are received and sent."""
         ...
 
     def crashed(self, where: str, error: Exception) -> None:

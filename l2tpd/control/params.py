@@ -154,6 +154,18 @@ class Kinds:
     session: tuple[Kind, ...] = KINDS
 
 
+@attrs.frozen(kw_only=True)
+class Captured:
+    """Which control messages to send: those of these tunnels, by name or `@ID`, and of the peers in these networks; all where none is given.
+
+    With `show_hidden` hidden AVPs are shown in the text of a message.
+    """
+
+    tunnels: Words = ()
+    peers: Words = ()
+    show_hidden: bool = False
+
+
 def read(cls: type[P], params: Mapping[str, Json]) -> P:
     """Structure `params` as `cls`; raises `ControlError` (invalid params) that names every wrong key."""
     try:

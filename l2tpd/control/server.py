@@ -7,7 +7,7 @@ What a client does must not be felt by a tunnel, nor by another client:
 - Connections are capped, and one user cannot take them all; root and the daemon's user always find a place.
 - One request at a time is computed between two looks at the network, whoever sent it, and each is bounded by paging.
 - A client's requests are answered one after the other, and an answer that is not read in time ends the connection, so at most one waits.
-- Events that are not read are dropped and the client is told how many; a client may stay silent or half way through a line for ever.
+- Events and captured messages that are not read are dropped and the client is told how many; a client may stay silent or half way through a line for ever.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import attrs
 import trio
@@ -46,7 +46,7 @@ from l2tpd.control.jsonrpc import (
     write_request,
     write_response,
 )
-from l2tpd.control.operator import Operator, Subscription
+from l2tpd.control.operator import Operator
 from l2tpd.errors import ConfigError, ControlError, LocalProtocolError, StartupError
 from l2tpd.supervise import contain
 
@@ -57,6 +57,10 @@ REPLY_TIMEOUT = 10.0  # seconds in which a client must take an answer
 CHUNK = 65536  # octets read at once
 BACKLOG = 64
 MAX_PATH = 107  # octets, unix(7)
+ITEMS_AT_ONCE = 128  # of a subscription, written in one go
+TICK = 0.05  # seconds: when more has happened, subscribers are told at the same time, so that they are told the same, and of much in one go
+LINES_KEPT = 1024  # of items, for subscribers who have still to be told of them
+BATCHES_KEPT = 8  # of items, likewise
 
 _PEERCRED = struct.Struct("3i")  # pid, uid, gid
 
@@ -178,6 +182,30 @@ class _Server:
     turn: trio.Lock = attrs.field(factory=trio.Lock)
     by_user: Counter[int] = attrs.field(factory=Counter)
     _accepted: int = 0
+    _lines: dict[tuple[int, object], tuple[object, bytes]] = attrs.field(factory=dict)
+    _batches: dict[tuple[object, ...], tuple[Sequence[object], bytes]] = attrs.field(factory=dict)
+
+    def notifications(self, opened: methods.Opened[Any], items: Sequence[object]) -> bytes:
+        """Write items of a subscription, once for all who are told just the same."""
+        key = opened.params, *map(id, items)  # what is kept lives, so nothing else has its identity
+        if (kept := self._batches.get(key)) is not None:
+            return kept[1]
+        lines = b"".join(self.notification(opened, item) for item in items)
+        self._batches[key] = items, lines
+        if len(self._batches) > BATCHES_KEPT:
+            del self._batches[next(iter(self._batches))]
+        return lines
+
+    def notification(self, opened: methods.Opened[Any], item: object) -> bytes:
+        """Write an item of a subscription as a line, once for all who are told the same of it: that is the dearest part of telling them."""
+        key = id(item), opened.params
+        if (kept := self._lines.get(key)) is not None:
+            return kept[1]
+        line = write_request(Request(method=opened.notification, params=opened.params(item), expects_reply=False))
+        self._lines[key] = item, line
+        if len(self._lines) > LINES_KEPT:
+            del self._lines[next(iter(self._lines))]
+        return line
 
     async def accept(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> NoReturn:
         """Serve everyone who connects, each in a task of their own whose crash is theirs alone."""
@@ -237,7 +265,7 @@ class _Client:
     stream: trio.SocketStream
     may_write: bool
     _sending: trio.Lock = attrs.field(factory=trio.Lock)
-    _subscription: Subscription | None = None
+    _opened: methods.Opened[Any] | None = None
 
     async def serve(self) -> None:
         """Serve until the client goes, misbehaves, or does not take an answer in time."""
@@ -246,8 +274,8 @@ class _Client:
                 await self._answer_all(nursery)
                 nursery.cancel_scope.cancel()
         finally:
-            if self._subscription is not None:
-                self._subscription.close()
+            if self._opened is not None:
+                self._opened.subscription.close()
 
     async def _answer_all(self, nursery: trio.Nursery) -> None:
         """Answer line after line; returns when the connection should end."""
@@ -271,12 +299,12 @@ class _Client:
 
     async def _answer(self, line: bytes, nursery: trio.Nursery) -> bool:
         """Answer one line; returns whether the connection may go on."""
-        before = self._subscription
+        before = self._opened
         answer = await self._compute(line)
         if answer is not None and not await self.send(answer):
             return False
-        if self._subscription is not before and self._subscription is not None:
-            nursery.start_soon(self._send_events, self._subscription, nursery.cancel_scope)
+        if self._opened is not before and self._opened is not None:
+            nursery.start_soon(self._notify, self._opened, nursery.cancel_scope)
         return True
 
     async def _compute(self, line: bytes) -> bytes | None:
@@ -317,23 +345,26 @@ class _Client:
             self.server.operator.crashed(f"control method {request.method}", error)
         return write_response(_refusal(request.id, error))
 
-    def _subscribe(self, opened: methods.Opened) -> object:
+    def _subscribe(self, opened: methods.Opened[Any]) -> object:
         """Keep the one subscription that a connection may have."""
-        if self._subscription is not None:
+        if self._opened is not None:
             opened.subscription.close()
-            raise ControlError(REFUSED, "this connection has subscribed to events already")
-        self._subscription = opened.subscription
+            raise ControlError(REFUSED, f"this connection has subscribed already: to `{self._opened.notification}`")
+        self._opened = opened
         return opened.answer
 
-    async def _send_events(self, subscription: Subscription, connection: trio.CancelScope) -> None:
-        """Send events as they come, as slowly as the client reads; when there are no more, the connection ends."""
-        async for item in subscription:
-            line = write_request(Request(method="event", params=methods.event_params(item), expects_reply=False))
+    async def _notify(self, opened: methods.Opened[Any], connection: trio.CancelScope) -> None:
+        """Send what happens as it comes, as slowly as the client reads; when there is no more, the connection ends."""
+        async for item in opened.subscription:
+            items = (item, *opened.subscription.rest(ITEMS_AT_ONCE))
+            lines = self.server.notifications(opened, items)
             async with self._sending:
                 try:
-                    await self.stream.send_all(line)
+                    await self.stream.send_all(lines)
                 except (trio.BrokenResourceError, trio.ClosedResourceError):
                     break
+            if opened.may_wait and len(items) <= ITEMS_AT_ONCE:
+                await trio.sleep_until((trio.current_time() // TICK + 1) * TICK)
         connection.cancel()
 
     async def send(self, line: bytes) -> bool:

@@ -13,7 +13,7 @@ from l2tpd.config.model import Address, HostPort
 from l2tpd.config.scalars import end_id_as_said
 from l2tpd.control.jsonrpc import Json
 
-SECRETS = frozenset({"secret", "password"})
+SECRETS = frozenset({"secret", "password", "pap_hash"})
 """Keys whose value is replaced by `KEY_set`: whether there is one."""
 
 

@@ -158,8 +158,10 @@ class CallErrorsView:
 
 @attrs.frozen(kw_only=True)
 class PppView:
-    """The addresses that PPP has settled on in a session that ends here."""
+    """How far PPP has come in a session that ends here, who was let in, and the addresses that it has settled on."""
 
+    state: str = ""  # authenticated, up
+    user: str = ""  # empty: nobody was asked
     local_address: str = ""
     remote_address: str = ""
 
@@ -289,11 +291,16 @@ class ProfileView:
 
 @attrs.frozen(kw_only=True)
 class PoolView:
-    """One address pool; `used` is None while nothing hands out addresses from it."""
+    """One address pool, counts in addresses; they are None while nothing hands out addresses from it."""
 
     name: str
     range: str
+    exclude: str = ""
+    next: str = ""  # the pool to take from when this one has none that is free
+    size: int | None = None  # `exclude` left out
     used: int | None = None
+    quarantined: int | None = None
+    free: int | None = None  # what anybody may have now: the rest is reserved for us and for users
 
 
 @attrs.frozen(kw_only=True)
@@ -426,6 +433,16 @@ class Subscribed:
 
     tunnel: tuple[str, ...]
     session: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class CaptureStarted:
+    """Control messages of these tunnels and peers will follow as `message` notifications; `version` is the daemon's."""
+
+    tunnels: tuple[str, ...]
+    peers: tuple[str, ...]
+    show_hidden: bool
+    version: str
 
 
 @attrs.frozen(kw_only=True)

@@ -40,15 +40,19 @@ class Counters:
     rx_errors: int = 0
     rx_cookie_discards: int = 0
     rx_invalid: int = 0  # no packets, or of no session
+    rx_spoofed: int = 0  # from an address that is not the subscriber's
 
     def add(self, other: Counters) -> None:
         """Add the counts of another."""
-        for name, count in other.as_mapping().items():
-            setattr(self, name, getattr(self, name) + count)
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def as_mapping(self) -> dict[str, int]:
         """Return the counts by name."""
-        return attrs.asdict(self)
+        return {name: getattr(self, name) for name in _COUNTS}
+
+
+_COUNTS = tuple(field.name for field in attrs.fields(Counters))
 
 
 class Form(Protocol):

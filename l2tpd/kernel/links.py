@@ -10,13 +10,25 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+)
 from typing import NamedTuple
 
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import nlsock, rtnl
 from l2tpd.kernel.ops import Link
+
+Network = IPv4Network | IPv6Network
 
 NAME_OCTETS = 15
 """How long the name of an interface may be (IFNAMSIZ of linux/if.h, less the final zero)."""
@@ -70,6 +82,12 @@ class Links:
             raise
         return name
 
+    def disown(self, interface: str) -> None:
+        """Have the kernel give an interface no IPv6 address of its own making; one that knows no IPv6 does so anyway."""
+        index = self._index(interface)
+        with suppress(PlaneError):
+            self._request("", partial(rtnl.no_own_address, index=index))
+
     def hold(self, interface: str) -> None:
         """Have an interface drop what it should send, until `release`; it receives all the same. Raises `PlaneError`."""
         self._request(f"interface {interface} cannot be held", partial(rtnl.hold, index=self._index(interface)))
@@ -81,6 +99,16 @@ class Links:
         except PlaneError as error:
             if error.errno not in _NOT_HELD:
                 raise
+
+    def add_route(self, interface: str, prefix: Network, mtu: int = 0) -> None:
+        """Route a prefix into an interface, with packets of at most `mtu` octets; 0: as many as the interface takes. Raises `PlaneError`."""
+        what = partial(rtnl.add_route, index=self._index(interface), prefix=prefix, mtu=mtu)
+        self._request(f"{prefix} cannot be routed into {interface}", what)
+
+    def delete_route(self, interface: str, prefix: Network) -> None:
+        """Take back what `add_route` has done. Raises `PlaneError`."""
+        what = partial(rtnl.delete_route, index=self._index(interface), prefix=prefix)
+        self._request(f"the route of {prefix} into {interface} stays", what)
 
     def route_interface(self, peer: str) -> str:
         """Return the interface by which a numeric address is reached, a link-local one with the number of its own behind `%`. Raises `PlaneError`."""

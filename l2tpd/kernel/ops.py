@@ -106,6 +106,9 @@ class FramePort(Protocol):
     def send(self, frame: bytes | memoryview) -> None:
         """Send a frame to the peer. Never waits: what cannot be sent now is counted and lost."""
 
+    def spoofed(self) -> None:
+        """Count a received packet as one whose source is not the peer's; it is an error like any other, and one of its own."""
+
     def attach(self, taker: Callable[[bytes | memoryview], None]) -> None:
         """Have every received frame handed to `taker` from now on, first those that have waited for one.
 

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -32,9 +32,10 @@ import trio
 
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import nlmsg, nlsock, rtnl
-from l2tpd.kernel.links import Links
+from l2tpd.kernel.links import Links, Network
 from l2tpd.kernel.pppox import DEVICE
 from l2tpd.kernel.worker import Worker
+from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.frame import ADDRESS_AND_CONTROL
 from l2tpd.ppp.numbers import Protocol as Number
 
@@ -49,9 +50,10 @@ Taker = Callable[[bytes], None]
 
 # linux/ppp-ioctl.h
 _GCHAN, _ATTCHAN, _CONNECT, _DISCONN = 0x80047437, 0x40047438, 0x4004743A, 0x7439
-_GUNIT, _SMRU, _SNPMODE = 0x80047456, 0x40047452, 0x4008744B
+_GUNIT, _SMRU, _SNPMODE, _GIDLE = 0x80047456, 0x40047452, 0x4008744B, 0x8010743F
 _INT: Final = struct.Struct("=i")
 _NPIOCTL: Final = struct.Struct("=Ii")
+_IDLE: Final = struct.Struct("=qq")  # ppp_idle64: seconds since the last packet was sent, and was received
 _PASS, _DROP = 0, 1
 _NETWORKS: Final = (Number.IPV4, Number.IPV6)
 
@@ -154,6 +156,14 @@ class Units:
         descriptor, name = await self._work(work)
         return Unit(Frames(descriptor), name)
 
+    async def extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
+        """Let packets of another protocol pass through an interface as well, and give it their address. Raises `PlaneError`."""
+        await self._work(partial(self._extend, unit, interface, protocol))
+
+    async def route(self, unit: Unit, prefix: str) -> None:
+        """Route a prefix into an interface, for as long as that is there. Raises `PlaneError`."""
+        await self._work(partial(self._route, unit.name, ip_network(prefix)))
+
     async def remove(self, unit: Unit, channel: Frames) -> None:
         """Remove an interface, so that another can be made on its channel."""
         closing = unit.frames.shut()  # first: without its channel a unit reads as if it were gone
@@ -213,9 +223,26 @@ class Units:
         _ioctl(descriptor, _SMRU, mru)
         for network in _NETWORKS:
             fcntl.ioctl(descriptor, _SNPMODE, _NPIOCTL.pack(network, _PASS if network == protocol else _DROP))
+        return self._settle(interface.name or f"ppp{number}", interface)
+
+    def _extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
+        try:
+            fcntl.ioctl(unit.frames.descriptor, _SNPMODE, _NPIOCTL.pack(protocol, _PASS))
+        except OSError as error:
+            text = f"interface {unit.name} lets no packets of protocol 0x{protocol:04x} pass: {error.strerror}"
+            raise PlaneError(error.errno or 0, text) from error
+        self._settle(unit.name, interface)
+
+    def _settle(self, name: str, interface: Interface) -> str:
+        return self._opened_links().settle(name, interface, interface.mtu)
+
+    def _route(self, name: str, prefix: Network) -> None:
+        self._opened_links().add_route(name, prefix)
+
+    def _opened_links(self) -> Links:
         if self._links is None:
             self._links = Links()
-        return self._links.settle(interface.name or f"ppp{number}", interface, interface.mtu)
+        return self._links
 
     def _new_interface(self, descriptor: int, name: str) -> None:
         """Make a unit; without a name it is `ppp` and its number. Raises `PlaneError`."""
@@ -393,11 +420,37 @@ class UnitCarrier:
         self._unit = await self._units.make(self._channel, interface, mru, protocol, self._socket)
         return self._unit.name
 
-    async def pump(self, owner: Owner) -> None:
+    async def extend(self, interface: Interface, protocol: int) -> None:
+        """Have the interface carry another protocol, see `Units.extend`. Raises `PlaneError`."""
+        if self._unit is None:
+            raise PlaneError(errno.ENODEV, "there is no PPP interface")
+        await self._units.extend(self._unit, interface, protocol)
+
+    async def pump(self, owner: Owner) -> bool:
         """Hand over the frames that come by the interface until it is gone. Raises `trio.ClosedResourceError` when it is closed."""
         if self._unit is None:
             raise trio.ClosedResourceError
         await self._unit.frames.read(owner.take)
+        return True
+
+    async def route(self, prefix: str) -> None:
+        """Route a prefix into the interface. Raises `PlaneError`."""
+        if self._unit is None:
+            raise PlaneError(errno.ENODEV, "there is no PPP interface")
+        await self._units.route(self._unit, prefix)
+
+    def idle(self, now: float) -> float:
+        """Return for how many seconds no packet has passed, as the kernel counts them; 0 where there is no interface."""
+        del now
+        if self._unit is None:
+            return 0.0
+        with suppress(OSError):
+            return float(min(_IDLE.unpack(fcntl.ioctl(self._unit.frames.descriptor, _GIDLE, bytes(_IDLE.size)))))
+        return 0.0
+
+    def traffic(self) -> Traffic:
+        """Return what has passed through the interface, as the kernel counts it; nothing where there is no interface."""
+        return interface_traffic(self._unit.name) if self._unit is not None else Traffic()
 
     async def close(self) -> None:
         """Remove the interface; another can be made."""
@@ -412,3 +465,15 @@ class UnitCarrier:
         await self._units.close_all(
             [descriptor for frames in held if frames is not None for descriptor in frames.shut()]
         )
+
+
+def interface_traffic(name: str) -> Traffic:
+    """Return what has passed through an interface: what it received came from the peer. Of one that is gone, nothing is known."""
+    folder = Path("/sys/class/net", name, "statistics")
+    try:
+        took, gave, took_packets, gave_packets = (
+            int((folder / counter).read_text()) for counter in ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets")
+        )
+    except (OSError, ValueError):
+        return Traffic()
+    return Traffic(input_octets=took, output_octets=gave, input_packets=took_packets, output_packets=gave_packets)

@@ -7,7 +7,7 @@ them: pyroute2's classes for the same take 2.5 ms of it.
 from __future__ import annotations
 
 import struct
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final, NamedTuple
 
 from l2tpd.kernel import nlmsg
@@ -17,7 +17,8 @@ _ASKED: Final = nlmsg.REQUEST | nlmsg.ACK
 _MADE: Final = _ASKED | nlmsg.CREATE | nlmsg.EXCLUSIVE
 
 # linux/rtnetlink.h
-_NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR, _GETROUTE = 16, 17, 18, 19, 20, 26
+_NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR = 16, 17, 18, 19, 20
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWQDISC, _DELQDISC = 36, 37
 _IFINFO: Final = struct.Struct("=BxHiII")  # ifinfomsg: family, type, index, flags, which of the flags count
 _IFADDR: Final = struct.Struct("=BBBBI")  # ifaddrmsg: family, prefix length, flags, scope, index
@@ -29,8 +30,11 @@ _TCMSG: Final = struct.Struct("=BxHiIII")  # tcmsg: family, index, handle, paren
 _TC_ROOT: Final = 0xFFFFFFFF
 _TCA_KIND: Final = 1
 _RTA_DST, _RTA_OIF, _RTA_METRICS, _RTAX_MTU = 1, 4, 8, 2
+_MAIN, _BOOT, _UNICAST = 254, 3, 1  # table, protocol and type of a route
+_LINK_SCOPE, _NOWHERE_SCOPE = 253, 255
 # linux/if_link.h
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_EXT_MASK = 3, 4, 5, 10, 18, 29
+_IFLA_AF_SPEC, _AF_INET6, _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 26, 10, 8, b"\1"
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_VLAN_ID = 1, 2, 1
 _SKIP_STATISTICS: Final = 1 << 3  # RTEXT_FILTER_SKIP_STATS
 # linux/if_addr.h
@@ -105,6 +109,12 @@ def add_address(
     return nlmsg.message(_NEWADDR, _MADE, sequence, head + both)
 
 
+def no_own_address(sequence: int, index: int) -> bytes:
+    """Return the request that the kernel shall give an interface no IPv6 address of its own making."""
+    wanted = nested(_IFLA_AF_SPEC, nested(_AF_INET6, attribute(_IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE)))
+    return nlmsg.message(_SETLINK, _ASKED, sequence, _IFINFO.pack(0, 0, index, 0, 0) + wanted)
+
+
 def hold(sequence: int, index: int) -> bytes:
     """Return the request that an interface shall send nothing any more: a queueing discipline that drops what it gets."""
     return _blackhole(_NEWQDISC, _ASKED | nlmsg.CREATE | nlmsg.REPLACE, sequence, index)
@@ -120,6 +130,17 @@ def get_route(sequence: int, address: IPv4Address | IPv6Address, interface: int 
     head = _ROUTE.pack(_FAMILIES[address.version], address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     by = attribute(_RTA_OIF, _U32.pack(interface)) if interface else b""
     return nlmsg.message(_GETROUTE, _ASKED, sequence, head + attribute(_RTA_DST, address.packed) + by)
+
+
+def add_route(sequence: int, index: int, prefix: IPv4Network | IPv6Network, mtu: int = 0) -> bytes:
+    """Return the request to route a prefix into an interface, with packets of at most `mtu` octets; 0: as many as the interface takes."""
+    limit = nested(_RTA_METRICS, attribute(_RTAX_MTU, _U32.pack(mtu))) if mtu else b""
+    return nlmsg.message(_NEWROUTE, _MADE, sequence, _route(index, prefix, _BOOT, _LINK_SCOPE, _UNICAST) + limit)
+
+
+def delete_route(sequence: int, index: int, prefix: IPv4Network | IPv6Network) -> bytes:
+    """Return the request to take back what `add_route` has done."""
+    return nlmsg.message(_DELROUTE, _ASKED, sequence, _route(index, prefix, 0, _NOWHERE_SCOPE, 0))
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------------------
@@ -150,6 +171,11 @@ def route_of(body: bytes) -> RouteFacts:
 def _blackhole(command: int, flags: int, sequence: int, index: int) -> bytes:
     head = _TCMSG.pack(0, 0, index, 0, _TC_ROOT, 0)
     return nlmsg.message(command, flags, sequence, head + attribute(_TCA_KIND, b"blackhole\0"))
+
+
+def _route(index: int, prefix: IPv4Network | IPv6Network, protocol: int, scope: int, kind: int) -> bytes:
+    head = _ROUTE.pack(_FAMILIES[prefix.version], prefix.prefixlen, 0, 0, _MAIN, protocol, scope, kind, 0)
+    return head + attribute(_RTA_DST, prefix.network_address.packed) + attribute(_RTA_OIF, _U32.pack(index))
 
 
 def _get_link(sequence: int, index: int, name: bytes) -> bytes:

@@ -23,6 +23,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ import trio
 from l2tpd.config.model import Pseudowire, Sublayer
 from l2tpd.errors import Malformed, PlaneError
 from l2tpd.kernel.carriage import Carriage, Counters, Frame, carriage, check_numbers
-from l2tpd.kernel.links import Links
+from l2tpd.kernel.links import Links, Network
 from l2tpd.kernel.ops import (
     CreateSession,
     CreateTunnel,
@@ -194,9 +195,15 @@ class Port:
     """The frames of a PPP session, for PPP in this process: a `FramePort`."""
 
     send: Callable[[Frame], None]
+    _counters: Counters
     _taker: Callable[[Frame], None] | None = None
     _waiting: deque[bytes] = attrs.field(factory=deque)
     closed: trio.Event = attrs.field(factory=trio.Event)
+
+    def spoofed(self) -> None:
+        """Count a packet whose source is not the peer's."""
+        self._counters.rx_spoofed += 1
+        self._counters.rx_errors += 1
 
     def attach(self, taker: Callable[[Frame], None]) -> None:
         """Have frames handed to `taker`, first those that wait."""
@@ -365,10 +372,23 @@ class UserPlane:
         """Make an interface for the packets of a PPP session, with its address, and up. Raises `PlaneError`."""
         return await self._worker.run(partial(self._open_tun, interface))
 
+    async def settle_tun(self, tun: Tap, interface: Link) -> None:
+        """Give an interface that `open_tun` made another address. Raises `PlaneError`."""
+        await self._worker.run(lambda: self._open_links().settle(tun.name, interface, interface.mtu))
+
     async def close_tun(self, tun: Tap) -> None:
         """Remove an interface that `open_tun` made; nothing happens the second time."""
         if tun.descriptor >= 0:
             await self._close_all(tun.shut())
+
+    async def add_route(self, tun: Tap, prefix: Network, mtu: int) -> None:
+        """Route a prefix into an interface, with packets of at most `mtu` octets; 0: as many as the interface takes. Raises `PlaneError`."""
+        await self._worker.run(lambda: self._open_links().add_route(tun.name, prefix, mtu))
+
+    async def delete_route(self, tun: Tap, prefix: Network) -> None:
+        """Take back what `add_route` has done; nothing happens when the interface is gone, and its routes with it."""
+        with suppress(PlaneError):
+            await self._worker.run(lambda: self._open_links().delete_route(tun.name, prefix))
 
     # --- operations -----------------------------------------------------------------------------------------------------------------
 
@@ -460,6 +480,7 @@ class UserPlane:
     def _open_tun(self, interface: Link) -> Tap:
         tun = Tap(*open_tap(interface.name, frames=False))
         try:
+            self._open_links().disown(tun.name)  # PPP negotiates them (RFC 5072 5)
             self._open_links().settle(tun.name, interface, interface.mtu)
         except BaseException:
             os.close(tun.descriptor)
@@ -487,7 +508,7 @@ class UserPlane:
 
 def _on_port(tunnel: _Tunnel, operation: CreateSession, made: Carriage) -> _Carried:
     session = Session(made, tunnel.socket, _nowhere, operation.sending)
-    port = Port(session.send)
+    port = Port(session.send, made.counters)
     session.put = port.put
     pump = partial(pump_port, session, port) if operation.reorder_timeout else None
     return _Carried(session, port, Outcome(pump=pump, port=port), operation.sublayer)

@@ -37,7 +37,7 @@ class _Job(Generic[T]):
         """Do the work and wake who waits for it."""
         try:
             self.results.append(self.work())
-        except BaseException as error:  # noqa: BLE001 - it is the caller's, whatever it is
+        except BaseException as error:  # noqa: BLE001, ASYNC103 - it is the caller's, whatever it is
             self.error = error
         with suppress(trio.RunFinishedError):  # nobody is left to hear of it
             self.token.run_sync_soon(self.done.set)

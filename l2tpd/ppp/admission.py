@@ -9,10 +9,11 @@ import attrs
 
 from l2tpd.ppp.auth import AuthCarrier, Authenticator, Patience, Prover
 from l2tpd.ppp.chap import ChapAuthenticator, ChapProver
-from l2tpd.ppp.credentials import RESPONSE_SIZES, Credentials
+from l2tpd.ppp.credentials import Credentials
 from l2tpd.ppp.frame import parse_packet
 from l2tpd.ppp.numbers import Auth, ChapCode, PapCode, Protocol
 from l2tpd.ppp.pap import PapAuthenticator, PapProver
+from l2tpd.ppp.proxy import credentials as proxied_by
 from l2tpd.ppp.settings import LinkSettings, Proxy, ProxyPolicy
 from l2tpd.wire.values import pack_text
 
@@ -24,8 +25,6 @@ _TO_PROVER: Final = {
     (Protocol.CHAP, ChapCode.SUCCESS),
     (Protocol.CHAP, ChapCode.FAILURE),
 }
-_PROXY_KINDS: Final = {2: (Auth.CHAP, Auth.MSCHAPV2), 3: (Auth.PAP,)}
-"""Proxy Authen Types and what LCP may have called it (RFC 2661 4.4.5); MS-CHAPv2 is younger than the RFC, and LACs report it as CHAP."""
 
 
 @attrs.define(eq=False)
@@ -57,7 +56,8 @@ class Admission:
         if self._prover is not None:
             self._prover.start(carrier, now)
         if self._authenticator is not None:
-            proxied = self._proxied(self._authenticator.kind, proxy)
+            use = proxy if self.settings.proxy_policy is ProxyPolicy.USE else None
+            proxied = proxied_by(self._authenticator.kind, use) if use else None
             if proxied is None:
                 self._authenticator.start(carrier, now)
             else:
@@ -110,17 +110,3 @@ class Admission:
         if kind is None or kind is Auth.PAP:
             return PapProver(us.user, us.password, self._patience) if kind else None
         return ChapProver(kind, us.user, us.password, self._patience, self.random)
-
-    def _proxied(self, kind: Auth, proxy: Proxy | None) -> Credentials | None:
-        """Return what a LAC was told by the peer, if that is usable and we may use it (RFC 2661 4.4.5)."""
-        if proxy is None or self.settings.proxy_policy is not ProxyPolicy.USE:
-            return None
-        if kind not in _PROXY_KINDS.get(proxy.auth_type, ()):
-            return None
-        if len(proxy.response) != RESPONSE_SIZES.get(kind, len(proxy.response)):
-            return None
-        challenge = b"" if kind is Auth.PAP else proxy.challenge
-        identifier = proxy.identifier & 0xFF
-        return Credentials(
-            kind=kind, user=proxy.name, identifier=identifier, challenge=challenge, response=proxy.response
-        )

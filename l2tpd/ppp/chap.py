@@ -85,6 +85,8 @@ class ChapAuthenticator:
 
     def accept(self, message: bytes, carrier: AuthCarrier, now: float) -> None:
         """Send a Success, and think of the next round."""
+        if self.kind is Auth.MSCHAPV2 and b" M=" not in message:
+            message += b" M="  # RFC 2759 5: for people, and without words here; some look for it
         self._decide(ChapCode.SUCCESS, message, carrier)
         self.proven = True
         self.deadline = now + self.interval if self.interval else None

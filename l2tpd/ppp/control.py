@@ -86,9 +86,12 @@ class Control(abc.ABC):
     """Why it ended or is about to, since it was last Opened."""
     reported: bool = False
     """The outside knows that it is not Opened."""
+    forsaken: bool = False
+    """The peer has fallen silent in the middle of a negotiation that it took part in."""
     _request: bytes = b""
     _request_id: int = 0
     _heard: bool = False
+    _engaged: bool = False  # the peer's last word was one of negotiation, not of the end
     _awaiting: bool = False  # no valid answer to the last request yet
     _answer: bytes = b""  # what sca, scn or ser will send
     _granted: tuple[int, bytes] = (0, b"")  # identifier and options that _answer would grant
@@ -167,6 +170,7 @@ class Control(abc.ABC):
         actions = self.automaton.expire(now)
         if Action.TLF in actions and before in NEGOTIATING:
             self.blame(self.fault(self.TIMEOUT if self._heard else self.SILENCE, 0, "the peer does not answer"))
+            self.forsaken = self._engaged
         self._perform(actions, before, carrier, now)
 
     def blame(self, cause: DisconnectCause) -> None:
@@ -200,6 +204,7 @@ class Control(abc.ABC):
         if receiver is None:
             return self.receive_other(packet, carrier, now)
         self._heard, self._echoed_id = True, packet.identifier
+        self._engaged = packet.code not in {Code.TERMINATE_REQUEST, Code.TERMINATE_ACK}
         receiver(self, packet, carrier, now)
         return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 
 import attrs
@@ -17,6 +17,13 @@ MSCHAP_CHALLENGE: Final = 8  # octets (RFC 2433 5)
 MSCHAPV2_CHALLENGE: Final = 16  # octets (RFC 2759 3)
 RESPONSE_SIZES: Final[Mapping[Auth, int]] = {Auth.CHAP: 16, Auth.MSCHAP: 49, Auth.MSCHAPV2: 49}
 """Octets of a Response's value (RFC 1994 4.1, RFC 2433 6, RFC 2759 4)."""
+
+CHALLENGE_SIZES: Final[Mapping[Auth, Container[int]]] = {
+    Auth.CHAP: range(1, 256),
+    Auth.MSCHAP: {MSCHAP_CHALLENGE},
+    Auth.MSCHAPV2: {MSCHAPV2_CHALLENGE},
+}
+"""Octets that a Challenge's value may have (ditto)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +49,8 @@ def chap_digest(identifier: int, password: str, challenge: bytes) -> bytes:
 
 def verify(credentials: Credentials, password: str) -> bytes | None:
     """Return the message for the Success or Ack if the credentials prove knowledge of the password, else None."""
+    if credentials.kind is Auth.CHAP and not password:  # RFC 1994 2.3: "MUST be at least 1 octet"
+        return None
     if not hmac.compare_digest(_RIGHT[credentials.kind](credentials, password), _proof(credentials)):
         return None
     if credentials.kind is not Auth.MSCHAPV2:
@@ -77,10 +86,10 @@ _RIGHT: Final[Mapping[Auth, Callable[[Credentials, str], bytes]]] = {
 
 def respond(kind: Auth, identifier: int, challenge: bytes, user: str, password: str, random: bytes) -> bytes | None:
     """Return the value of our Response, None for a challenge of the wrong size; `random` is 16 octets for MS-CHAPv2."""
+    if len(challenge) not in CHALLENGE_SIZES[kind]:
+        return None
     if kind is Auth.CHAP:
         return chap_digest(identifier, password, challenge)
-    if len(challenge) != (MSCHAP_CHALLENGE if kind is Auth.MSCHAP else MSCHAPV2_CHALLENGE):
-        return None
     if kind is Auth.MSCHAP:  # RFC 2433 6: no LAN Manager response, and the flag that says so
         return bytes(24) + challenge_response(challenge, nt_password_hash(password)) + b"\1"
     return random + bytes(8) + generate_nt_response(challenge, random, pack_text(user), password) + b"\0"

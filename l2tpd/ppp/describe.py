@@ -1,4 +1,4 @@
-"""One line about a frame, for people who read logs: what it is, never what it hides."""
+"""One line about a frame or the end of PPP, for people who read logs: what it is, never what it hides."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from l2tpd.ppp.frame import Packet, parse_frame, parse_options, parse_packet
 from l2tpd.ppp.ipcp import Ipcp
 from l2tpd.ppp.ipv6cp import Ipv6cp
 from l2tpd.ppp.lcp import Lcp
-from l2tpd.ppp.numbers import ChapCode, Code, PapCode, Protocol
+from l2tpd.ppp.numbers import BY_PEER, BY_US, ChapCode, Code, Disconnect, PapCode, Protocol
 from l2tpd.ppp.options import Table
-from l2tpd.wire.values import unpack_text
+from l2tpd.wire.values import DisconnectCause, unpack_text
 
 _TEXT_LIMIT: Final = 64  # characters of a name
 
@@ -34,6 +34,12 @@ _KINDS: Final[Mapping[int, _Kind]] = {
     Protocol.CHAP: _Kind(ChapCode),
 }
 _NAMES: Final[Mapping[int, str]] = {member.value: member.name for member in Protocol}
+_SIDES: Final[Mapping[tuple[int, str], str]] = {
+    (BY_PEER, "us"): "the peer's",
+    (BY_US, "us"): "our",
+    (BY_PEER, "peer"): "our",
+    (BY_US, "peer"): "the peer's",
+}
 _NAMED: Final = {
     (Protocol.PAP, PapCode.REQUEST),
     (Protocol.CHAP, ChapCode.CHALLENGE),
@@ -54,6 +60,27 @@ def describe(frame: bytes) -> str:
         return f"{name} {_title(kind.codes, packet.code)} {packet.identifier}{_details(protocol, kind, packet)}"
     except Malformed as error:
         return f"malformed: {error}, {len(frame)} octets"
+
+
+def disconnect_text(cause: DisconnectCause, by: str) -> str:
+    """Return why PPP ended in one line, such as `auth failed (16), protocol 0xc223, on the peer's side: wrong password`.
+
+    `by` is "us" or "peer": who says so, since a direction is that of the sender (RFC 3145 2).
+    """
+    side = _SIDES.get((cause.direction, by))
+    words = [
+        f"{_disconnect(cause.code)} ({cause.code})",
+        *([f"protocol 0x{cause.protocol:04x}"] if cause.protocol else []),
+        *([f"on {side} side"] if side else []),
+    ]
+    return ", ".join(words) + (f": {cause.message}" if cause.message else "")
+
+
+def _disconnect(code: int) -> str:
+    try:
+        return Disconnect(code).name.lower().replace("_", " ")
+    except ValueError:
+        return "code"
 
 
 def _title(codes: type[enum.IntEnum], code: int) -> str:

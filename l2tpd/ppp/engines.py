@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from l2tpd.config.model import PppEngine
 from l2tpd.errors import LocalProtocolError
 from l2tpd.kernel.pppunit import UnitCarrier, Units
-from l2tpd.ppp.task import Builtin, TunCarrier, Tuns
+from l2tpd.ppp.shared import SharedCarrier, SharedTuns
+from l2tpd.ppp.task import Builtin
+from l2tpd.ppp.tun import TunCarrier, Tuns
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Engines:
         self._builtin = builtin
         self._units = builtin.surroundings = Units()
         self.tuns: Tuns | None = None
+        self.shared = SharedTuns(lambda: self.tuns)
 
     async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
         """Run PPP on a PPPoX socket, until it ends by itself."""
@@ -47,12 +50,13 @@ class Engines:
         if self.tuns is None:
             raise LocalProtocolError("a data plane hands us frames, but makes no interfaces")
         try:
-            engine = self._builtin.leases.engine(call)
+            engine, profile = self._builtin.leases.engine(call), self._builtin.leases.shared(call)
         except LocalProtocolError as error:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
         if engine is PppEngine.PPPD:
             return CallResult.NO_FACILITIES_PERMANENT, 'a pppd (`ppp_engine = "pppd"`) needs `data_plane = "kernel"`'
-        return await self._builtin.run(tunnel_id, call, TunCarrier(port, self.tuns))
+        carrier = SharedCarrier(port, self.shared, profile) if profile else TunCarrier(port, self.tuns)
+        return await self._builtin.run(tunnel_id, call, carrier)
 
     def close(self) -> None:
         """End the threads that make interfaces, when no session is left. Blocks."""

@@ -3,73 +3,70 @@
 from __future__ import annotations
 
 import socket
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import attrs
-
 from l2tpd.config.model import Config, PppEngine, PppSettings, Role
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
-from l2tpd.ppp.pool import AddressPool
+from l2tpd.ppp.addresses import Addresses, Fill
+from l2tpd.ppp.lease import DEFAULT_MTU, Lease
 
 if TYPE_CHECKING:
     from l2tpd.config.model import SessionSettings
     from l2tpd.session.call import Call
 
-DEFAULT_MTU = 1400
-"""Octets: what an Ethernet path carries after IP, UDP, L2TP and PPP headers, with room for one more encapsulation such as PPPoE or IPsec."""
-
 _NUMBERS = 1 << 16  # that a pattern of names has
-
-
-@attrs.frozen(kw_only=True)
-class Lease:
-    """What a session has been given; addresses are empty where there is none to give."""
-
-    ppp: PppSettings
-    lns: bool
-    interface: str = ""  # empty: any
-    mtu: int = DEFAULT_MTU
-    local: str = ""
-    remote: str = ""
-    user: str = ""
-    password: str = attrs.field(default="", repr=False)
 
 
 class Leases:
     """All that the PPP sessions of a daemon hold."""
 
-    def __init__(self, config: Callable[[], Config]) -> None:
-        """Take settings from the configuration in force."""
-        self._config = config
-        self._pools: dict[str, AddressPool] = {}
+    def __init__(self, config: Callable[[], Config], clock: Callable[[], float] = time.monotonic) -> None:
+        """Take settings from the configuration in force; `clock` tells seconds."""
+        self.config = config
+        self._clock = clock
+        self._addresses = Addresses()
         self._names = _Names()
+        self._users: dict[Call, str] = {}
+        self._sessions: Counter[str] = Counter()  # by user
 
-    def used(self, pool: str) -> int:
-        """Return how many addresses of a pool are handed out."""
-        return self._pools[pool].used if pool in self._pools else 0
+    def fill(self, pool: str) -> Fill:
+        """Tell how full a pool of the configuration is."""
+        self._addresses.configure(self.config())
+        return self._addresses.fill(pool, self._clock())
 
     def engine(self, call: Call) -> PppEngine:
         """Return who is to run the PPP of a session."""
-        config = self._config()
+        config = self.config()
         return ppp_settings(config, _profile(config, call)).ppp_engine
 
+    def shared(self, call: Call) -> str:
+        """Return the PPP profile whose interface a session shares; empty: it has one of its own."""
+        config = self.config()
+        profile = _profile(config, call)
+        return profile if call.kind.role is Role.LNS and ppp_settings(config, profile).shared_interface else ""
+
     @contextmanager
-    def lease(self, call: Call) -> Iterator[Lease]:
-        """Reserve what a session needs and take it back afterwards. Raises `LocalProtocolError` and `Exhausted`."""
-        config, asked = self._config(), call.settings
+    def lease(self, call: Call, *, at_once: bool = False) -> Iterator[Lease]:
+        """Reserve what a session needs and take it back afterwards. Raises `LocalProtocolError` and `Exhausted`.
+
+        `at_once`: with an address for the peer, before anybody knows who that is; else `take` or `claim` gives it one.
+        """
+        config, asked = self.config(), call.settings
         profile = _profile(config, call)
         ppp = ppp_settings(config, profile)
         lns = call.kind.role is Role.LNS
-        pool = self._pool(config, ppp.pool) if lns and ppp.pool else None
-        if pool and not ppp.local_address:
-            raise LocalProtocolError(f"the PPP profile `{profile}` has a pool but no local_address")
-        remote = pool.take() if pool else ""
+        pool = ppp.pool if lns else ""
+        if pool:
+            self._check(config, profile, ppp)
         interface = ""
         try:
+            remote = self.take(call, pool) if pool and at_once else ""
             interface = self._names.take(asked.interface_name)
             yield Lease(
                 ppp=ppp,
@@ -77,30 +74,50 @@ class Leases:
                 interface=interface,
                 mtu=ppp.mtu or asked.mtu or DEFAULT_MTU,
                 local=ppp.local_address if lns else "",
+                pool=pool,
                 remote=remote,
                 **_credentials(asked, ppp),
             )
         finally:
             self._names.give_back(asked.interface_name, interface)
-            if pool:
-                self._pools[ppp.pool].give_back(remote)
-            call.ppp_local = call.ppp_remote = ""
+            self._addresses.release(call, self._clock())
+            self._leave(call)
 
-    def _pool(self, config: Config, name: str) -> AddressPool:
-        """Return the pool of this name, with the ranges that the configuration in force gives it. Raises `LocalProtocolError`."""
-        settings = config.pools.get(name)
-        if settings is None:
-            raise LocalProtocolError(f"there is no pool `{name}`")
-        if ":" in settings.range:
-            raise LocalProtocolError(f"the pool `{name}` holds IPv6 addresses, which IPCP cannot give (RFC 1332)")
-        pool = self._pools.get(name)
-        if pool is None or pool.ranges != settings.range:
-            ours = {ppp_settings(config, profile).local_address for profile in ("default", *config.ppp_profiles)}
-            renewed = AddressPool(settings.range, ours)
-            if pool is not None:
-                renewed.inherit(pool)
-            pool = self._pools[name] = renewed
-        return pool
+    # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
+
+    def enter(self, call: Call, user: str, limit: int) -> bool:
+        """Count a session of a user; tell whether that may be: with it there are at most `limit`, where 0 is any number."""
+        others = self._sessions[user] - (self._users.get(call) == user)
+        if limit and others >= limit:
+            return False
+        self._leave(call)
+        self._users[call] = user
+        self._sessions[user] += 1
+        return True
+
+    def take(self, call: Call, pool: str) -> str:
+        """Return an address out of a pool, or out of the next one, for as long as the lease lasts. Raises `Exhausted` and `LocalProtocolError`."""
+        self._addresses.configure(self.config())
+        return self._addresses.take(pool, call, self._clock(), self._users.get(call, ""))
+
+    def claim(self, call: Call, address: str) -> bool:
+        """Let a session have an address that is assigned to it, unless another one has it; tell which."""
+        self._addresses.configure(self.config())
+        return self._addresses.claim(address, call, self._clock(), self._users.get(call, ""))
+
+    def _leave(self, call: Call) -> None:
+        user = self._users.pop(call, None)
+        if user is not None:
+            self._sessions[user] -= 1
+            if not self._sessions[user]:
+                del self._sessions[user]
+
+    def _check(self, config: Config, profile: str, ppp: PppSettings) -> None:
+        """Raise `LocalProtocolError` for a pool that no session can use."""
+        if not ppp.local_address:
+            raise LocalProtocolError(f"the PPP profile `{profile}` has a pool but no local_address")
+        self._addresses.configure(config)
+        self._addresses.check(ppp.pool)
 
 
 class _Names:

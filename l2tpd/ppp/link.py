@@ -159,6 +159,10 @@ class Link:
         """End the link with a Terminate-Request that carries `text`; `LinkDown` follows when the peer has answered, or does not."""
         self._end(DisconnectCause(code, 0, BY_US, text), now)
 
+    def awaits(self, credentials: Credentials) -> bool:
+        """Tell whether a decision about these very credentials is still waited for."""
+        return self._admission.asked(credentials) is not None
+
     def accept_credentials(self, credentials: Credentials, grant: Grant, now: float) -> None:
         """Let the peer in; nothing happens if nobody waits for the answer any longer."""
         authenticator = self._admission.asked(credentials)
@@ -230,6 +234,11 @@ class Link:
         """Return what has happened and was not told yet, the oldest first; None: nothing."""
         return self._events.popleft() if self._events else None
 
+    @property
+    def eventful(self) -> bool:
+        """Whether `next_event` has something to tell."""
+        return bool(self._events)
+
     def take_events(self) -> list[Event]:
         """Return all that has happened and was not told yet, the oldest first."""
         events = list(self._events)
@@ -281,12 +290,15 @@ class Link:
         self._report(control)
 
     def layer_finished(self, control: Control, now: float) -> None:
-        """End the link with LCP, or with the last NCP that we have given up ourselves (3.7: one that the peer closed is no reason)."""
+        """End the link with LCP, or with the last NCP that we have given up ourselves (3.7: one that the peer closed is no reason).
+
+        One in whose midst the peer has fallen silent ends it too: the peer may have that one open, and nobody would ever tell it otherwise.
+        """
         if isinstance(control, Lcp):
             self._finish(now)
             return
         self._report(control)
-        if all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values()):
+        if control.forsaken or all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values()):
             self._end(control.cause or DisconnectCause(Disconnect.NO_NCP), now)
 
     def _report(self, ncp: Control) -> None:

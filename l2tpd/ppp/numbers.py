@@ -111,16 +111,23 @@ class Auth(enum.Enum):
 
 
 class Disconnect(enum.IntEnum):
-    """Why a link ended (RFC 3145 3)."""
+    """Why a link ended (RFC 3145 3); of multilink, callback and encryption we only read."""
 
     UNKNOWN = 0
     ADMIN = 1
+    NO_RENEGOTIATION = 2
     NORMAL = 3  # direction 1: the peer sent the Terminate-Request, 2: we did
+    NO_ENCRYPTION = 4  # direction 1: the peer requires it, 2: we do
     LCP_TIMEOUT = 5
     NO_LCP = 6
     LOOPED_BACK = 7
     ECHO_TIMEOUT = 8
+    WRONG_ENDPOINT = 9
+    WRONG_MRRU = 10
+    WRONG_SEQUENCE_FORMAT = 11
+    NO_CALLBACK = 12
     AUTH_TIMEOUT = 13
+    WRONG_NAME = 14
     AUTH_UNACCEPTABLE = 15  # direction 1: the peer refuses all of ours, 2: we refuse all of the peer's
     AUTH_FAILED = 16  # direction 1: the peer's proof, 2: ours
     NCP_TIMEOUT = 17

@@ -1,96 +1,215 @@
-"""Addresses for subscribers: handed out, given back, and left to rest as long as possible before they are handed out again. Pure.
+"""Addresses of one pool: handed out, given back, and left to rest before anybody else gets them. Pure; time comes in seconds.
 
-A pool never lists its addresses: it counts through its ranges once, and then takes whichever address has been back the longest. Both cost the
-same for a /30 as for a /8. An address that was in use a moment ago would receive what was meant for its last user; resting the longest keeps
-that away from the new one as well as can be without a clock.
+A pool never lists its addresses: it counts through its ranges once, and then takes whichever address has rested longest. Both cost the same for a
+/30 as for a /8. An address that was in use a moment ago would receive what was meant for its last user, so it is nobody else's for `quarantine`
+seconds; the user that had it may have it back at once, as whoever reconnects likes it.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections import deque
-from collections.abc import Collection, Iterator
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Collection, Container, Iterable, Iterator
+from typing import NamedTuple
 
 from l2tpd.errors import Exhausted
 
 _IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Span = tuple[_IpAddress, int]
-"""First address and count of addresses."""
+
+
+class Span(NamedTuple):
+    """Addresses from `first` to `last`, as numbers of one IP version."""
+
+    version: int
+    first: int
+    last: int
+
+
+class _Rest(NamedTuple):
+    """Since when an address rests, and who had it; empty: nobody that has a name."""
+
+    since: float
+    user: str
 
 
 class AddressPool:
     """The addresses of one `[pool.NAME]`."""
 
-    def __init__(self, ranges: str, reserved: Collection[str] = ()) -> None:
-        """Begin with everything free but `reserved`; `ranges` are prefixes or `FIRST-LAST`, separated by commas.
+    def __init__(
+        self,
+        ranges: str,
+        *,
+        exclude: str = "",
+        reserved: Collection[str] = (),
+        quarantine: float = 0.0,
+        taken: Container[str] = (),
+    ) -> None:
+        """Begin with everything free but `reserved`, of which somebody else disposes, and what is `taken` when it would be handed out.
 
-        Of an IPv4 prefix longer than two addresses the first and the last are left out: they are the network's own (RFC 1812 4.2.3.1).
+        Ranges are prefixes or `FIRST-LAST`, separated by commas. Of an IPv4 prefix longer than two addresses the first and the last are left out:
+        they are the network's own (RFC 1812 4.2.3.1). Those of `exclude` are left out whole.
         """
         self.ranges = ranges
-        self._spans = [_span(part.strip()) for part in ranges.split(",")]
+        self.used = 0
+        self._quarantine = quarantine
+        self._spans = without(spans(ranges), spans(exclude, whole=True))
+        self._reserved = frozenset(address for address in reserved if self.covers(address))
+        self._taken = taken
         self._unused = _count_through(self._spans)
-        self._rested: deque[str] = deque()
-        self._held: set[str] = set()
-        self._reserved = frozenset(reserved)
-
-    @property
-    def used(self) -> int:
-        """How many addresses are handed out."""
-        return len(self._held)
+        self._resting: OrderedDict[str, _Rest] = OrderedDict()  # in quarantine, the first to leave it first
+        self._rested: OrderedDict[str, str] = OrderedDict()  # and who had it, the longest rested first
+        self._former: dict[str, str] = {}  # by user, its last address, while that is nobody's
 
     @property
     def size(self) -> int:
         """How many addresses there are, reserved ones included."""
-        return sum(count for _, count in self._spans)
+        return sum(span.last - span.first + 1 for span in self._spans)
 
     @property
-    def held(self) -> Collection[str]:
-        """The addresses that are handed out."""
-        return self._held
+    def reserved(self) -> int:
+        """How many of them are not for everybody."""
+        return len(self._reserved)
 
-    def take(self) -> str:
-        """Hand out an address: one that was never used, else the one that has rested longest. Raises `Exhausted`."""
-        for address in self._unused:
-            if address not in self._reserved and address not in self._held:
-                break
-        else:
-            if not self._rested:
-                raise Exhausted(f"every address of {self.ranges} is in use")
-            address = self._rested.popleft()
-        self._held.add(address)
+    def quarantined(self, now: float) -> int:
+        """Return how many addresses are nobody's, and nobody may have yet."""
+        self._release(now)
+        return len(self._resting)
+
+    def take(self, now: float, user: str = "") -> str:
+        """Hand out an address: the one that this user had, else one that was never used, else the one that has rested longest. Raises `Exhausted`."""
+        self._release(now)
+        address = self._again(user) or self._fresh() or self._longest_rested()
+        if not address:
+            resting = f", {len(self._resting)} of them in quarantine" if self._resting else ""
+            raise Exhausted(f"every address of {self.ranges} is in use{resting}")
+        self.used += 1
         return address
 
-    def give_back(self, address: str) -> None:
-        """Take an address back; nothing happens when it was not handed out."""
-        if address in self._held:
-            self._held.discard(address)
-            if address in self:
-                self._rested.append(address)
+    def claim(self, address: str) -> None:
+        """Count an address of this pool that somebody has without having been handed it by `take`."""
+        self._forget(address)
+        self.used += 1
+
+    def give_back(self, address: str, now: float, user: str = "") -> None:
+        """Take an address back; it rests from now on."""
+        self.used -= 1
+        if address not in self:
+            return  # by now, it is not for everybody
+        self._resting[address] = _Rest(now, user)
+        if user:
+            self._former[user] = address
 
     def inherit(self, other: AddressPool) -> None:
-        """Go on from a pool with other ranges: what it has handed out stays out."""
-        self._held.update(other.held)
+        """Go on from a pool with other settings: what rested there rests here."""
+        for address, rest in other._resting.items():
+            if address in self:
+                self._resting[address] = rest
+        for address, user in other._rested.items():
+            if address in self:
+                self._rested[address] = user
+        self._former = {user: address for user, address in other._former.items() if address in self}
 
     def __contains__(self, address: object) -> bool:
-        """Tell whether an address lies in the ranges and is free to be handed out."""
-        if not isinstance(address, str) or address in self._reserved:
-            return False
+        """Tell whether an address is one that this pool may hand out."""
+        return isinstance(address, str) and address not in self._reserved and self.covers(address)
+
+    def covers(self, address: str) -> bool:
+        """Tell whether an address is one of these, be it reserved."""
         ip = ipaddress.ip_address(address)
-        return any(ip.version == first.version and 0 <= int(ip) - int(first) < count for first, count in self._spans)
+        place = bisect_right(self._spans, (ip.version, int(ip), _BEYOND)) - 1
+        return place >= 0 and self._spans[place].version == ip.version and int(ip) <= self._spans[place].last
+
+    # --- within -----------------------------------------------------------------------------------------------------------------
+
+    def _release(self, now: float) -> None:
+        """Let the addresses go that have been in quarantine for long enough."""
+        while self._resting:
+            address, rest = next(iter(self._resting.items()))
+            if rest.since + self._quarantine > now:
+                return
+            del self._resting[address]
+            self._rested[address] = rest.user
+
+    def _again(self, user: str) -> str:
+        """Return the address that a user had before, unless somebody has it."""
+        address = self._former.get(user, "") if user else ""
+        if address:
+            self._forget(address)
+        return "" if address in self._taken else address
+
+    def _fresh(self) -> str:
+        for address in self._unused:
+            if not (address in self._reserved or self._known(address)):
+                return address
+        return ""
+
+    def _longest_rested(self) -> str:
+        while self._rested:
+            address, user = self._rested.popitem(last=False)
+            self._unlearn(user, address)
+            if address not in self._taken:
+                return address
+        return ""
+
+    def _known(self, address: str) -> bool:
+        return address in self._taken or address in self._resting or address in self._rested
+
+    def _forget(self, address: str) -> None:
+        """Let an address rest no longer."""
+        rest = self._resting.pop(address, None)
+        user = self._rested.pop(address, "") if rest is None else rest.user
+        self._unlearn(user, address)
+
+    def _unlearn(self, user: str, address: str) -> None:
+        if self._former.get(user) == address:
+            del self._former[user]
 
 
-def _span(text: str) -> _Span:
+_BEYOND = 1 << 129  # greater than every address
+
+
+def spans(ranges: str, *, whole: bool = False) -> list[Span]:
+    """Return the addresses of ranges in ascending order, each once; `whole`: with the ends of networks."""
+    found = sorted(_span(part.strip(), whole=whole) for part in ranges.split(",") if part.strip())
+    merged: list[Span] = []
+    for span in found:
+        if merged and merged[-1].version == span.version and span.first <= merged[-1].last + 1:
+            merged[-1] = merged[-1]._replace(last=max(merged[-1].last, span.last))
+        else:
+            merged.append(span)
+    return merged
+
+
+def without(some: Iterable[Span], others: Collection[Span]) -> list[Span]:
+    """Return the addresses of `some` that are not among `others`; both are in ascending order."""
+    left: list[Span] = []
+    for span in some:
+        rest = span
+        for other in others:
+            if other.version != rest.version or other.last < rest.first or other.first > rest.last:
+                continue
+            if other.first > rest.first:
+                left.append(rest._replace(last=other.first - 1))
+            rest = rest._replace(first=other.last + 1)
+        if rest.first <= rest.last:
+            left.append(rest)
+    return left
+
+
+def _span(text: str, *, whole: bool) -> Span:
     first, dash, last = text.partition("-")
     if dash:
         low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-        return low, int(high) - int(low) + 1
+        return Span(low.version, int(low), int(high))
     network = ipaddress.ip_network(text)
-    if network.version == 4 and network.num_addresses > 2:
-        return network.network_address + 1, network.num_addresses - 2
-    return network.network_address, network.num_addresses
+    ends = int(network.version == 4 and network.num_addresses > 2 and not whole)
+    first_number = int(network.network_address)
+    return Span(network.version, first_number + ends, first_number + network.num_addresses - 1 - ends)
 
 
-def _count_through(spans: list[_Span]) -> Iterator[str]:
-    for first, count in spans:
-        for offset in range(count):
-            yield str(first + offset)
+def _count_through(within: Iterable[Span]) -> Iterator[str]:
+    for version, first, last in within:
+        kind: type[_IpAddress] = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
+        for number in range(first, last + 1):
+            yield str(kind(number))

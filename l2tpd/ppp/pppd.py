@@ -25,7 +25,8 @@ import trio
 from l2tpd import log
 from l2tpd.config.model import PppAuthentication
 from l2tpd.errors import LocalProtocolError
-from l2tpd.ppp.leases import Lease, Leases
+from l2tpd.ppp.lease import Lease
+from l2tpd.ppp.leases import Leases
 from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
@@ -184,7 +185,7 @@ class Pppd:
         try:
             with ExitStack() as held:
                 held.callback(os.close, channel)
-                with self._leases.lease(call) as lease:
+                with self._leases.lease(call, at_once=True) as lease:
                     order = Order(
                         tunnel_id=tunnel_id,
                         session_id=call.local_id,

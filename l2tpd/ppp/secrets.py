@@ -9,6 +9,9 @@ import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from l2tpd.ppp.authority import REFUSED, Verdict
+from l2tpd.ppp.credentials import Credentials, verify
+
 
 class Secret(NamedTuple):
     """One line of a secrets file; `addresses` are those that the client may have, none: any."""
@@ -28,6 +31,22 @@ def find(secrets: list[Secret], client: str, server: str) -> Secret | None:
     """Return the best line for a client of a server, or None."""
     fitting = [one for one in secrets if one.client in {client, "*"} and one.server in {server, "*"}]
     return max(fitting, key=lambda one: (one.client != "*", one.server != "*"), default=None)
+
+
+def decide(found: Secret | None, said: Credentials) -> Verdict:
+    """Decide about a caller by its line, None if it has none; `-` in place of addresses means that it may have none (pppd(8), AUTHENTICATION)."""
+    message = verify(said, found.secret) if found and found.addresses != ("-",) else None
+    if found is None or message is None:
+        return REFUSED
+    return Verdict(accepted=True, message=message, address=_own_address(found))
+
+
+def _own_address(found: Secret) -> str:
+    """Return the address that a user always has, if its line names a single one."""
+    plain = [
+        word for word in found.addresses if word not in {"*", "-"} and "/" not in word and not word.startswith("!")
+    ]
+    return plain[0] if len(plain) == 1 == len(found.addresses) else ""
 
 
 def _lines(text: str) -> Iterator[Secret]:

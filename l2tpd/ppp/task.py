@@ -8,81 +8,52 @@ frames, and for what the interface has to send.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import trio
 
 from l2tpd import log
-from l2tpd.config.model import PppAuthentication
+from l2tpd.config.model import PppAuthority
 from l2tpd.errors import LocalProtocolError, PlaneError
 from l2tpd.kernel.ops import Link as Interface
-from l2tpd.ppp import secrets
-from l2tpd.ppp.credentials import verify
+from l2tpd.ppp import proxy, terms
+from l2tpd.ppp.account import Account
+from l2tpd.ppp.accountant import Traffic
+from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
 from l2tpd.ppp.describe import describe
-from l2tpd.ppp.events import AddressNeeded, AuthFailed, CheckCredentials, Ipv4Up, LinkDown, NetworkDown
+from l2tpd.ppp.events import AddressNeeded, AuthFailed, CheckCredentials, Ipv4Up, Ipv6Up, LinkDown, NetworkDown
+from l2tpd.ppp.gate import Gate
+from l2tpd.ppp.ipv6cp import link_local
 from l2tpd.ppp.link import Link
-from l2tpd.ppp.numbers import Auth, Disconnect
+from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
-from l2tpd.ppp.settings import Grant, Ipv4Settings, LinkSettings
 from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
-    from l2tpd.kernel.ops import FramePort
-    from l2tpd.ppp.leases import Lease, Leases
+    from l2tpd.ppp.accountant import Accountant
+    from l2tpd.ppp.authority import Authority
+    from l2tpd.ppp.lease import Lease
+    from l2tpd.ppp.leases import Leases
     from l2tpd.session.call import Call
 
-SECRETS: Mapping[Auth, Path] = {
-    Auth.PAP: Path("/etc/ppp/pap-secrets"),
-    Auth.CHAP: Path("/etc/ppp/chap-secrets"),
-    Auth.MSCHAPV2: Path("/etc/ppp/chap-secrets"),
+_IPV6_MTU = 1280  # octets, RFC 8200 5
+_RESULTS = {
+    Disconnect.AUTH_FAILED: CallResult.ADMIN,
+    Disconnect.AUTH_TIMEOUT: CallResult.ADMIN,
+    Disconnect.AUTH_UNACCEPTABLE: CallResult.ADMIN,
+    Disconnect.ADMIN: CallResult.ADMIN,
+    Disconnect.NO_ADDRESS: CallResult.NO_FACILITIES_TEMPORARY,
 }
-"""Where users stand, as pppd has them."""
+"""What a CDN says of why PPP ended (RFC 2661 4.4.2); of any other reason, that the carrier was lost."""
 
-_BATCH = 64
-_LOOKUPS = 8
-_LARGEST = 65535
-_REQUIRE = {
-    PppAuthentication.NONE: (),
-    PppAuthentication.PAP: (Auth.PAP,),
-    PppAuthentication.CHAP: (Auth.CHAP,),
-    PppAuthentication.MSCHAPV2: (Auth.MSCHAPV2,),
-}
-_REFUSED = frozenset({Disconnect.AUTH_FAILED, Disconnect.AUTH_TIMEOUT, Disconnect.AUTH_UNACCEPTABLE, Disconnect.ADMIN})
 
 _log = log.get("ppp")
-
-
-class Tun(Protocol):
-    """A TUN interface; its descriptor is -1 once it is closed."""
-
-    @property
-    def descriptor(self) -> int:
-        """Return the descriptor."""
-
-    @property
-    def name(self) -> str:
-        """Return the interface's name."""
-
-    async def readable(self) -> None:
-        """Wait until it has a packet. Raises `trio.ClosedResourceError` when it is closed."""
-
-
-@runtime_checkable
-class Tuns(Protocol):
-    """Makes interfaces for packets."""
-
-    async def open_tun(self, interface: Interface) -> Tun:
-        """Make an interface, with its address, and up. Raises `PlaneError`."""
-
-    async def close_tun(self, tun: Any) -> None:
-        """Remove an interface that `open_tun` has made; nothing happens the second time."""
 
 
 class Owner(Protocol):
@@ -93,6 +64,9 @@ class Owner(Protocol):
 
     def header(self, protocol: int) -> bytes | None:
         """Return what to put before a packet of a network protocol, None while none may pass."""
+
+    def gone(self, interface: str) -> None:
+        """Hear that the interface for packets exists no longer."""
 
 
 class Carrier(Protocol):
@@ -110,8 +84,20 @@ class Carrier(Protocol):
     async def open(self, interface: Interface, mru: int, protocol: int) -> str:
         """Make the interface for packets of a protocol, up, and return its name; `mru` is the most that we take. Raises `PlaneError`."""
 
-    async def pump(self, owner: Owner) -> None:
-        """Do what the interface needs until it is gone. Raises `trio.ClosedResourceError` when it is closed."""
+    async def extend(self, interface: Interface, protocol: int) -> None:
+        """Let packets of another protocol pass through the interface as well, and give it their address. Raises `PlaneError`."""
+
+    async def pump(self, owner: Owner) -> bool:
+        """Do what the interface needs until it is gone, and return True; or False, if somebody else sees to that. Raises `trio.ClosedResourceError` when it is closed."""
+
+    async def route(self, prefix: str) -> None:
+        """Route a prefix into the interface, for as long as that is there. Raises `PlaneError`."""
+
+    def idle(self, now: float) -> float:
+        """Return for how many seconds no packet has passed through the interface, in either direction."""
+
+    def traffic(self) -> Traffic:
+        """Return what has passed through the present interface."""
 
     async def close(self) -> None:
         """Remove the interface, if there is one; another can be made."""
@@ -133,130 +119,77 @@ class Surroundings(Protocol):
         """Route everything into an interface, unless there is a default route; tell whether it was done."""
 
 
-def settings(lease: Lease, name: str) -> LinkSettings:
-    """Return how the link of a session behaves."""
-    ppp = lease.ppp
-    client = not lease.lns
-    return LinkSettings(
-        name=name,
-        mru=ppp.mru or lease.mtu,
-        mtu=lease.mtu,
-        require=_REQUIRE[ppp.auth] if lease.lns else (),
-        user=lease.user,
-        password=lease.password,
-        echo_interval=ppp.lcp_echo_interval,
-        echo_failure=ppp.lcp_echo_failure,
-        ipv4=Ipv4Settings(
-            local=lease.local,
-            accept_local=client,
-            peer=lease.remote,
-            serve=bool(lease.remote),
-            dns=ppp.dns if lease.lns else (),
-            ask_dns=client,
-        ),
-    )
-
-
 class Builtin:
     """Runs PPP for sessions in this process."""
 
-    def __init__(self, leases: Leases, name: Callable[[], str], remark: Callable[[int, int, str], None]) -> None:
-        """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` is told each frame of PPP's own, with tunnel and session."""
+    def __init__(
+        self,
+        leases: Leases,
+        name: Callable[[], str],
+        remark: Callable[[int, int, object], None],
+        peer_of: Callable[[int], str] = lambda _tunnel_id: "",
+    ) -> None:
+        """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` gets a line for each frame of PPP's own, with tunnel and session.
+
+        `peer_of` tells from which address a tunnel comes.
+        """
         self.leases = leases
         self._name = name
         self._remark = remark
         self.surroundings: Surroundings | None = None
-        # Of their own: a dead resolver may hold all threads of the common one.
-        self._lookups = trio.CapacityLimiter(_LOOKUPS)
+        self.peer_of = peer_of
+        self.accountant: Accountant | None = None
+        self.authorities: dict[PppAuthority, Authority] = {
+            PppAuthority.SECRETS: SecretsFiles(),
+            PppAuthority.USERS: LocalUsers(leases.config),
+        }
 
     async def run(self, tunnel_id: int, call: Call, carrier: Carrier) -> tuple[int, str]:
         """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
         try:
             with self.leases.lease(call) as lease:
+                report, call.proxy = proxy.reported(call.proxy), None
+                link = Link(terms.settings(lease, self._name(), report), os.urandom)
                 running = _Running(
+                    accountant=self.accountant,
                     call=call,
                     lease=lease,
                     carrier=carrier,
                     surroundings=self.surroundings,
-                    link=Link(settings(lease, self._name()), os.urandom),
+                    link=link,
+                    gate=self._gate(tunnel_id, call, lease, link),
                     remark=lambda line: self._remark(tunnel_id, call.local_id, line),
                     tunnel_id=tunnel_id,
-                    name=self._name(),
-                    lookups=self._lookups,
                 )
                 return await running.run()
         except LocalProtocolError as error:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
 
+    def _gate(self, tunnel_id: int, call: Call, lease: Lease, link: Link) -> Gate:
+        authority = self.authorities.get(lease.ppp.authority)
+        if authority is None:
+            raise LocalProtocolError(f'nobody knows the callers: `authority = "{lease.ppp.authority.value}"`')
+        return Gate(
+            tunnel_id=tunnel_id,
+            peer=self.peer_of(tunnel_id),
+            name=self._name(),
+            call=call,
+            lease=lease,
+            leases=self.leases,
+            link=link,
+            authority=authority,
+        )
 
-@attrs.define(eq=False)
-class TunCarrier:
-    """Carries the PPP of a session whose frames come to this process: its packets go through a TUN interface."""
 
-    _port: FramePort
-    _tuns: Tuns
-    _tun: Tun | None = None
+@attrs.frozen
+class _Said:
+    """A frame of PPP's own, which becomes a line only where somebody wants to read it: that would be a tenth of a set-up."""
 
-    def send(self, frame: bytes) -> None:
-        """Send a frame."""
-        self._port.send(frame)
+    direction: str
+    frame: bytes
 
-    async def serve(self, owner: Owner) -> str:
-        """Have frames handed over by whoever reads the tunnel's socket."""
-        self._port.attach(owner.take)
-        await trio.lowlevel.checkpoint()
-        return ""
-
-    def deliver(self, packet: bytes) -> bool:
-        """Write a packet to the interface."""
-        if self._tun is None or self._tun.descriptor < 0:
-            return False
-        try:
-            os.write(self._tun.descriptor, packet)
-        except OSError:  # its queue is full, it is down or gone
-            return False
-        return True
-
-    async def open(self, interface: Interface, mru: int, protocol: int) -> str:
-        """Make the interface; what it may send is for the link to say."""
-        del mru, protocol
-        self._tun = await self._tuns.open_tun(interface)
-        return self._tun.name
-
-    async def pump(self, owner: Owner) -> None:
-        """Send what the interface has to send."""
-        tun = self._tun
-        if tun is None:
-            raise trio.ClosedResourceError
-        while True:
-            await tun.readable()
-            try:
-                self._drain(tun, owner)
-            except OSError:
-                return
-            await trio.lowlevel.checkpoint()
-
-    def _drain(self, tun: Tun, owner: Owner) -> None:
-        for _ in range(_BATCH):
-            if tun.descriptor < 0:
-                return
-            try:
-                packet = os.read(tun.descriptor, _LARGEST)
-            except BlockingIOError:
-                return
-            header = owner.header(Number.IPV6 if packet[0] >> 4 == 6 else Number.IPV4)
-            if header is not None:
-                self._port.send(header + packet)
-
-    async def close(self) -> None:
-        """Remove the interface."""
-        tun, self._tun = self._tun, None
-        if tun is not None:
-            await self._tuns.close_tun(tun)
-
-    async def finish(self) -> None:
-        """Remove the interface; the port is the plane's."""
-        await self.close()
+    def __str__(self) -> str:
+        return f"{self.direction} {describe(self.frame)}"
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -268,12 +201,26 @@ class _Running:
     carrier: Carrier
     surroundings: Surroundings | None
     link: Link
-    remark: Callable[[str], None]
+    remark: Callable[[object], None]
     tunnel_id: int
-    name: str
-    lookups: trio.CapacityLimiter
+    gate: Gate
+    accountant: Accountant | None
+    account: Account = attrs.field(init=False)
+    _networks: dict[int, Ipv4Up | Ipv6Up] = attrs.field(factory=dict)  # what passes through the interface, by protocol
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
+    _until: float = math.inf  # when the session's task looks at the link by itself
+
+    def __attrs_post_init__(self) -> None:
+        self.account = Account(
+            accountant=self.accountant if self.lease.lns else None,
+            call=self.call,
+            gate=self.gate,
+            by_radius=self.lease.ppp.authority is PppAuthority.RADIUS,
+            count=self.carrier.traffic,
+            disconnect=self._disconnect,
+            limit=self._limit,
+        )
 
     async def run(self) -> tuple[int, str]:
         """Serve until the link is down."""
@@ -287,12 +234,13 @@ class _Running:
                 nursery.cancel_scope.cancel()
             return ending
         finally:
+            self.account.close()
             self.call.interface = ""
             self.link.close(trio.current_time(), "the session ends")
             self._flush()
             with goodbye(5.0):
-                await self._withdraw()
-                await self.carrier.finish()
+                await self._withdraw()  # noqa: ASYNC102 - goodbye is a shield with a deadline
+                await self.carrier.finish()  # noqa: ASYNC102 - the same
 
     # --- in whatever task reads frames ------------------------------------------------------------------------------------------
 
@@ -307,20 +255,42 @@ class _Running:
                 if not fits or not self.carrier.deliver(payload.octets):
                     self.link.discard()
                 return
-            self.remark(f"received {describe(bytes(frame))}")
+            self.remark(_Said("received", bytes(frame)))
             self._flush()
         except Exception as bug:  # noqa: BLE001 - the boundary between this link and the tunnel that feeds it
             _log.error("PPP crashed", tid=self.tunnel_id, sid=self.call.local_id, exc_info=bug)
             self.link.lower_down(trio.current_time(), "internal error")
-        self._wake.set()
+        self._look()
 
     def header(self, protocol: int) -> bytes | None:
         """Return what to put before a packet of a network protocol, None while none may pass."""
         return self.link.header(protocol)
 
+    def gone(self, interface: str) -> None:
+        """Hear that the interface for packets exists no longer."""
+        self._disconnect(f"interface {interface} is gone")
+
+    def _disconnect(self, reason: str) -> None:
+        self.link.close(trio.current_time(), reason)
+        self._wake.set()
+
+    def _limit(self, session_timeout: float | None, idle_timeout: float | None) -> None:
+        self.gate.limit(session_timeout, idle_timeout, trio.current_time())
+        self._wake.set()
+
+    def _look(self) -> None:
+        """Wake the session's task, if there is an event for it or a timer is due before it wakes by itself: most frames bring neither."""
+        when = self.link.next_timer()
+        if self.link.eventful or (when is not None and when < self._until):
+            self._wake.set()
+
+    def _awake(self) -> None:
+        """Have the session's task look at the link."""
+        self._wake.set()
+
     def _flush(self) -> None:
         for frame in self.link.frames_to_send():
-            self.remark(f"sent {describe(frame)}")
+            self.remark(_Said("sent", frame))
             self.carrier.send(frame)
 
     # --- the session's task -----------------------------------------------------------------------------------------------------
@@ -330,58 +300,90 @@ class _Running:
             self._flush()
             for event in self.link.take_events():
                 if isinstance(event, LinkDown):
-                    result = CallResult.ADMIN if event.cause.code in _REFUSED else CallResult.LOST_CARRIER
+                    self.call.disconnect = event.cause
+                    result = _RESULTS.get(Disconnect(event.cause.code), CallResult.LOST_CARRIER)
                     return result, event.cause.message or Disconnect(event.cause.code).name.lower().replace("_", " ")
                 try:
                     await self._handle(event, nursery)
-                except PlaneError as error:  # no interface, and so no use for the link
-                    return CallResult.NO_FACILITIES_TEMPORARY, error.text
+                except (PlaneError, LocalProtocolError) as error:  # no interface or no address: no use for the link
+                    return CallResult.NO_FACILITIES_TEMPORARY, str(error)
                 self._flush()
             when = self.link.next_timer()
-            with trio.move_on_at(math.inf if when is None else when):
+            self._until = min(math.inf if when is None else when, self.gate.deadline)
+            with trio.move_on_at(self._until):
                 await self._wake.wait()
             self._wake = trio.Event()
-            self.link.handle_timer(trio.current_time())
+            now = trio.current_time()
+            self.link.handle_timer(now)
+            if reason := self.gate.overdue(now, self.carrier.idle):
+                self.link.close(now, reason)
 
     async def _handle(self, event: object, nursery: trio.Nursery) -> None:
         match event:
             case CheckCredentials():
-                await self._check(event)
+                nursery.start_soon(self.gate.check, event, self._awake)
             case AddressNeeded():
-                self.link.assign_address(self.lease.remote, trio.current_time())
+                self.link.assign_address(self.gate.any_address(), trio.current_time())
             case Ipv4Up():
                 await self._bring_up(event, nursery)
-            case NetworkDown() if event.protocol == Number.IPV4:
-                await self._remove()
+            case Ipv6Up():
+                await self._bring_up_ipv6(event, nursery)
+            case NetworkDown():
+                await self._bring_down(event.protocol, nursery)
             case AuthFailed():
                 whose = "we are refused" if event.ours else f"{event.user!r} is refused"
                 _log.warning(f"PPP: {whose}", **self._ids, reason=event.message)
             case _:
                 return  # what only others want to know
 
-    async def _check(self, event: CheckCredentials) -> None:
-        """Look a user up and say whether it may come in."""
-        said = event.credentials
-        look_up = partial(_look_up, SECRETS.get(said.kind), said.user, self.name)
-        found = await trio.to_thread.run_sync(look_up, limiter=self.lookups)
-        message = verify(said, found.secret) if found and found.addresses != ("-",) else None  # `-`: no address at all
-        now = trio.current_time()
-        if found is None or message is None:
-            self.link.refuse_credentials(said, b"unknown user, or wrong password", now)
-        else:
-            self.link.accept_credentials(said, Grant(address=_own_address(found), message=message), now)
-
     async def _bring_up(self, event: Ipv4Up, nursery: trio.Nursery) -> None:
-        await self._remove()
         await self._announce(event.peer)
-        mtu = min(self.lease.mtu, self.link.peer_mru)
-        wanted = Interface(name=self.lease.interface, mtu=mtu, address=event.local, peer_address=event.peer)
-        name = await self.carrier.open(wanted, self.link.lcp.mru, Number.IPV4)
-        call = self.call
-        call.interface, call.ppp_local, call.ppp_remote = name, event.local, event.peer
-        nursery.start_soon(self._pump, name)
+        name = await self._connect(Number.IPV4, event.local, event.peer, nursery)
+        self._networks[Number.IPV4] = event
+        self.call.ppp_local, self.call.ppp_remote = event.local, event.peer
         await self._add_default(name)
-        _log.notice("PPP up", **self._ids, interface=name, local=event.local, remote=event.peer)
+        await self._add_routes()
+        self.gate.begin(trio.current_time())
+        self.account.open()
+        whose = {"user": self.call.ppp_user} if self.call.ppp_user else {}
+        _log.notice("PPP up", **self._ids, **whose, interface=name, local=event.local, remote=event.peer)
+
+    async def _bring_up_ipv6(self, event: Ipv6Up, nursery: trio.Nursery) -> None:
+        near, far = link_local(event.local), link_local(event.peer)
+        try:
+            name = await self._connect(Number.IPV6, f"{near}/64", "", nursery)  # RFC 4291 2.5.6
+        except PlaneError as error:  # the session is good for IPv4
+            _log.warning("PPP: no IPv6", **self._ids, reason=error.text)
+        else:
+            self._networks[Number.IPV6] = event
+            self.account.open()
+            _log.notice("PPP: IPv6 up", **self._ids, interface=name, local=near, remote=far)
+
+    async def _connect(self, protocol: int, near: str, far: str, nursery: trio.Nursery) -> str:
+        """Let packets of a protocol pass through the interface, which the first protocol makes, and return its name. Raises `PlaneError`."""
+        if protocol == Number.IPV6 and self._mtu < _IPV6_MTU:
+            raise PlaneError(errno.EMSGSIZE, f"an MTU of {self._mtu} is less than the {_IPV6_MTU} of IPv6 (RFC 8200 5)")
+        wanted = Interface(name=self.lease.interface, mtu=self._mtu, address=near, peer_address=far)
+        if self.call.interface:
+            await self.carrier.extend(wanted, protocol)
+        else:
+            self.call.interface = await self.carrier.open(wanted, self.link.lcp.mru, protocol)
+            nursery.start_soon(self._pump, self.call.interface)
+        return self.call.interface
+
+    async def _bring_down(self, protocol: int, nursery: trio.Nursery) -> None:
+        """Remove the interface, and make another one for the protocol that is left, if one is."""
+        if self._networks.pop(protocol, None) is None:
+            return
+        rest = list(self._networks.values())
+        self._networks.clear()
+        await self._remove()
+        for event in rest:
+            await self._handle(event, nursery)
+
+    @property
+    def _mtu(self) -> int:
+        return min(self.gate.verdict.mtu or self.lease.mtu, self.lease.mtu, self.link.peer_mru)
 
     async def _announce(self, peer: str) -> None:
         if not (self.lease.ppp.proxy_arp and self.surroundings and peer):
@@ -402,15 +404,23 @@ class _Running:
             if not done:
                 _log.notice("PPP: the default route that is there stays", **self._ids, interface=interface)
 
+    async def _add_routes(self) -> None:
+        for prefix in self.gate.verdict.routes:
+            try:
+                await self.carrier.route(prefix)
+            except PlaneError as error:
+                _log.warning("PPP: no route to what is behind the peer", **self._ids, prefix=prefix, reason=error.text)
+
     async def _remove(self) -> None:
         await self._withdraw()
         self.call.interface = ""
+        self.account.carry_over()
         await self.carrier.close()
 
     async def _withdraw(self) -> None:
-        announced, self._announced = self._announced, None
-        if announced and self.surroundings:
-            await self.surroundings.withdraw(*announced)
+        if self._announced and self.surroundings:
+            await self.surroundings.withdraw(*self._announced)
+        self._announced = None  # only now: who is cancelled while waiting comes here again
 
     async def _listen(self) -> None:
         if why := await self.carrier.serve(self):
@@ -420,32 +430,11 @@ class _Running:
     async def _pump(self, interface: str) -> None:
         """Do what the interface needs, until it is gone."""
         try:
-            await self.carrier.pump(self)
+            if await self.carrier.pump(self):
+                self.gone(interface)
         except trio.ClosedResourceError:
             return
-        self.link.close(trio.current_time(), f"interface {interface} is gone")
-        self._wake.set()
 
     @property
     def _ids(self) -> dict[str, Any]:
         return {"tid": self.tunnel_id, "sid": self.call.local_id}
-
-
-def _look_up(path: Path | None, user: str, server: str) -> secrets.Secret | None:
-    """Find a user in a secrets file; one that cannot be read has no users."""
-    if path is None:
-        return None
-    try:
-        text = path.read_text(errors="surrogateescape")
-    except OSError as error:
-        _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
-        return None
-    return secrets.find(secrets.parse(text), user, server)
-
-
-def _own_address(found: secrets.Secret) -> str:
-    """Return the address that a user always has, if its line names a single one."""
-    plain = [
-        word for word in found.addresses if word not in {"*", "-"} and "/" not in word and not word.startswith("!")
-    ]
-    return plain[0] if len(plain) == 1 == len(found.addresses) else ""

@@ -12,9 +12,10 @@ from l2tpd.config.scalars import end_id_as_said
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
+from l2tpd.ppp.describe import disconnect_text
 from l2tpd.session.call import Call, Carrier, Ending, Kind, State
 from l2tpd.session.speech import Values
-from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, RESULT_CODE
+from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, PPP_DISCONNECT_CAUSE, RESULT_CODE
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, CircuitStatus, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
@@ -163,8 +164,10 @@ def ignore(call: Call, cause: Message | None, carrier: Carrier, now: float) -> S
 
 def end_by_peer(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Clean up after the peer's CDN."""
-    code = _required(cause).get(RESULT_CODE) or ResultCode(0)
+    said = _required(cause)
+    code = said.get(RESULT_CODE) or ResultCode(0)
     call.ending = Ending(code.result, code.error, code.message, "peer")
+    call.disconnect = said.get(PPP_DISCONNECT_CAUSE)
     return finish(call, carrier, now)
 
 
@@ -257,7 +260,9 @@ def send_cdn(call: Call, carrier: Carrier, now: float) -> None:
     if ending is None or ending.result is None:
         raise LocalProtocolError("a call is closed without a reason")
     code = ResultCode(ending.result, ending.error, ending.message)
-    _send(call, carrier, now, MessageType.CDN, carrier.speech.cdn(call.local_id, call.peer_id, code))
+    speech = carrier.speech
+    values = {**speech.cdn(call.local_id, call.peer_id, code), **speech.cause(call)}
+    _send(call, carrier, now, MessageType.CDN, values)
 
 
 def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
@@ -286,6 +291,10 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
         far_address=call.settings.peer_address,
         bridge=call.settings.bridge,
         remote_end_id=end_id_as_said(call.end_id),
+        ppp_user=call.ppp_user,
+        ppp_local=call.ppp_local,
+        ppp_remote=call.ppp_remote,
+        ppp_cause=disconnect_text(call.disconnect, ending.by) if call.disconnect and ending else "",
     )
 
 

@@ -7,7 +7,8 @@ handed to every action. The behaviour stands in `table.py` and `actions.py`.
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -16,10 +17,11 @@ from l2tpd.events import By, SessionEvent
 from l2tpd.kernel.ops import Operation
 from l2tpd.wire.messages import Message
 from l2tpd.wire.numbers import CircuitStatus
-from l2tpd.wire.values import AccmValue, CallErrors
+from l2tpd.wire.values import AccmValue, CallErrors, DisconnectCause
 
 if TYPE_CHECKING:
     from l2tpd.session.speech import Speech
+    from l2tpd.wire.avp import Avp
 
 
 class Kind(enum.Enum):
@@ -102,17 +104,21 @@ class Call:
     told_active: bool = True  # what the peer was told of it
     circuit: int | None = None  # the peer's Circuit Status (RFC 3931 5.4.5)
     interface: str = ""
-    ppp_local: str = ""  # addresses that PPP has settled on, while it ends here
+    ppp_user: str = ""  # who was let in, while PPP ends here
+    ppp_local: str = ""  # addresses that PPP has settled on
     ppp_remote: str = ""
     calling_number: str = ""
     called_number: str = ""
     tx_connect_speed: int = 0
     rx_connect_speed: int = 0
+    proxy: Mapping[Avp[Any], Any] | None = attrs.field(
+        default=None, repr=False
+    )  # what a LAC says it has negotiated in our place (RFC 2661 4.4.5), until PPP takes it
+    disconnect: DisconnectCause | None = None  # why PPP ended, in the words of who ended the call (RFC 3145)
     wan_errors: CallErrors | None = None
     accm: AccmValue | None = None
     ending: Ending | None = None
     trace: int = 0
-
 
     @property
     def wanted(self) -> bool:

@@ -21,10 +21,18 @@ from l2tpd.wire.avp import (
     CALLED_NUMBER,
     CALLING_NUMBER,
     FRAMING_TYPE,
+    LAST_RECEIVED_LCP_CONFREQ,
+    LAST_SENT_LCP_CONFREQ,
     MAXIMUM_BPS,
     MINIMUM_BPS,
     PHYSICAL_CHANNEL_ID,
+    PPP_DISCONNECT_CAUSE,
     PRIVATE_GROUP_ID,
+    PROXY_AUTHEN_CHALLENGE,
+    PROXY_AUTHEN_ID,
+    PROXY_AUTHEN_NAME,
+    PROXY_AUTHEN_RESPONSE,
+    PROXY_AUTHEN_TYPE,
     RESULT_CODE,
     RX_CONNECT_SPEED,
     SEQUENCING_REQUIRED,
@@ -42,6 +50,17 @@ Values = Mapping[Avp[Any], Any]
 BEARER_BITS = {"digital": 1, "analog": 2, "any": 3}
 FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
 
+_PROXY: tuple[Avp[Any], ...] = (
+    LAST_SENT_LCP_CONFREQ,
+    LAST_RECEIVED_LCP_CONFREQ,
+    PROXY_AUTHEN_TYPE,
+    PROXY_AUTHEN_NAME,
+    PROXY_AUTHEN_CHALLENGE,
+    PROXY_AUTHEN_ID,
+    PROXY_AUTHEN_RESPONSE,
+)
+"""What PPP may go on from (RFC 2661 4.4.5); of the caller's first wishes there is nothing to make."""
+
 _KINDS = 256  # of settings that are kept: there are few, and many calls
 
 
@@ -52,6 +71,7 @@ class Speech:
     prepare: Callable[[Call, Callable[[int], bytes]], None]  # a new call; the second draws random octets
     says: Mapping[MessageType, Callable[[Call], Values]]  # what we put into a message
     cdn: Callable[[int, int, ResultCode], Values]  # our session id and the peer's, 0 if it is not known
+    cause: Callable[[Call], Values]  # what a CDN may say besides, of the end of PPP
     peer_id: Callable[[Message], int]  # the sender's session id, 0 where the message has none
     our_id: Callable[[Message], int]  # the recipient's, 0 where the message does not say it
     end_id: Callable[[Message], str]  # to what a call is meant to go, where that is said
@@ -112,6 +132,11 @@ def _cdn(local_id: int, peer_id: int, code: ResultCode) -> Values:
     return {RESULT_CODE: code, ASSIGNED_SESSION_ID: local_id}
 
 
+def _cause(call: Call) -> Values:
+    """RFC 3145 2."""
+    return {} if call.disconnect is None else {PPP_DISCONNECT_CAUSE: call.disconnect}
+
+
 def _opening(call: Call) -> dict[Avp[Any], Any]:
     asked = call.settings
     optional = {
@@ -150,6 +175,7 @@ def _learn_connected(call: Call, said: Message) -> None:
     call.tx_connect_speed = said.get(TX_CONNECT_SPEED) or 0
     call.rx_connect_speed = said.get(RX_CONNECT_SPEED) or 0
     call.sequencing = call.sequencing or SEQUENCING_REQUIRED in said
+    call.proxy = {avp: said[avp] for avp in _PROXY if avp in said} or None
 
 
 def _nothing(call: Call, random: Callable[[int], bytes]) -> None:
@@ -176,6 +202,7 @@ V2 = Speech(
         MessageType.OCCN: _connected,
     },
     cdn=_cdn,
+    cause=_cause,
     peer_id=lambda said: said.get(ASSIGNED_SESSION_ID) or 0,
     our_id=lambda _said: 0,  # it stands in the header
     end_id=lambda _said: "",

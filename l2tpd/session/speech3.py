@@ -205,6 +205,7 @@ V3 = Speech(
         MessageType.SLI: circuit_report,
     },
     cdn=_cdn,
+    cause=lambda _call: {},  # RFC 3145 knows the CDN of version 2 alone
     peer_id=lambda said: said.get(LOCAL_SESSION_ID) or 0,
     our_id=lambda said: said.get(REMOTE_SESSION_ID) or 0,
     end_id=lambda said: said.get(REMOTE_END_ID) or "",

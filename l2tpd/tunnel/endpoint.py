@@ -184,9 +184,11 @@ class Endpoint:
         if not tunnel_id:
             return self._take_unaddressed(arrived, dialect)
         if tunnel is None or tunnel.sock is None:  # one that waits to be opened expects nobody
+            self._note(arrived, tunnel_id)
             self._answer_late(arrived, dialect)
             return None
         if tunnel.core.dialect.chosen(arrived.data).header != version:
+            self._note(arrived, tunnel_id)
             counters.wrong_version += 1
             return None
         tunnel.receive_contained(arrived.data, arrived.peer)
@@ -221,12 +223,13 @@ class Endpoint:
         if answer is None:
             self._ward.site.counters.no_tunnel += 1
         else:
-            self._send(answer, arrived)
+            self._send(answer, arrived, header.tunnel_id)
 
     def _take_unaddressed(self, arrived: Arrived, dialect: Dialect) -> Tunnel | None:
         try:
             asked = self._read(arrived, dialect)
         except Malformed:
+            self._note(arrived)
             self._ward.site.counters.malformed += 1
             return None
         header, body, said = asked.header, asked.body, asked.said
@@ -237,6 +240,7 @@ class Endpoint:
             known.receive_contained(arrived.data, arrived.peer)
             return known
         late = self._ward.lingering.called_by(arrived.peer, peer_id, trio.current_time()) if peer_id else None
+        self._note(arrived, known.core.local_id if known else late or 0, said.get(HOST_NAME) or "")
         if said.type == MessageType.STOPCCN and late is not None:
             self._acknowledge_late(header._replace(tunnel_id=late), body, arrived)
             return None
@@ -463,8 +467,17 @@ class Endpoint:
         self._refusals -= 1
         return True
 
-    def _send(self, data: bytes, arrived: Arrived) -> None:
+    def _send(self, data: bytes, arrived: Arrived, tunnel_id: int = 0) -> None:
         try:
             self._listener_of(arrived.local).send_nowait(data, arrived.peer, arrived.local)
         except OSError:
             self._ward.site.counters.send_failures += 1
+            return
+        if self._ward.tap.subscribers:
+            self._ward.tap.note_other("out", data, arrived.local, arrived.peer, tunnel_id)
+
+    def _note(self, arrived: Arrived, tunnel_id: int = 0, host_name: str = "") -> None:
+        """Show those who watch what comes for no live tunnel; the tunnels themselves show what they are fed."""
+        if self._ward.tap.subscribers:
+            secret = self._ward.policy.secret_of(host_name, arrived.peer.host)
+            self._ward.tap.note_other("in", arrived.data, arrived.local, arrived.peer, tunnel_id, secret)

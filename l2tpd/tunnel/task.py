@@ -40,12 +40,13 @@ from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tu
 from l2tpd.supervise import goodbye
 from l2tpd.trace import Category
 from l2tpd.tunnel.outputs import Output, Remark
-from l2tpd.tunnel.port import BATCH, BUFFER, Arrived, DatagramSocket, take_strays
+from l2tpd.tunnel.port import BATCH, BUFFER, Arrived, DatagramSocket, any_address, source_towards, take_strays
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.tunnel.states import State
 from l2tpd.wire.numbers import CallResult, StopResult
 
 if TYPE_CHECKING:
+    from l2tpd.capture import Tap
     from l2tpd.kernel.adapter import Adapter
     from l2tpd.kernel.plane import PacketPlane
     from l2tpd.session.call import Call
@@ -76,6 +77,10 @@ class House(Protocol):
     @property
     def packets(self) -> PacketPlane | None:
         """The data plane, where it is in this process and takes data packets from us."""
+
+    @property
+    def tap(self) -> Tap:
+        """Who watches control messages."""
 
     def dispatch(self, arrived: Arrived) -> Tunnel | None:
         """Find the tunnel that a datagram is for and feed it; return it to be flushed."""
@@ -146,6 +151,8 @@ class Tunnel:
 
     def receive(self, data: bytes, peer: Address) -> None:
         """Feed a control packet that names this tunnel; the caller flushes."""
+        if self.house.tap.subscribers:
+            self.house.tap.note("in", data, self._called_from(), peer, self.core)
         self.core.receive_datagram(data, peer, trio.current_time())
 
     def receive_contained(self, data: bytes, peer: Address) -> None:
@@ -385,6 +392,15 @@ class Tunnel:
             return None
         return partial(self.house.ppp.run, self.core.local_id, call, own)
 
+    def _called_from(self) -> Address:
+        """Return which address of ours the peer sees, also while the socket leaves that to the route."""
+        if self.local.host != any_address(self.core.peer):
+            return self.local
+        try:
+            return Address(source_towards(self.core.peer), self.local.port)
+        except OSError:
+            return self.local
+
     def _send(self, datagram: bytes) -> None:
         if self.sock is None:
             return
@@ -396,6 +412,9 @@ class Tunnel:
         except OSError:  # full buffers, an ICMP error, no route: all of them loss, which the channel repairs
             self.send_failures += 1
             self.core.site.counters.send_failures += 1
+            return
+        if self.house.tap.subscribers:
+            self.house.tap.note("out", datagram, self._called_from(), self.core.peer, self.core)
 
     def _settle(self) -> None:
         """Follow the core from being set up to established, and to its end."""

@@ -2,7 +2,7 @@
 
 Everything that a peer wrote goes through `printable`, so that no name can forge a log line or steer a terminal.
 Secrets (challenge responses, proxied passwords) and octets of unknown meaning are shown by their length alone, unless
-`reveal` asks for more.
+`reveal` asks for more. What came hidden is shown where the secret is known, unless it is to be concealed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from l2tpd.wire.avp import (
     DATA_SEQUENCING,
     FRAMING_CAPABILITIES,
     FRAMING_TYPE,
+    HEADER,
+    HEADER_SIZE,
+    HIDDEN,
     L2_SPECIFIC_SUBLAYER,
+    LENGTH,
     MESSAGE_TYPE,
     PROTOCOL_VERSION,
     PROXY_AUTHEN_TYPE,
@@ -72,6 +76,8 @@ _NAMES: Final[dict[AnyAvp, type[enum.IntEnum]]] = {
 _OVER_IP: Final = bytes(4)
 """What stands before a control message over IP (RFC 3931 4.1.1.2); no other datagram begins so."""
 
+_NONE: Final[frozenset[int]] = frozenset()
+
 
 def printable(text: str) -> str:
     """Neutralise what may harm a log or a terminal: controls, escapes, line ends, direction marks, lone surrogates.
@@ -104,18 +110,21 @@ def summary(message: Message, *, reveal: bool = False) -> str:
     return f"{line} FAULT={message.fault.text!r}" if message.fault else line
 
 
-def dump(message: Message, *, reveal: bool = False) -> str:
-    """Give the type, then one indented line for each AVP, each ignored defect and the fault."""
+def dump(message: Message, *, reveal: bool = False, concealed: frozenset[int] = _NONE) -> str:
+    """Give the type, then one indented line for each AVP, each ignored defect and the fault; no value of what is `concealed`, by key."""
     lines = [f"{message.name} ({message.type})"]
-    lines += [f"  {name}: {value}" for name, value in _lines(message, reveal=reveal)]
+    lines += [f"  {name}: {value}" for name, value in _lines(message, reveal=reveal, concealed=concealed)]
     lines += [f"  note: {note}" for note in message.notes]
     if message.fault:
         lines.append(f"  fault: {message.fault.text} (error {int(message.fault.error)})")
     return "\n".join(lines)
 
 
-def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False) -> str:
-    """Describe any datagram in one or more lines; whatever the octets are, a text comes back."""
+def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False, conceal: bool = False) -> str:
+    """Describe any datagram in one or more lines; whatever the octets are, a text comes back.
+
+    With `conceal` what the `secret` unhides serves to judge the message, and is not shown.
+    """
     try:
         octets = octets.removeprefix(_OVER_IP)
         seen = peek(octets)
@@ -123,30 +132,42 @@ def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False) -> str
             return f"L2TP version {seen.version}, {len(octets)} octets, not decoded"
         if not seen.control:
             return _payload(octets) if seen.version == 2 else _payload3(seen.session_id, octets)
-        return (_control if seen.version == 2 else _control3)(octets, secret, reveal=reveal)
+        return (_control if seen.version == 2 else _control3)(octets, secret, reveal=reveal, conceal=conceal)
     except Malformed as error:
         return f"malformed ({error}), {len(octets)} octets"
 
 
-def _control(octets: bytes, secret: bytes, *, reveal: bool) -> str:
+def _control(octets: bytes, secret: bytes, *, reveal: bool, conceal: bool) -> str:
     header, body = parse_control(octets)
     line = f"control tunnel={header.tunnel_id} session={header.session_id} ns={header.ns} nr={header.nr}"
-    return f"{line} {_body(body, secret, FALLBACK, reveal=reveal)}"
+    return f"{line} {_body(body, secret, FALLBACK, reveal=reveal, conceal=conceal)}"
 
 
-def _control3(octets: bytes, secret: bytes, *, reveal: bool) -> str:
+def _control3(octets: bytes, secret: bytes, *, reveal: bool, conceal: bool) -> str:
     header, body = parse_control3(octets)
     line = f"control connection={header.connection_id} ns={header.ns} nr={header.nr}"
-    return f"{line} {_body(body, secret, V3, reveal=reveal)}"
+    return f"{line} {_body(body, secret, V3, reveal=reveal, conceal=conceal)}"
 
 
-def _body(body: bytes, secret: bytes, vocabulary: Vocabulary, *, reveal: bool) -> str:
+def _body(body: bytes, secret: bytes, vocabulary: Vocabulary, *, reveal: bool, conceal: bool) -> str:
     if not body:
         return "ZLB"
     try:
-        return dump(decode(body, secret=secret, vocabulary=vocabulary), reveal=reveal)
+        message = decode(body, secret=secret, vocabulary=vocabulary)
     except Malformed as error:
         return f"malformed ({error})"
+    return dump(message, reveal=reveal, concealed=_hidden(body) if conceal else _NONE)
+
+
+def _hidden(body: bytes) -> frozenset[int]:
+    """Return the keys of the AVPs that came hidden; a body that is cut short is read as far as it goes."""
+    keys, position = set(), 0
+    while len(body) - position >= HEADER_SIZE:
+        head, key = HEADER.unpack_from(body, position)
+        position += max(head & LENGTH, HEADER_SIZE)
+        if head & HIDDEN:
+            keys.add(key)
+    return frozenset(keys)
 
 
 def _payload3(session_id: int, octets: bytes) -> str:
@@ -161,11 +182,13 @@ def _payload(octets: bytes) -> str:
     return f"data tunnel={header.tunnel_id} session={header.session_id}{sequence}{priority} {len(payload)} octets"
 
 
-def _lines(message: Message, *, reveal: bool) -> Iterator[tuple[str, str]]:
+def _lines(message: Message, *, reveal: bool, concealed: frozenset[int] = _NONE) -> Iterator[tuple[str, str]]:
     for avp, value in message.values.items():
         if avp is MESSAGE_TYPE:
             continue
-        if avp.sensitive and not reveal:
+        if avp.key in concealed:
+            yield avp.name, "<hidden>"
+        elif avp.sensitive and not reveal:
             sizes = map(len, value) if avp.repeats else (len(value),)
             yield avp.name, ", ".join(f"<{size} octets>" for size in sizes)
         else:

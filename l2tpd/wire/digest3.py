@@ -67,12 +67,17 @@ def shared_key(secret: bytes, purpose: int) -> bytes:
     return hmac.digest(secret, bytes((purpose,)), "md5")
 
 
-@attrs.frozen(repr=False, eq=False)
+@attrs.frozen(repr=False)
 class Signer:
     """One secret with one algorithm, ready to sign any number of messages."""
 
     algorithm: int
-    _keyed: hmac.HMAC  # copied for each message: the key is hashed once
+    key: bytes
+    _keyed: hmac.HMAC = attrs.field(init=False, eq=False)  # copied for each message: the key is hashed once
+
+    @_keyed.default
+    def _begin(self) -> hmac.HMAC:
+        return hmac.new(self.key, digestmod=_ALGORITHMS[self.algorithm])
 
     @classmethod
     @lru_cache(maxsize=_SECRETS)
@@ -84,8 +89,7 @@ class Signer:
         if algorithm not in _ALGORITHMS:
             msg = f"there is no digest type {algorithm}"
             raise LocalProtocolError(msg)
-        key = shared_key(secret, AUTHENTICATION)
-        return cls(algorithm, hmac.new(key, digestmod=_ALGORITHMS[algorithm]))
+        return cls(algorithm, shared_key(secret, AUTHENTICATION))
 
     def digest(self, covered: bytes | bytearray) -> bytes:
         """Give the keyed digest."""
@@ -171,7 +175,7 @@ def _check_signable(message: bytes, signers: tuple[Signer, ...]) -> None:
     if len(message) < _START:
         msg = f"control message of {len(message)} octets has no Message Type to put a digest behind"
         raise LocalProtocolError(msg)
-    if message[_START + 2 : _START + 6] == _MARK:
+    if message[_START + 2 : _START + 6] == _MARK and _digests(message):
         msg = "the message has a digest already"
         raise LocalProtocolError(msg)
 

@@ -33,8 +33,19 @@ LAC_WITHIN = 60.0
 SECRET = "a secret of the bench"
 
 LOSSES = ("tunnels_failed", "sessions_failed", "tunnels_dropped", "unfinished", "failed", "lost", "harmed")
-FAULTS = ("failed", "lost", "unanswered", "harmed", "left_over", "tracebacks")
-SET_UPS = ("tunnels", "sessions", "tunnels+sessions")
+FAULTS = (
+    "failed",
+    "lost",
+    "unanswered",
+    "harmed",
+    "left_over",
+    "tracebacks",
+    "unreported",
+    "disordered",
+    "strangers",
+    "longest_ms",
+)
+SET_UPS = ("tunnels", "sessions", "tunnels+sessions", "subscribers")
 
 Phase = dict[str, object]
 Run = dict[str, object]
@@ -42,7 +53,7 @@ Run = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discipline:
-    """One discipline: what the storm is told, or with `lac` how many tunnels and sessions our own LAC opens."""
+    """One discipline: what the storm is told, with `lac` how many tunnels and sessions our own LAC opens, or a `program` that does it all."""
 
     name: str
     text: str
@@ -50,6 +61,7 @@ class Discipline:
     secret: str = ""
     repeat: bool = False
     lac: tuple[int, int] | None = None
+    program: str = ""
 
 
 FULL = (
@@ -113,7 +125,23 @@ FULL = (
         storm="--churn 10 --slots 500 --width 500 --rotate-sources",
     ),
     Discipline(name="fuzz", text="20,000 hostile datagrams in 5 s", storm="--fuzz 5 --fuzz-rate 4000"),
+    Discipline(name="ppp", text="10 tunnels x 100 subscribers of PPP", program="ppp_run.py null"),
+    Discipline(
+        name="ppp-many",
+        text="100 x 100 subscribers of PPP",
+        program="ppp_run.py null --tunnels 100",
+    ),
+    Discipline(name="ppp-user", text="10 x 100 on the user plane", program="ppp_run.py user"),
+    Discipline(name="ppp-user-many", text="100 x 100 on the user plane", program="ppp_run.py user --tunnels 100"),
+    Discipline(name="ppp-shared", text="100 x 100 on one interface", program="ppp_run.py shared --tunnels 100"),
+    Discipline(
+        name="ppp-reconnect",
+        text="100 x 240 subscribers of PPP, all at once",
+        program="ppp_run.py null --tunnels 100 --sessions 240 --at-once",
+    ),
     Discipline(name="lac", text="our LAC opens 1,000 x 1", lac=(1000, 1)),
+    Discipline(name="watch", text="10,000 tunnels beside 20 watchers, and with scripts", program="watched.py"),
+    Discipline(name="reload", text="10 of 10,000 tunnels changed by a reload", program="reloads.py"),
 )
 
 QUICK = (
@@ -153,16 +181,26 @@ def chosen(options: argparse.Namespace) -> list[Discipline]:
     if unknown := set(names) - {each.name for each in disciplines}:
         raise SystemExit(f"no such discipline: {', '.join(sorted(unknown))}")
     picked = [each for each in disciplines if not names or each.name in names]
-    return [each for each in picked if not (each.lac and options.server_cmd)]
+    return [each for each in picked if not ((each.lac or each.program) and options.server_cmd)]
 
 
 def bench(discipline: Discipline, options: argparse.Namespace) -> Run:
     """Run one discipline against a fresh server; what failed is told in the key `error`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         try:
+            if discipline.program:
+                return _program(discipline)
             return _lac(discipline, Path(directory)) if discipline.lac else _lns(discipline, Path(directory), options)
         except (server.ServerError, subprocess.SubprocessError, OSError) as error:
             return {"name": discipline.name, "text": discipline.text, "error": str(error), "phases": []}
+
+
+def _program(discipline: Discipline) -> Run:
+    """Run a benchmark that starts what it needs; it prints its phases."""
+    words = discipline.program.split()
+    command = [sys.executable, str(Path(__file__).with_name(words[0])), *words[1:], "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=RUN_WITHIN, check=True)
+    return {"name": discipline.name, "text": discipline.text, "phases": json.loads(done.stdout)}
 
 
 def _lns(discipline: Discipline, directory: Path, options: argparse.Namespace) -> Run:
@@ -295,6 +333,8 @@ def _of_phase(name: str, phase: Phase) -> Iterator[tuple[str, object]]:
             yield "lac.tunnels_per_s", phase["tunnels_per_s"]
             yield "lac.cpu_per_1000", phase.get("cpu_per_1000")
             yield "lac.failed", _number(phase.get("asked")) - _number(phase.get("tunnels"))
+        case "alone" | "watched" | "scripted" as phase_name:
+            yield from ((f"{phase_name}.{key}", value) for key, value in phase.items())
         case _:
             yield from ((f"{name}.{key}", value) for key, value in phase.items())
 

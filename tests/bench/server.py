@@ -160,11 +160,13 @@ class Calls:
             yield from (SESSION.format(number=number, session=session) for session in range(self.sessions))
 
 
-def configuration(directory: Path, port: int, secret: str = "", calls: Calls | None = None, plane: str = "null") -> str:
-    """Write the configuration of a benchmark."""
+def configuration(
+    directory: Path, port: int, secret: str = "", calls: Calls | None = None, plane: str = "null", more: str = ""
+) -> str:
+    """Write the configuration of a benchmark, `more` at its end."""
     line = f"secret = {json.dumps(secret)}\n" if secret else ""
     text = CONFIG.format(directory=directory, port=port, secret=line, plane=plane)
-    return text + "".join(calls.toml() if calls else ())
+    return text + "".join(calls.toml() if calls else ()) + more
 
 
 def start(
@@ -175,12 +177,13 @@ def start(
     calls: Calls | None = None,
     plane: str = "null",
     module: str = "l2tpd",
+    more: str = "",
 ) -> Server:
-    """Start our daemon on a free port and wait until it says READY=1; with `calls` it is a LAC as well."""
+    """Start our daemon on a free port and wait until it says READY=1; with `calls` it is a LAC as well, with `more` more is configured."""
     port = free_port()
     (directory / "scripts").mkdir(exist_ok=True)
     config = directory / "l2tpd.toml"
-    config.write_text(configuration(directory, port, secret, calls, plane))
+    config.write_text(configuration(directory, port, secret, calls, plane, more))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(str(directory / "notify.sock"))
         notify.settimeout(0.2)
@@ -201,7 +204,9 @@ def start_other(directory: Path, command: str, port: int, *, cpu: int, settle: f
 
 def _spawn(command: Sequence[str], directory: Path, port: int, cpu: int) -> Server:
     log = directory / "log"
-    path = os.pathsep.join([str(ROOT), str(ROOT / "cli"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join(
+        [str(ROOT), str(ROOT / "cli"), str(ROOT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )
     environment = os.environ | {"NOTIFY_SOCKET": str(directory / "notify.sock"), "PYTHONPATH": path}
     with log.open("wb") as output, pinned(cpu):
         process = subprocess.Popen(

@@ -18,6 +18,7 @@ from control.running import Daemon
 from l2tpctl.commands import l2tpctl
 from l2tpd.control.views import LogLine
 from l2tpd.errors import Problem
+from l2tpd.ppp import hashed
 
 Run = Callable[..., Result]
 
@@ -319,6 +320,21 @@ def test_what_cannot_be_decoded_is_told(words: list[str], text: str) -> None:
     """Status 1 and a sentence."""
     result = CliRunner().invoke(l2tpctl, ["decode", *words], prog_name="l2tpctl")
     assert (1, f"l2tpctl: {text}\n") == (result.exit_code, result.stderr)
+
+
+# --- hash-password
+
+
+def test_a_password_is_hashed() -> None:
+    """From standard input, each time with another salt; nothing is no password."""
+    runner = CliRunner()
+    shown = [ok(runner.invoke(l2tpctl, ["hash-password"], input="wönder\r\n")).strip() for _ in range(2)]
+    assert shown[0] != shown[1]
+    assert all(hashed.matches(text, "wönder".encode()) for text in shown)
+    told = document(runner.invoke(l2tpctl, ["hash-password", "--json"], input="wönder"))["pap_hash"]
+    assert hashed.matches(str(told), "wönder".encode())
+    result = runner.invoke(l2tpctl, ["hash-password"], input="\n", prog_name="l2tpctl")
+    assert (1, "l2tpctl: there is no password on standard input\n") == (result.exit_code, result.stderr)
 
 
 # --- as a program

@@ -68,19 +68,19 @@ def test_values_are_words(value: Json, shown: str) -> None:
 
 def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the widest column is cut and marked; when piped nothing is."""
-    row: render.Row = {"name": "n" * 200, "range": "10.0.0.1-10.0.0.9", "used": 3}
+    row: render.Row = {"name": "n" * 200, "range": "10.0.0.1-10.0.0.9", "used": 3, "free": 5, "size": 8}
     assert "n" * 200 in render.table(render.POOLS, [row])
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((60, 24)))
     lines = render.table(render.POOLS, [row]).splitlines()
     assert all(len(line) <= 60 for line in lines)
-    assert "n…  10.0.0.1-10.0.0.9     3" in lines[1]
+    assert "…  10.0.0.1-10.0…     3     5            -     8" in lines[1]
 
 
 def test_a_table_without_rows_is_its_heading() -> None:
     """So that a script can drop the first line always."""
-    assert "Name  Range  Used" == render.table(render.POOLS, [])
+    assert "Name  Range  Used  Free  Quarantined  Size" == render.table(render.POOLS, [])
 
 
 def test_details_are_aligned_and_groups_indented() -> None:

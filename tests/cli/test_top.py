@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import select
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from click.testing import Result
 
@@ -178,3 +181,61 @@ def test_on_a_terminal_screens_are_drawn_over_each_other(daemon: Daemon) -> None
         process.send_signal(signal.SIGINT)
         assert read_until(terminal, b"\x1b[?25h\x1b[?1049l")
         assert 0 == process.wait(20)
+
+
+@attrs.frozen
+class Tmux:
+    """A terminal multiplexer of our own, with one window."""
+
+    program: str
+    folder: Path
+
+    def __call__(self, *words: str) -> str:
+        environment = {
+            **os.environ,
+            "TMUX_TMPDIR": str(self.folder),
+            "LC_ALL": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        environment.pop("TMUX", None)
+        command = [self.program, "-f", "/dev/null", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=True).stdout
+
+    def until(self, *texts: str, without: str = "\0") -> list[str]:
+        """Wait for the window to show all these texts; return its lines."""
+        deadline = time.monotonic() + 20
+        while not all(text in (screen := self("capture-pane", "-p")) for text in texts) or without in screen:
+            assert time.monotonic() < deadline, screen
+            time.sleep(0.05)
+        return screen.splitlines()
+
+
+@pytest.fixture
+def tmux(tmp_path: Path) -> Iterator[Tmux]:
+    program = shutil.which("tmux")
+    if program is None:
+        pytest.skip("tmux is not installed")
+    window = Tmux(program, tmp_path)
+    try:
+        yield window
+    finally:
+        window("kill-server")
+
+
+def test_in_a_terminal_that_somebody_uses(daemon: Daemon, tmux: Tmux) -> None:
+    """It goes with what happens and with the size of the window; Control-C leaves what was there before, and status 0."""
+    for number in range(10, 40):
+        daemon.double.add_session(12, number)
+        daemon.double.moved[number] = {"rx_bytes": number}
+    top = shlex.join([sys.executable, "-m", "l2tpctl", "--socket", str(daemon.path), "top", "-i", "0.1"])
+    tmux("new-session", "-d", "-x", "100", "-y", "30", f"echo before; {top}; echo status $?; exec cat")
+    wide = tmux.until("TunId", "12      29", without="before")
+    daemon.do(lambda: daemon.double.set_drain(drain=True))
+    tmux.until(", draining")
+    tmux("resize-window", "-x", "60", "-y", "12")
+    narrow = tmux.until("TunId", without="12      29")
+    assert len(wide) <= 30
+    assert len(narrow) <= 12
+    assert max(map(len, narrow)) <= 60 < max(map(len, wide))
+    tmux("send-keys", "C-c")
+    assert ["before", "status 0"] == tmux.until("before", "status")[:2]

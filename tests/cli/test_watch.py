@@ -157,7 +157,7 @@ def start(daemon: Daemon) -> Iterator[Start]:
         running.append(Watcher(process))
         known = len(running)
         deadline = time.monotonic() + 20
-        while daemon.do(lambda: len(daemon.double.bus._subscriptions)) < known:
+        while daemon.do(lambda: len(daemon.double.bus.subscribers)) < known:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         return running[-1]

@@ -21,6 +21,8 @@ def static(name: str, *, peer: str = "192.0.2.1", tunnel_id: int, more: str = ""
 
 
 IP = 'encap = "ip"'
+POOLS = "".join(f'[pool.{name}]\nrange = "10.0.0.0/24"\nnext = "{{{name}}}"\n' for name in "abc")
+HASH = "$scrypt$ln=14,r=8,p=1$AAAA$AAAA"
 UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the digest proves that a peer knows it (RFC 3931 4.3)'
 
 
@@ -37,6 +39,20 @@ UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the 
         ('[profile.pseudowire.a]\nppp_profile = ""', "profile.pseudowire.a.ppp_profile: must name a `[profile.ppp.NAME]`"),
         ('[profile.ppp.a]\npool = "x"', "profile.ppp.a.pool: there is no `[pool.x]`"),
         ('[profile.ppp.a]\npool = "x"\n[pool.x]\nrange = "1"', "pool.x.range: `1` is not an address or a prefix such as `203.0.113.0/24`"),
+        ('[pool.a]\nrange = "10.0.0.0/24"\nnext = "b"', "pool.a.next: there is no `[pool.b]`"),
+        ('[pool.a]\nrange = "10.0.0.0/24"\nnext = "a"', "pool.a.next: leads back to this pool: a -> a"),
+        (POOLS.format(a="b", b="c", c="b"), "pool.b.next: leads back to this pool: b -> c -> b"),
+        ('[pool.a]\nrange = ["10.0.0.0/24", "10.0.1.1"]\nexclude = ["x"]', "pool.a.exclude[0]: `x` is not an address or a prefix such as `203.0.113.0/24`"),
+        ('[pool.a]\nrange = "10.0.0.0/24"\nquarantine = -1', "pool.a.quarantine: must be at least 0, not the float -1.0"),
+        ("[user.a]\nenabled = false", "user.a: `password`, `password_file` or `pap_hash` is missing"),
+        (f'[user.a]\npassword = "x"\npap_hash = "{HASH}"', "user.a.pap_hash: is said as well as `password`: which of them holds?"),
+        ('[user.a]\npap_hash = "x"', "user.a.pap_hash: is not of the form `$scrypt$ln=14,r=8,p=1$SALT$HASH`"),
+        ('[user.a]\npassword = "x"\npool = "p"', "user.a.pool: there is no `[pool.p]`"),
+        ('[user.a]\npassword = "x"\naddress = "2001:db8::1"', "user.a.address: `2001:db8::1` is not an IPv4 address"),
+        ('[user.a]\npassword = "x"\nroutes = ["192.0.2.1/24"]', "user.a.routes[0]: `192.0.2.1/24` has bits set beyond its prefix length: is `192.0.2.0/24` meant, or the one address `192.0.2.1`?"),
+        ('[user."a b"]\npassword = "x"\naddress = "192.0.2.1"\n[user.c]\npassword = "x"\naddress = "192.0.2.1"', 'user.c.address: `192.0.2.1` belongs to `[user."a b"]` already'),
+        (f'[user.{"n" * 256}]\npassword = "x"', f"user.{'n' * 256}: the name of a user has 1 to 255 octets"),
+        ('[profile.ppp.a]\nppp_engine = "pppd"\nauthority = "users"', "profile.ppp.a.authority: has no use here: a pppd looks its users up itself; leave out one of `authority` and `ppp_engine`"),
         ('[peer.a]\nhost_name = "x"\n[peer.b]\nhost_name = "x"', "peer.b.host_name: `x` belongs to `[peer.a]` already"),
         ('[peer.a]\nmatch = ["192.0.2.1"]\n[peer.b]\nmatch = ["192.0.2.0/24", "192.0.2.1/32"]', "peer.b.match[1]: `192.0.2.1/32` belongs to `[peer.a]` already"),
         ('[peer.default]\nmatch = ["192.0.2.1"]', "peer.default.match: `[peer.default]` is for callers that no other entry matches, so it takes no `match` and no `host_name`: name this entry"),
@@ -95,6 +111,8 @@ def test_told_once(text: str, expected: str) -> None:
         '[profile.tunnel.default]\ndigest = "none"\n[peer.default]\nsecret = "s"\nversions = ["l2tpv2"]',
         '[profile.tunnel.default]\ndigest = "none"\n[peer.default]\nsecret = "s"\naccept = false',
         '[profile.ppp.a]\npool = ""\n[profile.pseudowire.a]\nppp_profile = "a"',
+        POOLS.format(a="b", b="c", c=""),
+        f'[user."DOMAIN\\\\ali ce"]\npap_hash = "{HASH}"\n[user."ü"]\npassword = "x"',
     ],
 )
 def test_not_a_mistake(text: str) -> None:

@@ -1,15 +1,21 @@
 """Two configurations compared: what a reload will do."""
 
 import json
+import re
+from pathlib import Path
 
 import attrs
 
+import l2tpd
 from l2tpd.config.diff import WHEN, Verb, When, diff
 from l2tpd.config.keys import KEYS
 from l2tpd.config.load import parse
 from l2tpd.config.model import (
     Config,
     Listen,
+    Radius,
+    RadiusClient,
+    RadiusServer,
     SessionInstance,
     SessionSettings,
     System,
@@ -28,8 +34,44 @@ TUNNEL = '[tunnel.hq]\npeer = "192.0.2.1"\n'
 
 def test_every_key_has_its_row() -> None:
     """The table says of every key of the system, of listeners and of instances when it takes effect, and of nothing else."""
-    tables = (System, Listen, TunnelInstance, TunnelSettings, SessionInstance, SessionSettings)
+    tables = (
+        System, Listen, Radius, RadiusServer, RadiusClient, TunnelInstance, TunnelSettings, SessionInstance, SessionSettings,
+    )  # fmt: skip
     assert {(cls, key) for cls in tables for key in KEYS[cls]} == set(WHEN)
+
+
+TABLES: dict[str, tuple[type, ...]] = {
+    "system": (System,),
+    "[listen]": (Listen,),
+    "radius": (Radius,),
+    "radius.server.NAME": (RadiusServer,),
+    "radius.client.NAME": (RadiusClient,),
+    "tunnel.NAME": (TunnelInstance, TunnelSettings),
+    "tunnel.NAME.session.NAME": (SessionInstance, SessionSettings),
+}
+EFFECTS = {
+    When.IN_PLACE: "at once",
+    When.NEW_ONLY: "for what is set up later",
+    When.RESTART_SESSION: "the session is closed and asked for again",
+    When.RESTART_TUNNEL: "the tunnel is closed and opened again",
+    When.RESTART_DAEMON: "after a restart of the daemon",
+}
+
+
+def test_the_manual_says_of_every_key_when_it_takes_effect() -> None:
+    """The table of l2tpd.toml(5) is this one; keys that wait for a restart are marked where they are explained, too."""
+    page = (Path(l2tpd.__file__).parent / "man" / "l2tpd.toml.5.md").read_text()
+    rows = re.findall(r"^\| `\[([^`]+)\]` \| ([^|]+) \| ([^|]+) \|$", page, re.MULTILINE)
+    said = {(table, key): effect for table, keys, effect in rows for key in re.findall(r"`(\w+)`", keys)}
+    expected = {
+        (table, key): EFFECTS[when]
+        for table, classes in TABLES.items()
+        for (cls, key), when in WHEN.items()
+        if cls in classes
+    }
+    assert expected == said
+    marked = re.findall(r"^\*\*(\w+)\*\* = .* \*\(restart\)\*$", page, re.MULTILINE)
+    assert {key for (_, key), when in WHEN.items() if when is When.RESTART_DAEMON} == set(marked)
 
 
 def test_nothing_changes() -> None:
@@ -66,6 +108,20 @@ def test_profiles_peers_and_pools_serve_what_comes() -> None:
         "profile ppp x: new, used for what is set up from now on",
         "pool p: gone, what was set up with it stays",
         "tunnel hq: new, started now",
+    ]
+    assert expected == plan(old, new)
+
+
+def test_users_serve_what_comes() -> None:
+    """Neither their passwords nor the hashes of them are shown."""
+    hashed = 'pap_hash = "$scrypt$ln=14,r=8,p=1$AAAA$AAAA"'
+    old = f'[user.a]\npassword = "alpha"\n[user.b]\n{hashed}\n[user.c]\npassword = "x"\n'
+    new = f'[user.a]\npassword = "beta"\nenabled = false\n[user.b]\n{hashed.replace("AAAA", "BBBB")}\n'
+    expected = [
+        "user c: gone, what was set up with it stays",
+        "user a: password (a secret) -> (a secret), applied to what is set up from now on",
+        "user a: enabled true -> false, applied to what is set up from now on",
+        "user b: pap_hash (a secret) -> (a secret), applied to what is set up from now on",
     ]
     assert expected == plan(old, new)
 

@@ -8,11 +8,13 @@ import attrs
 import trio
 
 from l2tpd import portrait
-from l2tpd.bus import Bus, Subscription
+from l2tpd.bus import Bus, Queue, Subscription
+from l2tpd.capture import Tap
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, Json
 from l2tpd.errors import ConfigError, ControlError, LocalProtocolError, Problem
 from l2tpd.events import Event, SessionEvent, TunnelEvent, What
+from l2tpd.passed import Passed
 
 
 @attrs.define(eq=False)
@@ -22,6 +24,7 @@ class Double:
     tunnels: dict[int, views.TunnelView] = attrs.field(factory=dict)
     sessions: dict[int, dict[int, views.SessionView]] = attrs.field(factory=dict)
     bus: Bus = attrs.field(factory=lambda: Bus(lambda: 1000.25))
+    tap: Tap = attrs.field(factory=Tap)
     drain: bool = False
     level: str = "notice"
     traced: dict[tuple[int | None, int | None], tuple[str, ...]] = attrs.field(factory=dict)
@@ -180,8 +183,11 @@ class Double:
             raise ZeroDivisionError
         self.log.clear()
 
-    def subscribe(self, wants: Callable[[Event], bool]) -> Subscription:
+    def subscribe(self, wants: Callable[[Event], bool] | None) -> Subscription:
         return self.bus.subscribe(wants, size=50)
+
+    def capture(self, wants: Callable[[Passed], bool]) -> Queue[Passed]:
+        return self.tap.attach(wants, size=50)
 
     def crashed(self, where: str, error: Exception) -> None:
         self.crashes.append((where, error))

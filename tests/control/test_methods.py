@@ -60,6 +60,7 @@ WRITING: dict[str, dict[str, Any]] = {
     "debug.set": {"categories": ["all"]},
     "drain.set": {"drain": True},
     "log.clear": {},
+    "capture.start": {},
     "statistics.show": {"reset": True},
 }
 

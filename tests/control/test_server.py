@@ -373,7 +373,7 @@ async def test_a_client_may_vanish_at_any_moment(double: Double, path: Path) -> 
         async with client(path) as last:
             assert "result" in await last.ask("system.show")
         assert [] == double.crashes
-    assert [] == double.bus._subscriptions
+    assert [] == double.bus.subscribers
 
 
 async def test_garbage_is_answered_with_errors(double: Double, path: Path) -> None:
@@ -422,7 +422,7 @@ async def test_a_watcher_that_goes_away_under_load_is_forgotten(double: Double, 
                 double.bus.publish(TUNNEL_UP)
                 await trio.lowlevel.checkpoint()
         await trio.testing.wait_all_tasks_blocked()
-        assert [] == double.bus._subscriptions
+        assert [] == double.bus.subscribers
         assert "result" in await other.ask("system.show")
 
 
@@ -472,7 +472,7 @@ async def test_a_connection_subscribes_once(double: Double, path: Path) -> None:
     async with serving(double, path), client(path) as peer:
         await peer.ask("events.subscribe")
         assert REFUSED == (await peer.ask("events.subscribe"))["error"]["code"]
-        assert 1 == len(double.bus._subscriptions)
+        assert 1 == len(double.bus.subscribers)
 
 
 async def test_a_watcher_that_does_not_read_loses_events_and_is_told_how_many(double: Double, path: Path) -> None:

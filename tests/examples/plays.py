@@ -53,6 +53,18 @@ def provider(folder: Path) -> Iterator[Sequence[Host]]:
         yield lns, client
 
 
+@contextmanager
+def with_radius(folder: Path) -> Iterator[Sequence[Host]]:
+    """The same with `radius` behind `lns`."""
+    with provider(folder) as (lns, client), hosts(folder, "radius") as (radius,):
+        cable(lns, radius, interfaces=("eth1", "eth0"), addresses=("198.51.100.1/24", "198.51.100.2/24"))
+        # Logs and records are those of these hosts; a package's scripts have made the first, a boot the second.
+        radius.run("mount -t tmpfs tmpfs /var/log/freeradius && chown freerad: /var/log/freeradius")
+        radius.run("install -d -o freerad -g freerad /run/freeradius")
+        lns.run("install -d /var/lib/l2tpd && mount -t tmpfs tmpfs /var/lib/l2tpd")
+        yield lns, client, radius
+
+
 class Play(NamedTuple):
     """Hosts, and in order the README and headings that are followed on them."""
 
@@ -70,6 +82,7 @@ OURS: Mapping[str, Play] = {
     "ethernet-bridge": Play(lan, [("ethernet-bridge", ())]),
     "ethernet-site-to-site": Play(sites, [("ethernet-site-to-site", ())]),
     "vlan": Play(gateways, [("vlan", ())]),
+    "migrate": Play(provider, [("migrate", ("The server", "The client"))]),
     "ppp-client and ppp-lns": Play(
         provider,
         [
@@ -80,6 +93,18 @@ OURS: Mapping[str, Play] = {
     ),
 }
 """With l2tpd at both ends: what takes no L2TP in the kernel."""
+
+RADIUS: Mapping[str, Play] = {
+    "radius-lns": Play(
+        with_radius,
+        [
+            ("radius-lns", ("The RADIUS server", "The LNS")),
+            ("ppp-client", ("The client",)),
+            ("radius-lns", ("While it runs",)),
+        ],
+    ),
+}
+"""With FreeRADIUS, which `nox -s interop` installs."""
 
 THEIRS: Mapping[str, Play] = {
     "static-pseudowire to `ip l2tp`": Play(gateways, [("static-pseudowire", ("The far end is Linux alone", "Try it"))]),

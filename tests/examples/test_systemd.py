@@ -277,6 +277,35 @@ def test_logrotate(machine: Machine) -> None:
     assert "stopping" in machine.log.read_text()
 
 
+UNDER_SYSTEMD = """
+import os, socket, subprocess, sys
+os.makedirs("/run/systemd/journal")
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal, open(sys.argv[1] + "/stderr", "w") as stderr:
+    journal.bind("/run/systemd/journal/socket")
+    journal.settimeout(20)
+    status = os.fstat(stderr.fileno())
+    environment = {**os.environ, "JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+    command = [sys.executable, "-m", "l2tpd", "-f", "-c", sys.argv[1] + "/l2tpd.toml"]
+    with subprocess.Popen(command, stderr=stderr, env=environment) as daemon:
+        said = b""
+        while b"SYSLOG_IDENTIFIER" not in said or b"ready" not in said:
+            said = journal.recv(65536)
+        daemon.terminate()
+sys.exit(daemon.returncode)
+"""
+
+
+def test_what_systemd_starts_logs_to_the_journal(machine: Machine) -> None:
+    """By the journal's own protocol, and nothing a second time on stderr."""
+    (machine.folder / "journal.py").write_text(UNDER_SYSTEMD)
+    script = f"mount -t tmpfs none /run; exec {sys.executable} {machine.folder}/journal.py {machine.folder}"
+    done = run(
+        program("unshare"), "--mount", "sh", "-e", "-c", script, PYTHONPATH=os.pathsep.join(filter(None, sys.path))
+    )
+    assert 0 == done.returncode, done.stdout
+    assert "" == (machine.folder / "stderr").read_text()
+
+
 def test_the_script_for_openrc_is_one() -> None:
     """A shell can read it; its program and file are those of the others."""
     script = FOLDER / "l2tpd.openrc"

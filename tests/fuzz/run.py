@@ -18,10 +18,15 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzz import cores, decoders, endpoint
+from fuzz import cores, decoders, endpoint, links
 from fuzz.crash import Crashes
 
-STAGES: dict[str, Callable[..., int]] = {"decoders": decoders.run, "cores": cores.run, "endpoint": endpoint.run}
+STAGES: dict[str, Callable[..., int]] = {
+    "decoders": decoders.run,
+    "cores": cores.run,
+    "links": links.run,
+    "endpoint": endpoint.run,
+}
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
+from ipaddress import ip_network
 from typing import Any, TypeVar
 
 import attrs
@@ -178,6 +179,23 @@ async def test_ways(scene: Scene) -> None:
     assert [(OTHER, 1500)] == await polled(link_local, lambda: "a link-local peer is not reached")
     await scene.ask(lambda: scene.route.route("add", dst="198.51.100.0/24", gateway="192.0.2.9", metrics={"mtu": 1280}))
     assert [(NAME, 1280)] == await scene.ask(lambda: look("198.51.100.1"))
+
+
+async def test_a_route_of_ours(scene: Scene) -> None:
+    """It is there until it is taken back; twice is neither made nor taken back, and no interface has none."""
+    await scene.settle(Link(address="10.9.0.1"))
+    network = ip_network("10.9.0.2/32")
+    await scene.worker.run(lambda: scene.links.add_route(NAME, network, 1000))
+    assert (NAME, 1000) == await scene.worker.run(
+        lambda: (scene.links.route_interface("10.9.0.2"), scene.links.path_mtu("10.9.0.2"))
+    )
+    with pytest.raises(PlaneError, match=r"10\.9\.0\.2/32 cannot be routed into l2tp-a: "):
+        await scene.worker.run(lambda: scene.links.add_route(NAME, network))
+    await scene.worker.run(lambda: scene.links.delete_route(NAME, network))
+    with pytest.raises(PlaneError, match="stays"):
+        await scene.worker.run(lambda: scene.links.delete_route(NAME, network))
+    with pytest.raises(PlaneError, match="there is no interface `nowhere`"):
+        await scene.worker.run(lambda: scene.links.add_route("nowhere", network))
 
 
 async def test_no_way(scene: Scene) -> None:

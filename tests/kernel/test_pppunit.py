@@ -34,6 +34,9 @@ class Taken:
         del protocol
         return None
 
+    def gone(self, interface: str) -> None:
+        raise AssertionError(interface)
+
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, int]]:
@@ -112,6 +115,8 @@ async def test_what_is_no_session(pair: tuple[socket.socket, int], units: Units)
         await carrier.open(Link(mtu=1400), 1400, Protocol.IPV4)
     with pytest.raises(trio.ClosedResourceError):
         await carrier.pump(Taken())
+    with pytest.raises(PlaneError, match="there is no PPP interface"):
+        await carrier.extend(Link(mtu=1400), Protocol.IPV6)
     await carrier.close()
     await carrier.finish()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from l2tpd.kernel import rtnl
 
 ASKED, MADE = 0x5, 0x605
-NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, GETROUTE = 16, 17, 18, 19, 20, 24, 26
+NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, GETROUTE = 16, 17, 18, 19, 20, 24, 25, 26
 
 
 def read(kind: Any, data: bytes) -> Any:
@@ -38,6 +38,21 @@ def written(message: Any, fields: dict[str, Any], said: list[tuple[str, Any]], k
     message["header"]["type"] = kind
     message.encode()
     return bytes(message.data)
+
+
+@pytest.mark.parametrize(("prefix", "family"), [("10.9.0.2", 2), ("10.77.0.0/16", 2), ("2001:db8:7::/48", 10)])
+def test_routes_into_an_interface(prefix: str, family: int) -> None:
+    """Of one prefix into one interface, with a size of packets only if one is said; taken back whatever else was said of it."""
+    network = ip_network(prefix)
+    made, sized = (read(rtmsg, rtnl.add_route(7, 5, network, mtu)) for mtu in (0, 1000))
+    gone = read(rtmsg, rtnl.delete_route(7, 5, network))
+    assert [(NEWROUTE, MADE), (NEWROUTE, MADE), (DELROUTE, ASKED)] == [head(one) for one in (made, sized, gone)]
+    for one in (made, sized, gone):
+        assert (family, network.prefixlen, 254) == (one["family"], one["dst_len"], one["table"])
+        assert (str(network.network_address), 5) == (one.get_attr("RTA_DST"), one.get_attr("RTA_OIF"))
+    assert (253, 1) == (made["scope"], made["type"])  # linux/rtnetlink.h: RT_SCOPE_LINK, RTN_UNICAST
+    assert made.get_attr("RTA_METRICS") is None
+    assert 1000 == sized.get_attr("RTA_METRICS").get_attr("RTAX_MTU")
 
 
 def test_which_interface() -> None:
@@ -67,6 +82,14 @@ def test_changes_of_an_interface(wanted: Any, flags: int, said: list[tuple[str, 
     assert (SETLINK, ASKED) == head(message)
     assert (5, flags, flags) == (message["index"], message["flags"], message["change"])
     assert said == [tuple(found) for found in message["attrs"]]
+
+
+def test_no_address_of_the_kernels_own() -> None:
+    """`addrgenmode none`: the interface is named by its number, and nothing else of it changes."""
+    asked = read(ifinfmsg, rtnl.no_own_address(7, 5))
+    assert (SETLINK, ASKED) == head(asked)
+    assert (5, 0, 0) == (asked["index"], asked["flags"], asked["change"])
+    assert 1 == asked.get_nested("IFLA_AF_SPEC", "AF_INET6", "IFLA_INET6_ADDR_GEN_MODE")
 
 
 def test_vlan_links() -> None:

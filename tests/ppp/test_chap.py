@@ -180,7 +180,7 @@ def test_who_fails_the_second_time_is_out() -> None:
 
 
 def test_mschapv2_success_carries_the_authenticator_response() -> None:
-    """RFC 2759 5: "S=" and 40 hexadecimal digits."""
+    """RFC 2759 5: "S=" and 40 hexadecimal digits, and a message."""
     scene, challenge = server(SERVER2)
     scene.say(CHAP, ChapCode.RESPONSE, challenge.identifier, answer(challenge, Auth.MSCHAPV2))
     said = asked(scene)
@@ -189,7 +189,7 @@ def test_mschapv2_success_carries_the_authenticator_response() -> None:
     assert verify(said, "guess") is None
     scene.link.accept_credentials(said, Grant(message=message), 0.0)
     success = scene.heard()[0]
-    assert (42, b"S=") == (len(success.data), success.data[:2])
+    assert (42 + 3, b"S=", b" M=") == (len(success.data), success.data[:2], success.data[42:])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from l2tpd.ppp.describe import describe
+from l2tpd.ppp.describe import describe, disconnect_text
 from l2tpd.ppp.frame import build_packet
+from l2tpd.wire.values import DisconnectCause
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,22 @@ from l2tpd.ppp.frame import build_packet
 def test_a_frame_is_one_line(frame: str, line: str) -> None:
     """Names from the tables; numbers that nobody knows as numbers."""
     assert line == describe(bytes.fromhex(frame))
+
+
+@pytest.mark.parametrize(
+    ("cause", "by", "line"),
+    [
+        (DisconnectCause(0), "us", "unknown (0)"),
+        (DisconnectCause(3, 0xC021, 1, "bye"), "us", "normal (3), protocol 0xc021, on the peer's side: bye"),
+        (DisconnectCause(3, 0xC021, 1, "bye"), "peer", "normal (3), protocol 0xc021, on our side: bye"),
+        (DisconnectCause(17, 0x8021, 2), "us", "ncp timeout (17), protocol 0x8021, on our side"),
+        (DisconnectCause(17, 0x8021, 2), "peer", "ncp timeout (17), protocol 0x8021, on the peer's side"),
+        (DisconnectCause(4711, 0, 7), "peer", "code (4711)"),
+    ],
+)
+def test_why_ppp_ended_is_one_line(cause: DisconnectCause, by: str, line: str) -> None:
+    """The side is seen from here, whoever says so (RFC 3145 2)."""
+    assert line == disconnect_text(cause, by)
 
 
 def test_a_password_is_never_shown() -> None:

@@ -27,7 +27,7 @@ def engines(config: str, lines: list[str]) -> Engines:
     whole = parse([("l2tpd.toml", config)])
     leases = Leases(lambda: whole)
 
-    def remark(tunnel_id: int, session_id: int, line: str) -> None:
+    def remark(tunnel_id: int, session_id: int, line: object) -> None:
         lines.append(f"{tunnel_id}/{session_id} {line}")
 
     return Engines(Pppd(leases, remark), Builtin(leases, lambda: "lns", remark))
@@ -107,6 +107,7 @@ local_address = "10.0.0.1"
 pool = "two"
 [pool.two]
 range = "10.0.0.2-10.0.0.3"
+quarantine = 0
 """
 
 
@@ -139,12 +140,49 @@ def test_a_lease_that_cannot_be_had_takes_nothing() -> None:
     lent = leases()
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(lent.lease(asking("x%d")))
-        with pytest.raises(Exhausted), lent.lease(asking("x%d")):
+            held.enter_context(lent.lease(asking("x%d"), at_once=True))
+        with pytest.raises(Exhausted), lent.lease(asking("x%d"), at_once=True):
             pytest.fail("there is no third address")
-    with lent.lease(asking("x%d")) as lease:
-        assert ("x0", 1) == (lease.interface, lent.used("two"))
-    assert 0 == lent.used("two")
+    with lent.lease(asking("x%d"), at_once=True) as lease:
+        assert ("x0", "10.0.0.3", 1) == (
+            lease.interface,
+            lease.remote,
+            lent.fill("two").used,
+        )  # the first that came back
+    assert 0 == lent.fill("two").used
+
+
+def test_sessions_of_a_user_are_counted() -> None:
+    """Those that there are now, each once, under the name that it has now."""
+    lent = leases()
+    first, second = asking("x%d"), asking("x%d")
+    with ExitStack() as held:
+        held.enter_context(lent.lease(second))
+        with lent.lease(first):
+            assert [True, True, False] == [lent.enter(call, "alice", 1) for call in (first, first, second)]
+            assert [True, True] == [lent.enter(second, "alice", limit) for limit in (0, 2)]
+            assert lent.enter(first, "bob", 1)
+            assert lent.enter(second, "alice", 1)
+            assert not lent.enter(second, "bob", 1)
+        assert lent.enter(second, "bob", 1)
+
+
+def test_an_address_rests_after_its_session() -> None:
+    """For as long as its pool says, but not from the same user."""
+    now = 0.0
+    whole = parse([("l2tpd.toml", SERVED.replace("quarantine = 0", "quarantine = 9"))])
+    lent = Leases(lambda: whole, lambda: now)
+    caller = asking("x%d")
+    with lent.lease(caller):
+        lent.enter(caller, "alice", 0)
+        assert "10.0.0.2" == lent.take(caller, "two")
+        assert (1, 0, 1) == lent.fill("two")[1:]
+    assert (0, 1, 1) == lent.fill("two")[1:]
+    with lent.lease(caller):
+        lent.enter(caller, "alice", 0)
+        assert "10.0.0.2" == lent.take(caller, "two")
+    now = 9.0
+    assert (0, 0, 2) == lent.fill("two")[1:]
 
 
 class Silent:
@@ -152,6 +190,9 @@ class Silent:
 
     def send(self, frame: bytes | memoryview) -> None:
         raise AssertionError(frame)
+
+    def spoofed(self) -> None:
+        raise AssertionError
 
     def attach(self, taker: object) -> None:
         raise AssertionError(taker)

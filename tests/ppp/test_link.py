@@ -329,3 +329,45 @@ def test_two_links_share_their_settings() -> None:
     assert first.frames_to_send() != second.frames_to_send()
     first.close(0.0)
     assert Phase.ESTABLISH is second.phase
+
+
+# --- a peer that falls silent in one protocol -------------------------------------------------------------------------------------
+
+
+def half_open(*words: tuple[int, bytes]) -> Scene:
+    """A link whose IPv4 is up, and whose peer has said these words of IPV6CP and then no more."""
+    both = attrs.evolve(BARE, ipv4=Ipv4Settings(local="10.0.0.1", peer="10.0.0.2"), echo_interval=0)
+    scene, said = network(both)
+    (asked,) = (one for one in said if one.protocol == IPCP)
+    scene.say(IPCP, ACK, asked.identifier, asked.data)
+    scene.say(IPCP, REQUEST, 1, options((3, b"\x0a\0\0\2")))
+    assert scene.link.header(Protocol.IPV4) is not None
+    for code, data in words:
+        scene.say(IPV6CP, code, 1, data)
+    return scene
+
+
+def test_a_negotiation_that_the_peer_leaves_in_the_middle_ends_the_link() -> None:
+    """It may have that protocol open by itself: our Ack has arrived, its own was lost. It calls again, and then both protocols work."""
+    scene = half_open((REQUEST, options((1, b"\0\0\0\0\0\0\0\2"))))
+    scene.at(60.0)
+    last = scene.events()[-1]
+    assert isinstance(last, LinkDown)
+    assert (Disconnect.NCP_TIMEOUT, IPV6CP) == (last.cause.code, last.cause.protocol)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ((Code.TERMINATE_ACK, b""),),
+        ((REQUEST, options((1, b"\0\0\0\0\0\0\0\2"))), (Code.TERMINATE_REQUEST, b"")),
+    ],
+    ids=["never took part", "is closed", "has closed it"],
+)
+def test_a_peer_that_does_not_want_a_protocol_keeps_the_others(words: tuple[tuple[int, bytes], ...]) -> None:
+    """RFC 1661 3.7: an NCP that is not opened is no reason to end a link."""
+    scene = half_open(*words)
+    scene.at(1000.0)
+    assert Phase.NETWORK is scene.link.phase
+    assert scene.link.header(Protocol.IPV4) is not None

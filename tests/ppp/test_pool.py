@@ -11,89 +11,152 @@ from hypothesis import strategies as st
 from l2tpd.errors import Exhausted
 from l2tpd.ppp.pool import AddressPool
 
+LATER = 1000.0
+
 
 def test_a_range_is_given_out_in_order() -> None:
     """From the first to the last, then no more."""
     pool = AddressPool("10.0.0.2-10.0.0.4")
-    assert ["10.0.0.2", "10.0.0.3", "10.0.0.4"] == [pool.take() for _ in range(3)]
+    assert ["10.0.0.2", "10.0.0.3", "10.0.0.4"] == [pool.take(0) for _ in range(3)]
     assert (3, 3) == (pool.used, pool.size)
-    with pytest.raises(Exhausted, match=r"every address of 10\.0\.0\.2-10\.0\.0\.4 is in use"):
-        pool.take()
+    with pytest.raises(Exhausted, match=r"every address of 10\.0\.0\.2-10\.0\.0\.4 is in use$"):
+        pool.take(0)
 
 
 def test_an_address_rests_as_long_as_possible() -> None:
     """One that came back is not given out while others were never used; then the one that came back first."""
     pool = AddressPool("10.0.0.2-10.0.0.4")
-    first, second = pool.take(), pool.take()
-    pool.give_back(second)
-    pool.give_back(first)
-    assert ["10.0.0.4", second, first] == [pool.take() for _ in range(3)]
+    first, second = pool.take(0), pool.take(0)
+    pool.give_back(second, 0)
+    pool.give_back(first, 0)
+    assert ["10.0.0.4", second, first] == [pool.take(0) for _ in range(3)]
+
+
+def test_nobody_has_an_address_in_quarantine() -> None:
+    """Until its time is over, however empty the pool is."""
+    pool = AddressPool("10.0.0.2-10.0.0.3", quarantine=60)
+    one, _ = pool.take(0), pool.take(0)
+    pool.give_back(one, 10)
+    assert (1, 1, 2) == (pool.used, pool.quarantined(69.9), pool.size)
+    with pytest.raises(Exhausted, match="is in use, 1 of them in quarantine"):
+        pool.take(69.9)
+    assert one == pool.take(70)
+    assert 0 == pool.quarantined(70)
+
+
+def test_who_comes_back_gets_the_same_address() -> None:
+    """Also out of quarantine; a stranger does not, and nobody does whose address has another holder by now."""
+    pool = AddressPool("10.0.0.2-10.0.0.9", quarantine=60)
+    ours = pool.take(0, "alice")
+    pool.give_back(ours, 1, "alice")
+    assert ours != pool.take(2, "bob")
+    assert ours == pool.take(2, "alice")
+    assert ours != pool.take(2, "alice")
+    pool.give_back(ours, 3, "alice")
+    assert ["10.0.0.5", "10.0.0.6"] == [pool.take(LATER) for _ in range(2)]
+    assert ours == pool.take(LATER, "alice")
+
+
+def test_an_address_that_was_somebody_elses_in_between() -> None:
+    """The last user counts, and what is somebody's now is nobody else's."""
+    taken: set[str] = set()
+    pool = AddressPool("10.0.0.2-10.0.0.2", taken=taken)
+    address = pool.take(0, "alice")
+    pool.give_back(address, 0, "alice")
+    assert address == pool.take(0, "bob")
+    pool.give_back(address, 0, "bob")
+    taken.add(address)
+    for user in ("alice", "bob", ""):
+        with pytest.raises(Exhausted):
+            pool.take(0, user)
 
 
 def test_a_prefix_keeps_its_ends() -> None:
     """The address of a network and its broadcast address are nobody's; a /31 and a /32 have neither."""
-    assert ["10.0.0.1", "10.0.0.2"] == [pool.take() for pool in [AddressPool("10.0.0.0/30")] for _ in range(2)]
-    assert ["10.0.0.0", "10.0.0.1"] == [pool.take() for pool in [AddressPool("10.0.0.0/31")] for _ in range(2)]
-    assert "10.0.0.7" == AddressPool("10.0.0.7/32").take()
-    assert "2001:db8::" == AddressPool("2001:db8::/64").take()
+    assert ["10.0.0.1", "10.0.0.2"] == [pool.take(0) for pool in [AddressPool("10.0.0.0/30")] for _ in range(2)]
+    assert ["10.0.0.0", "10.0.0.1"] == [pool.take(0) for pool in [AddressPool("10.0.0.0/31")] for _ in range(2)]
+    assert "10.0.0.7" == AddressPool("10.0.0.7/32").take(0)
+    assert "2001:db8::" == AddressPool("2001:db8::/64").take(0)
 
 
 def test_several_ranges_and_what_is_reserved() -> None:
     """Ranges are used one after the other; our own address is never given out."""
-    pool = AddressPool("10.0.0.1-10.0.0.2, 10.1.0.0/30", {"10.0.0.1", "10.1.0.2"})
-    assert ["10.0.0.2", "10.1.0.1"] == [pool.take(), pool.take()]
+    pool = AddressPool("10.1.0.0/30, 10.0.0.1-10.0.0.2", reserved={"10.0.0.1", "10.1.0.2", "192.0.2.1"})
+    assert (4, 2) == (pool.size, pool.reserved)
+    assert ["10.0.0.2", "10.1.0.1"] == [pool.take(0), pool.take(0)]
     with pytest.raises(Exhausted):
-        pool.take()
+        pool.take(0)
     assert "10.0.0.1" not in pool
+    assert pool.covers("10.0.0.1")
     assert 10 not in pool
 
 
-def test_what_was_not_given_out_does_not_come_back() -> None:
-    """Nothing happens, however often."""
-    pool = AddressPool("10.0.0.2-10.0.0.2")
-    pool.give_back("10.0.0.2")
-    address = pool.take()
-    pool.give_back(address)
-    pool.give_back(address)
-    assert address == pool.take()
+@pytest.mark.parametrize(
+    ("ranges", "exclude", "left"),
+    [
+        ("10.0.0.1-10.0.0.4", "10.0.0.2-10.0.0.3", ["10.0.0.1", "10.0.0.4"]),
+        ("10.0.0.1-10.0.0.4", "10.0.0.0/30", ["10.0.0.4"]),
+        ("10.0.0.1-10.0.0.4", "10.0.0.3/32, 10.0.0.1/32", ["10.0.0.2", "10.0.0.4"]),
+        ("10.0.0.1-10.0.0.2, 10.0.0.2-10.0.0.3", "10.0.0.1-10.0.0.1", ["10.0.0.2", "10.0.0.3"]),
+        ("10.0.0.1-10.0.0.2", "2001:db8::/64", ["10.0.0.1", "10.0.0.2"]),
+        ("10.0.0.1-10.0.0.2", "0.0.0.0/0", []),
+    ],
+)
+def test_what_is_excluded(ranges: str, exclude: str, left: list[str]) -> None:
+    """It is not given out, not even the ends of a network; what two ranges have in common is given out once."""
+    pool = AddressPool(ranges, exclude=exclude)
+    assert len(left) == pool.size
+    assert left == [pool.take(0) for _ in left]
     with pytest.raises(Exhausted):
-        pool.take()
+        pool.take(0)
 
 
 def test_other_ranges_take_over() -> None:
-    """What the old ranges have given out is not given out twice; outside the new ranges it does not come back."""
-    old = AddressPool("10.0.0.2-10.0.0.3")
-    inside, outside = old.take(), old.take()
-    new = AddressPool("10.0.0.1-10.0.0.2")
+    """What rested there rests here, and what has been given out is seen to by whoever knows all holders."""
+    old = AddressPool("10.0.0.2-10.0.0.5", quarantine=60)
+    held = {old.take(0), old.take(0)}
+    ours, rested = old.take(0, "alice"), old.take(0)
+    old.give_back(rested, 0)
+    old.give_back(ours, 90, "alice")
+    assert 1 == old.quarantined(100)
+    new = AddressPool("10.0.0.1-10.0.0.5", quarantine=60, taken=held)
     new.inherit(old)
-    assert 2 == new.used
-    assert "10.0.0.1" == new.take()
-    new.give_back(outside)
+    for address, user in (("10.0.0.1", ""), (ours, "alice"), (rested, "")):
+        assert address == new.take(100, user)
+        held.add(address)
     with pytest.raises(Exhausted):
-        new.take()
-    new.give_back(inside)
-    assert inside == new.take()
+        new.take(100)
+    smaller = AddressPool("10.0.0.1-10.0.0.2")
+    smaller.inherit(old)
+    assert "10.0.0.1" == smaller.take(100, "alice")
+    assert "10.0.0.2" == smaller.take(100)
+    smaller.give_back(ours, 100)
+    with pytest.raises(Exhausted):
+        smaller.take(LATER)
 
 
 def test_large_pools_cost_nothing() -> None:
-    """Even of a /8 only what is out takes memory; sixty-five thousand are out and back."""
-    pool = AddressPool("10.0.0.0/8")
-    taken = [pool.take() for _ in range(65_536)]
-    assert 65_536 == len(set(taken))
-    for address in taken:
-        pool.give_back(address)
-    assert 0 == pool.used
+    """Even of a /8 only what is out takes memory; sixty-five thousand are out and back, and the same users get the same again."""
+    pool = AddressPool("10.0.0.0/8", exclude="10.0.0.0/9", quarantine=60)
+    taken = {str(number): pool.take(0, str(number)) for number in range(65_536)}
+    assert 65_536 == len(set(taken.values()))
+    for user, address in taken.items():
+        pool.give_back(address, 1, user)
+    assert (0, 65_536) == (pool.used, pool.quarantined(2))
+    assert taken == {user: pool.take(2, user) for user in reversed(taken)}
 
 
-@given(st.lists(st.booleans(), max_size=60))
-def test_nobody_shares_an_address(moves: list[bool]) -> None:
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["", "alice", "bob"])), max_size=60), st.sampled_from([0, 3]))
+def test_nobody_shares_an_address(moves: list[tuple[bool, str]], quarantine: float) -> None:
     """Whatever comes and goes, an address has one holder, and lies in the range."""
-    pool = AddressPool("10.0.0.1-10.0.0.9")
-    held: list[str] = []
-    for take in moves:
-        if take and len(held) < 9:
-            held.append(pool.take())
-        elif not take and held:
-            pool.give_back(held.pop(0))
-    assert len(set(held)) == len(held) == pool.used
-    assert all(1 <= int(ipaddress.ip_address(address)) & 0xFF <= 9 for address in held)
+    pool = AddressPool("10.0.0.1-10.0.0.9", quarantine=quarantine)
+    held: list[tuple[str, str]] = []
+    for now, (take, user) in enumerate(moves):
+        if not take and held:
+            address, whose = held.pop(0)
+            pool.give_back(address, now, whose)
+        elif take and pool.used + pool.quarantined(now) < 9:
+            held.append((pool.take(now, user), user))
+    addresses = [address for address, _ in held]
+    assert len(set(addresses)) == len(addresses) == pool.used
+    assert all(1 <= int(ipaddress.ip_address(address)) & 0xFF <= 9 for address in addresses)

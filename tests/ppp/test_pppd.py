@@ -14,7 +14,8 @@ from l2tpd.config.load import parse
 from l2tpd.config.model import Config, PppAuthentication, PppSettings, SessionSettings
 from l2tpd.ppp import leases
 from l2tpd.ppp import pppd as module
-from l2tpd.ppp.leases import Lease, Leases
+from l2tpd.ppp.lease import Lease
+from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.pppd import EXITS, Order, Pppd, arguments, meaning, secret_options, take_line
 from l2tpd.session.call import Call, Kind
 
@@ -169,8 +170,8 @@ async def test_a_life(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (1, "the PPP peer hung up") == await scene.run(one)
     assert ["Using interface ppp3", "remote IP address 10.0.0.2"] == [scene.lines[0], scene.lines[2]]
     assert "10.0.0.1:10.0.0.2" in scene.lines[3].split()
-    assert ("ppp3", "", "") == (one.interface, one.ppp_local, one.ppp_remote)
-    assert 0 == scene.leases.used("subscribers")
+    assert ("ppp3", "plugin", "10.0.0.2") == (one.interface, one.ppp_local, one.ppp_remote)
+    assert 0 == scene.leases.fill("subscribers").used
 
 
 async def test_a_talkative_program(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,9 +199,9 @@ async def test_cancelled_it_is_asked_to_end(scene: Scene, monkeypatch: pytest.Mo
         nursery.start_soon(scene.run, call())
         while "ready" not in scene.lines:
             await trio.sleep(0.01)
-        assert 1 == scene.leases.used("subscribers")
+        assert 1 == scene.leases.fill("subscribers").used
         nursery.cancel_scope.cancel()
-    assert 0 == scene.leases.used("subscribers")
+    assert 0 == scene.leases.fill("subscribers").used
 
 
 async def test_deaf_it_is_killed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +228,7 @@ async def test_not_installed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> N
     """The end says which program is missing, and keeps no address."""
     monkeypatch.setattr(module, "PROGRAM", "/nowhere/pppd")
     assert (5, "/nowhere/pppd cannot be run: No such file or directory") == await scene.run(call())
-    assert 0 == scene.leases.used("subscribers")
+    assert 0 == scene.leases.fill("subscribers").used
 
 
 async def test_a_pool_runs_dry(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,7 +242,7 @@ async def test_a_pool_runs_dry(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
         result, text = await scene.run(call())
         assert (4, "every address of 10.0.0.1-10.0.0.3 is in use") == (result, text)
         nursery.cancel_scope.cancel()
-    assert 0 == scene.leases.used("subscribers")
+    assert 0 == scene.leases.fill("subscribers").used
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,14 @@ from l2tpd.config.model import SessionSettings
 from l2tpd.kernel.pppunit import Units
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
-from l2tpd.ppp import task as module
+from l2tpd.ppp import authorities
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.numbers import Auth
-from l2tpd.ppp.task import Builtin, TunCarrier
+from l2tpd.ppp.task import Builtin
+from l2tpd.ppp.tun import TunCarrier
 from l2tpd.session.call import Call, Kind
 from l2tpd.wire.numbers import CallResult
+from pppcable import Cable, until
 
 pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"PPP IN THIS PROCESS IS NOT TESTED: {taps.why_not()}")
 
@@ -42,31 +44,6 @@ range = "10.9.0.2-10.9.0.3"
 """
 PROXY = LNS.format(auth="none", echo=0).replace("auth =", "proxy_arp = true\nauth =")
 DEFAULT = "[profile.ppp.default]\ndefault_route = true\n"
-
-
-@attrs.define(eq=False)
-class Cable:
-    """One end of a cable of frames, with a queue that keeps them in order: a `FramePort`."""
-
-    other: Cable | None = None
-    cut: bool = False
-    _taker: Callable[[bytes], None] | None = None
-    _waiting: list[bytes] = attrs.field(factory=list)
-
-    def send(self, frame: bytes | memoryview) -> None:
-        if self.other is not None and not self.cut:
-            trio.lowlevel.current_trio_token().run_sync_soon(self.other.hear, bytes(frame))
-
-    def hear(self, frame: bytes) -> None:
-        if self._taker is None:
-            self._waiting.append(frame)
-        else:
-            self._taker(frame)
-
-    def attach(self, taker: Callable[[bytes], None]) -> None:
-        self._taker = taker
-        while self._waiting:
-            taker(self._waiting.pop(0))
 
 
 @attrs.define(eq=False)
@@ -92,14 +69,8 @@ def end(config: str, kind: Kind, **settings: Any) -> End:
     """Return a side that has not begun."""
     whole = parse([("l2tpd.toml", config)])
     leases, lines = Leases(lambda: whole), list[str]()
-    engine = Builtin(leases, lambda: "lns", lambda _tunnel, _session, line: lines.append(line))
+    engine = Builtin(leases, lambda: "lns", lambda _tunnel, _session, line: lines.append(str(line)))
     return End(Call(2, kind, SessionSettings(**settings), 0.0, 1), leases, engine, Cable(), lines)
-
-
-async def until(true: Callable[[], object]) -> None:
-    with trio.fail_after(20):
-        while not true():
-            await trio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -124,7 +95,7 @@ def users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have alice in the secrets files, with an address of her own."""
     path = tmp_path / "secrets"
     path.write_text("alice * wonder 10.9.0.77\nbob lns builder\n")
-    monkeypatch.setattr(module, "SECRETS", dict.fromkeys((Auth.PAP, Auth.CHAP, Auth.MSCHAPV2), path))
+    monkeypatch.setattr(authorities, "SECRETS", dict.fromkeys((Auth.PAP, Auth.CHAP, Auth.MSCHAPV2), path))
 
 
 def names() -> list[str]:
@@ -143,7 +114,7 @@ async def test_addresses_are_assigned_and_packets_cross() -> None:
         await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
         assert ("10.9.0.1", "10.9.0.2", "sub0") == (lns.call.ppp_local, lns.call.ppp_remote, lns.call.interface)
         assert ("10.9.0.2", "10.9.0.1", "isp") == (client.call.ppp_local, client.call.ppp_remote, client.call.interface)
-        assert 1 == lns.leases.used("subscribers")
+        assert 1 == lns.leases.fill("subscribers").used
         assert "10.9.0.2 peer 10.9.0.1" in taps.ip("address", "show", "dev", "isp")
         assert "mtu 1400" in taps.ip("link", "show", "dev", "isp")
         before = rx("sub0")
@@ -156,7 +127,7 @@ async def test_addresses_are_assigned_and_packets_cross() -> None:
         client.scope.cancel()
         await until(lambda: lns.ending)
         assert {"sub0", "isp"}.isdisjoint(names())
-        assert 0 == lns.leases.used("subscribers")
+        assert 0 == lns.leases.fill("subscribers").used
     assert lns.ending is not None
     assert (CallResult.LOST_CARRIER, "the session ends") == lns.ending
 
@@ -186,7 +157,7 @@ async def test_who_cannot_prove_it_stays_outside(auth: str, user: str, password:
     lns, client = pair(auth, user=user, password=password)
     async with both(lns, client):
         await until(lambda: lns.ending and client.ending)
-        assert 0 == lns.leases.used("subscribers")
+        assert 0 == lns.leases.fill("subscribers").used
         assert ["lo"] == names()
     assert lns.ending is not None
     assert CallResult.ADMIN == lns.ending[0]
@@ -194,7 +165,7 @@ async def test_who_cannot_prove_it_stays_outside(auth: str, user: str, password:
 
 async def test_a_secrets_file_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nobody comes in, and the daemon lives."""
-    monkeypatch.setattr(module, "SECRETS", {Auth.CHAP: tmp_path / "missing"})
+    monkeypatch.setattr(authorities, "SECRETS", {Auth.CHAP: tmp_path / "missing"})
     lns, client = pair("chap", user="alice", password="wonder")
     async with both(lns, client):
         await until(lambda: lns.ending)

@@ -224,3 +224,27 @@ def test_datagram_with_a_secret_shows_hidden_values() -> None:
     assert 'Proxy Authen Name: "bob"' in shown
     assert "Proxy Authen Response: <7 octets>" in shown
     assert b"hunter2".hex() in datagram(build_control(1, 2, 3, 4, body), b"s", reveal=True)
+
+
+def test_what_came_hidden_is_concealed_where_that_is_asked_for() -> None:
+    """With the secret the message is judged as it is; its hidden values are shown, or not even hinted at."""
+    body = encode(ICCN, secret=b"sesame", hide=True, random=bytes)
+    packet = build_control(1, 2, 3, 4, body)
+    shown, concealed = datagram(packet, b"sesame"), datagram(packet, b"sesame", conceal=True)
+    assert 'Proxy Authen Name: "bob"' in shown
+    assert "Proxy Authen Response: <7 octets>" in shown
+    assert "Proxy Authen Name: <hidden>" in concealed
+    assert "Proxy Authen Response: <hidden>" in concealed
+    assert "fault" not in concealed
+    assert "bob" not in concealed
+    assert datagram(build_control(1, 2, 3, 4, encode(ICCN)), conceal=True) == datagram(
+        build_control(1, 2, 3, 4, encode(ICCN))
+    )
+
+
+@given(st.binary(max_size=60), st.booleans())
+def test_concealing_ends_whatever_the_lengths_say(octets: bytes, version_3: bool) -> None:
+    """AVPs that claim nothing, or more than there is, are no trap."""
+    for body in (octets, encode(SCCRQ) + octets):
+        packet = build_control3(1, 2, 3, body) if version_3 else build_control(1, 0, 2, 3, body)
+        assert datagram(packet, b"sesame", conceal=True)

@@ -127,7 +127,7 @@ async def addressed(daemon: Daemon, count: int = 1) -> list[Any]:
             rows = [await shown(daemon, row) for row in await daemon.sessions() if row["state"] == "up"]
         except AssertionError:
             return None  # one of them has ended meanwhile
-        ready = [row for row in rows if row["ppp"] is not None]
+        ready = [row for row in rows if row["ppp"] and row["ppp"]["remote_address"]]
         return ready if len(ready) >= count else None
 
     return await polled(

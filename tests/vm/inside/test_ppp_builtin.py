@@ -243,6 +243,35 @@ async def test_routes(cable: Cable, daemon: Start, tmp_path: Path) -> None:
         assert "default" not in await ppp.said(cable.them, "ip", "route")
 
 
+async def test_a_user_of_the_configuration(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """It has its own address and a route to what is behind it; pings keep it there, idleness ends it, and both are gone."""
+    user = '[user.alice]\npassword = "secret"\naddress = "10.9.0.77"\nroutes = ["198.51.100.0/24"]\nidle_timeout = 3\n'
+    lns = ppp.LNS.replace("pppd_options", 'authority = "users"\npppd_options') + user
+    async with calls(cable, daemon, tmp_path, lns, ppp.client_once(cable)) as ends:
+        assert ends.lns is not None
+        (session,) = await ppp.addressed(ends.lns)
+        assert ("alice", "10.9.0.77") == (session["ppp"]["user"], session["ppp"]["remote_address"])
+        await polled(lambda: routed(cable.us, "198.51.100.0/24 dev ppp0"), lambda: "there is no route")
+        cable.them.call("ip", "address", "add", "198.51.100.1/32", "dev", "ppp-hq")
+        for _ in range(5):
+            await stage.pings(cable.us, "198.51.100.1")
+            await trio.sleep(1)
+        assert ["up"] == [row["state"] for row in await ends.lns.sessions()]
+        event = await ends.lns.control.event("session", "deleted")
+        assert ("the user has been idle for too long", "alice", "10.9.0.77") == (
+            event["message"],
+            event["ppp_user"],
+            event["ppp_remote"],
+        )
+        await no_interface(cable.us)
+        assert "198.51.100.0" not in await ppp.said(cable.us, "ip", "route")
+
+
+async def routed(host: Host, line: str) -> bool | None:
+    """Tell whether a namespace has a route."""
+    return line in await ppp.said(host, "ip", "route") or None
+
+
 async def test_sessions_that_end_at_any_moment(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """Cancelled at thirty moments of its life, a session leaves neither interface nor descriptor, on either side."""
     quick = ppp.client(cable).replace(
@@ -349,6 +378,10 @@ class Taken:
     def header(self, protocol: int) -> None:
         """Let no packet pass."""
         del protocol
+
+    def gone(self, interface: str) -> None:
+        """Know that the interface is there."""
+        raise AssertionError(interface)
 
 
 def session(kernel: Netlink, stack: ExitStack, near: int, far: int) -> socket.socket:

@@ -1,0 +1,128 @@
+"""The account of one session, for as long as its network is up: from its first network protocol to its end. Pure.
+
+An interface counts what it moves, and may be made anew during a session: what the earlier one had counted is added. Accounts are kept of callers alone; as a
+client we are the subscriber.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+import attrs
+
+from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
+from l2tpd.ppp.numbers import BY_PEER, Disconnect
+from l2tpd.wire.numbers import CallResult
+
+if TYPE_CHECKING:
+    from l2tpd.ppp.accountant import Accountant
+    from l2tpd.ppp.authority import Verdict
+    from l2tpd.session.call import Call
+
+_BY_LINK: Final[Mapping[int, Cause]] = {  # RFC 3145 3
+    Disconnect.ADMIN: Cause.ADMIN_RESET,
+    Disconnect.NORMAL: Cause.ADMIN_RESET,
+    Disconnect.ECHO_TIMEOUT: Cause.LOST_CARRIER,
+    Disconnect.LCP_TIMEOUT: Cause.LOST_CARRIER,
+    Disconnect.NO_LCP: Cause.LOST_CARRIER,
+    Disconnect.LOOPED_BACK: Cause.LOST_CARRIER,
+    Disconnect.AUTH_FAILED: Cause.USER_ERROR,
+    Disconnect.AUTH_TIMEOUT: Cause.USER_ERROR,
+    Disconnect.NCP_TIMEOUT: Cause.USER_ERROR,
+    Disconnect.NO_CONVERGENCE: Cause.USER_ERROR,
+}
+_BY_CDN: Final[Mapping[int | None, Cause]] = {  # RFC 2661 4.4.2; None: the whole tunnel has ended
+    CallResult.LOST_CARRIER: Cause.LOST_CARRIER,
+    CallResult.ADMIN: Cause.ADMIN_RESET,
+    None: Cause.LOST_SERVICE,
+}
+
+
+class WayIn(Protocol):
+    """What the way in of a session has found."""
+
+    tunnel_id: int
+    peer: str  # the address that the tunnel comes from
+    verdict: Verdict
+    cause: Cause | None  # the limit that ends the session
+
+
+@attrs.define(eq=False, kw_only=True)
+class Account:
+    """The account of one session; without an `accountant` nobody hears of it."""
+
+    accountant: Accountant | None
+    call: Call
+    gate: WayIn
+    by_radius: bool
+    count: Callable[[], Traffic]  # what the present interface has moved
+    disconnect: Callable[[str], None]
+    limit: Callable[[float | None, float | None], None]
+    _name: str = ""
+    _told: bool = False  # to end it
+    _shown: Subscriber = attrs.field(default=attrs.Factory(lambda self: self._described(), takes_self=True))
+    _before: Traffic = attrs.field(factory=Traffic)  # by interfaces that are gone
+
+    @property
+    def traffic(self) -> Traffic:
+        """What the session has moved."""
+        return self._before + self.count()
+
+    def open(self) -> None:
+        """Begin, or say what is new if it has begun: a network protocol is up."""
+        if self.accountant is None:
+            return
+        now = self._described()
+        if not self._name:
+            self._name = self.accountant.begin(now)
+        elif (now.address, now.interface) != (self._shown.address, self._shown.interface):
+            self.accountant.renew(self._name, now)
+        self._shown = now
+
+    def _described(self) -> Subscriber:
+        call, verdict = self.call, self.gate.verdict
+        return Subscriber(
+            user=call.ppp_user,
+            address=call.ppp_remote,
+            interface=call.interface,
+            tunnel_id=self.gate.tunnel_id,
+            session_id=call.local_id,
+            peer=self.gate.peer,
+            calling_number=call.calling_number,
+            called_number=call.called_number,
+            by_radius=self.by_radius,
+            state_class=verdict.state_class,
+            interim_interval=verdict.interim_interval,
+            traffic=lambda: self.traffic,
+            disconnect=self._disconnect,
+            limit=self.limit,
+        )
+
+    def _disconnect(self, reason: str) -> None:
+        """End the session for somebody else, whoever's CDN comes first then."""
+        self._told = True
+        self.disconnect(reason)
+
+    def carry_over(self) -> None:
+        """Add what the interface has counted, before it is removed."""
+        self._before = self.traffic
+
+    def close(self) -> None:
+        """End, while the interface is still there."""
+        if self.accountant is not None and self._name:
+            self.accountant.end(self._name, self._cause())
+        self._name = ""
+
+    def _cause(self) -> Cause:
+        """Say why: a limit was reached, the link has ended, or the call was taken from under it."""
+        said, ending = self.call.disconnect, self.call.ending
+        if self.gate.cause is not None:
+            return self.gate.cause
+        if self._told:
+            return Cause.ADMIN_RESET
+        if said is not None and said.code == Disconnect.NORMAL and said.direction == BY_PEER:
+            return Cause.USER_REQUEST
+        if said is not None:
+            return _BY_LINK.get(said.code, Cause.NAS_ERROR)
+        return _BY_CDN.get(ending.result, Cause.NAS_ERROR) if ending is not None else Cause.NAS_REQUEST

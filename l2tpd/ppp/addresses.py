@@ -1,0 +1,155 @@
+"""Which session has which address: all pools together, and the addresses that users have of their own. Pure; time comes in seconds.
+
+An address has one holder, whichever way it came to it, and a holder has one address. So an address that RADIUS or a secrets file assigns is not handed
+out by a pool as well, and two sessions of a user do not share that user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from l2tpd.config.model import Config, Pool
+from l2tpd.config.resolve import ppp_settings
+from l2tpd.errors import Exhausted, LocalProtocolError
+from l2tpd.ppp.pool import AddressPool
+
+
+class Held(NamedTuple):
+    """What one holder has; `pool` is the name of the pool to which it goes back, empty: none."""
+
+    address: str
+    pool: str
+    user: str
+
+
+class Fill(NamedTuple):
+    """How full a pool is, in addresses: `size` is all of them, `free` what anybody may have now."""
+
+    size: int
+    used: int
+    quarantined: int
+    free: int
+
+
+class _Kept(NamedTuple):
+    """A pool, and what it was made from."""
+
+    settings: Pool
+    reserved: frozenset[str]
+    pool: AddressPool
+
+
+class Addresses:
+    """All addresses of a daemon's subscribers."""
+
+    def __init__(self) -> None:
+        """Begin without pools."""
+        self._config = Config()
+        self._pools: dict[str, _Kept] = {}
+        self._holders: dict[str, Hashable] = {}  # by address
+        self._held: dict[Hashable, Held] = {}
+
+    def configure(self, config: Config) -> None:
+        """Go by a configuration from now on; what is handed out stays so, and what rests rests."""
+        if config is self._config:
+            return
+        self._config = config
+        reserved = _reserved(config)
+        old, self._pools = self._pools, {}
+        for name, settings in config.pools.items():
+            kept = old.get(name)
+            if kept is None or (kept.settings, kept.reserved) != (settings, reserved):
+                kept = _Kept(settings, reserved, self._made(name, settings, reserved, kept))
+            self._pools[name] = kept
+
+    def check(self, pool: str) -> None:
+        """Raise `LocalProtocolError` unless there is such a pool, for IPv4."""
+        settings = self._config.pools.get(pool)
+        if settings is None:
+            raise LocalProtocolError(f"there is no pool `{pool}`")
+        if ":" in settings.range:
+            raise LocalProtocolError(f"the pool `{pool}` holds IPv6 addresses, which IPCP cannot give (RFC 1332)")
+
+    def take(self, pool: str, holder: Hashable, now: float, user: str = "") -> str:
+        """Hand out an address of a pool, or of the next that is not empty; what the holder has it keeps. Raises `Exhausted`, `LocalProtocolError`."""
+        self.check(pool)
+        held = self._held.get(holder)
+        chain = list(self._chain(pool))
+        if held is not None and held.pool in chain:
+            return held.address
+        self.release(holder, now)
+        found = self._first_free(chain, now, user)
+        self._hold(holder, found)
+        return found.address
+
+    def claim(self, address: str, holder: Hashable, now: float, user: str = "") -> bool:
+        """Note that a holder has an address of its own; tell whether that may be: it has no other holder."""
+        if self._holders.get(address, holder) != holder:
+            return False
+        if address not in self._holders:
+            self.release(holder, now)
+            home = next((name for name, kept in self._pools.items() if kept.pool.covers(address)), "")
+            if home:
+                self._pools[home].pool.claim(address)
+            self._hold(holder, Held(address, home, user))
+        return True
+
+    def release(self, holder: Hashable, now: float) -> None:
+        """Take back what a holder has, if it has anything."""
+        held = self._held.pop(holder, None)
+        if held is None:
+            return
+        del self._holders[held.address]
+        if held.pool in self._pools:  # and was not taken out of the configuration
+            self._pools[held.pool].pool.give_back(held.address, now, held.user)
+
+    def fill(self, name: str, now: float) -> Fill:
+        """Tell how full a pool of the configuration is."""
+        kept = self._pools[name]
+        pool, resting = kept.pool, kept.pool.quarantined(now)
+        reserved_in_use = sum(1 for address in kept.reserved & self._holders.keys() if pool.covers(address))
+        free = pool.size - pool.reserved - (pool.used - reserved_in_use) - resting
+        return Fill(pool.size, pool.used, resting, max(free, 0))
+
+    # --- within -----------------------------------------------------------------------------------------------------------------
+
+    def _hold(self, holder: Hashable, held: Held) -> None:
+        self._held[holder] = held
+        self._holders[held.address] = holder
+
+    def _first_free(self, chain: Sequence[str], now: float, user: str) -> Held:
+        """Take an address out of the first pool that has one. Raises `Exhausted`."""
+        *earlier, last = chain
+        for name in earlier:
+            with suppress(Exhausted):
+                return Held(self._pools[name].pool.take(now, user), name, user)
+        return Held(self._pools[last].pool.take(now, user), last, user)
+
+    def _chain(self, name: str) -> Iterator[str]:
+        """Yield a pool and those that follow it when it is empty; `config.checks` sees to it that there is an end."""
+        while name:
+            self.check(name)
+            yield name
+            name = self._config.pools[name].next
+
+    def _made(self, name: str, settings: Pool, reserved: frozenset[str], old: _Kept | None) -> AddressPool:
+        pool = AddressPool(
+            settings.range,
+            exclude=settings.exclude,
+            reserved=reserved,
+            quarantine=settings.quarantine,
+            taken=self._holders,
+        )
+        if old is not None:
+            pool.inherit(old.pool)
+        pool.used = sum(held.pool == name for held in self._held.values())
+        return pool
+
+
+def _reserved(config: Config) -> frozenset[str]:
+    """Return the addresses that no pool hands out: our own, and those of users."""
+    ours = {ppp_settings(config, profile).local_address for profile in ("default", *config.ppp_profiles)}
+    theirs = {user.address for user in config.users.values()}
+    return frozenset(ours | theirs) - {""}

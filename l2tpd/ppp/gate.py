@@ -1,0 +1,169 @@
+"""The way in: what one caller is asked for and given, and for how long it may stay.
+
+Who knows the callers is an `Authority`, which may take its time; the link goes on meanwhile. What comes of it is applied only if the link still waits for
+it: the caller may have hung up, or have said something else since.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import attrs
+import trio
+
+from l2tpd import log
+from l2tpd.errors import LocalProtocolError
+from l2tpd.ppp.accountant import Cause
+from l2tpd.ppp.authority import REFUSED, Request, Verdict
+from l2tpd.ppp.numbers import Disconnect
+from l2tpd.ppp.settings import Grant
+
+if TYPE_CHECKING:
+    from l2tpd.ppp.authority import Authority
+    from l2tpd.ppp.credentials import Credentials
+    from l2tpd.ppp.events import CheckCredentials
+    from l2tpd.ppp.lease import Lease
+    from l2tpd.ppp.leases import Leases
+    from l2tpd.ppp.link import Link
+    from l2tpd.session.call import Call
+
+_UNASKED = Verdict(accepted=True)  # what holds where no caller has to say who it is
+
+_log = log.get("ppp")
+
+
+@attrs.define(eq=False, kw_only=True)
+class Gate:
+    """The way in of one session; `peer` is the address that its tunnel comes from, `name` ours in Challenges."""
+
+    tunnel_id: int
+    peer: str
+    name: str
+    call: Call
+    lease: Lease
+    leases: Leases
+    link: Link
+    authority: Authority
+    verdict: Verdict = _UNASKED
+    cause: Cause | None = None  # the limit that ends the session, as accounting puts it
+    _address: str = ""  # that the caller was given
+    _began: float = 0.0
+    _ends: float = math.inf  # when the time of the session is up
+    _looks: float = math.inf  # when to look whether packets have passed
+
+    async def check(self, asked: CheckCredentials, done: Callable[[], None]) -> None:
+        """Ask whether a caller may come in, let it in with what it is granted or turn it away, and then call `done`."""
+        verdict = await self.authority.check(self._request(asked.credentials))
+        if self.link.awaits(asked.credentials):
+            self._decide(asked, verdict, trio.current_time())
+            done()
+
+    def any_address(self) -> str:
+        """Return an address for a peer of which nobody knows who it is. Raises `LocalProtocolError`."""
+        return self.leases.take(self.call, self.lease.pool)
+
+    # --- limits -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float:
+        """When `overdue` is to be asked."""
+        return min(self._ends, self._looks)
+
+    def begin(self, now: float) -> None:
+        """Watch from now on whether packets pass."""
+        if self.verdict.idle_timeout:
+            self._looks = now + self.verdict.idle_timeout
+
+    def overdue(self, now: float, idle: Callable[[float], float]) -> str:
+        """Return why the session has to end now, empty: it need not; `idle` tells for how many seconds no packet has passed."""
+        if now >= self._ends:
+            self._ends = self._looks = math.inf
+            self.cause = Cause.SESSION_TIMEOUT
+            return "the user's time is up"
+        if now < self._looks:
+            return ""
+        if not self.verdict.idle_timeout:  # any longer
+            self._looks = math.inf
+            return ""
+        left = self.verdict.idle_timeout - idle(now)
+        self._looks = now + left if left > 0 else math.inf
+        self.cause = None if left > 0 else Cause.IDLE_TIMEOUT
+        return "" if left > 0 else "the user has been idle for too long"
+
+    def limit(self, session_timeout: float | None, idle_timeout: float | None, now: float) -> None:
+        """Change what the session may have from its beginning on, and idle; 0: any, None: as before."""
+        if session_timeout is not None:
+            self._ends = self._began + session_timeout if session_timeout else math.inf
+        if idle_timeout is not None:
+            self.verdict = attrs.evolve(self.verdict, idle_timeout=idle_timeout)
+            self._looks = now if idle_timeout else math.inf
+
+    # --- within -------------------------------------------------------------------------------------------------------------------
+
+    def _request(self, said: Credentials) -> Request:
+        return Request(
+            credentials=said,
+            tunnel_id=self.tunnel_id,
+            session_id=self.call.local_id,
+            peer=self.peer,
+            calling_number=self.call.calling_number,
+            called_number=self.call.called_number,
+            interface=self.lease.interface,
+            lns_name=self.name,
+        )
+
+    def _decide(self, asked: CheckCredentials, verdict: Verdict, now: float) -> None:
+        said = asked.credentials
+        if not verdict.accepted:
+            self.link.refuse_credentials(said, verdict.message or REFUSED.message, now)
+        elif not self.leases.enter(self.call, said.user, verdict.max_sessions):
+            self._warn(said, "it has as many sessions as it may have")
+            self.link.refuse_credentials(said, b"too many sessions of this user", now)
+        else:
+            try:
+                self._let_in(asked, verdict, now)
+            except LocalProtocolError as error:
+                self._warn(said, str(error))
+                self.link.close(now, str(error), Disconnect.NO_ADDRESS)
+
+    def _let_in(self, asked: CheckCredentials, verdict: Verdict, now: float) -> None:
+        """Let a caller in; one that is in already keeps its address. Raises `LocalProtocolError` when what it is to have is not to be had."""
+        said = asked.credentials
+        if not asked.again:
+            self._address = self._find_address(said, verdict)
+        grant = Grant(
+            address=self._address,
+            dns=verdict.dns,
+            nbns=verdict.nbns,
+            interface_id=verdict.interface_id,
+            message=verdict.message,
+        )
+        if asked.again and verdict.idle_timeout:
+            self._looks = now
+        self.verdict, self.call.ppp_user = verdict, said.user
+        self._began = self._began or now  # a caller that proves itself again has no more time for that
+        self._ends = self._began + verdict.session_timeout if verdict.session_timeout else math.inf
+        self.link.accept_credentials(said, grant, now)
+
+    def _find_address(self, said: Credentials, verdict: Verdict) -> str:
+        """Return the address for a user: its own, else one out of its pool; empty where the peer chooses. Raises `LocalProtocolError`."""
+        if verdict.address:
+            if self.leases.claim(self.call, verdict.address):
+                return verdict.address
+            text = f"another session has the address {verdict.address}"
+            if not self.lease.pool:
+                raise LocalProtocolError(text)
+            self._warn(said, f"{text}: it gets one out of the pool")
+        pool = verdict.pool or self.lease.pool
+        return self.leases.take(self.call, pool) if pool else ""
+
+    def _warn(self, said: Credentials, reason: str) -> None:
+        _log.warning(
+            "PPP: a user cannot be served as it should",
+            tid=self.tunnel_id,
+            sid=self.call.local_id,
+            user=said.user,
+            reason=reason,
+        )

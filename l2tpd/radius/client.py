@@ -1,0 +1,350 @@
+"""RADIUS for the daemon: an authority for callers, an accountant of subscribers, and an ear for servers that want a session changed or ended.
+
+Theory of operation. Log-ins and accounting have an exchange and a courier each, so that neither waits behind the other. A record that no server has taken
+goes to the spool, and so does what comes after it from the same session; a task delivers the spool, oldest first, as long as that succeeds, and tries
+again a while after it has not. Files are written and read in a thread of their own.
+
+The end has an order: sessions have ended and their Stops are under way; `finish` waits for them within bounds, says Accounting-Off, and what is not
+delivered by then goes to the spool. Cancelled, it keeps what it has, at once.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from l2tpd import log
+from l2tpd.config import scalars
+from l2tpd.config.model import Address
+from l2tpd.errors import LocalProtocolError, StartupError
+from l2tpd.ppp.authority import Request, Verdict
+from l2tpd.radius import access
+from l2tpd.radius.accounting import Books, Identity, Record
+from l2tpd.radius.courier import LARGEST, Courier
+from l2tpd.radius.dynauth import Client, Demand, Desk
+from l2tpd.radius.exchange import Exchange, Outcome, Question, Server
+from l2tpd.radius.numbers import Code, ErrorCause, Status
+from l2tpd.radius.roster import Roster
+from l2tpd.radius.spool import Spool
+
+if TYPE_CHECKING:
+    from l2tpd.config.model import Config
+    from l2tpd.ppp.accountant import Cause, Subscriber
+
+PATIENCE: Final = 15.0  # seconds between two attempts to deliver the spool
+BATCH: Final = 64  # records that are delivered at once
+FINISH: Final = 5.0  # seconds for what is under way when the daemon stops
+
+_log = log.get("radius")
+
+
+class Radius:
+    """All of RADIUS; an `Authority`, and an `Accountant`."""
+
+    def __init__(self, config: Callable[[], Config]) -> None:
+        """Take settings from the configuration in force; nothing is opened yet."""
+        self._config = config
+        self._login = Courier(self._exchange(for_login=True))
+        self._account = Courier(self._exchange(for_login=False))
+        life = f"{int(time.time()):08X}{os.urandom(2).hex().upper()}"
+        self.books = Books(life, self.identity, lambda: config().radius.interim_interval, random.random)
+        self.roster = Roster()
+        self.desk = self._desk()
+        self.lost = 0
+        """Records that nobody has taken and for which there was no room either."""
+        self._spool: Spool | None = None
+        self._to_keep: dict[int, Record] = {}  # by serial: not delivered
+        self._under_way: dict[int, Record] = {}
+        self._serial = 0
+        self._wake_keeper = trio.Event()
+        self._wake_timer = trio.Event()
+        self._limiter = trio.CapacityLimiter(1)
+
+    # --- configuration --------------------------------------------------------------------------------------------------------------
+
+    def identity(self) -> Identity:
+        """Return how we call ourselves."""
+        config = self._config()
+        return Identity(
+            identifier=config.radius.nas_identifier or config.system.hostname, address=config.radius.nas_address
+        )
+
+    def apply(self) -> None:
+        """Go on with the servers and clients of a configuration that was read anew."""
+        self._login.replace(self._exchange(for_login=True))
+        self._account.replace(self._exchange(for_login=False))
+        desk = self._desk()
+        self.desk.clients, self.desk.window = desk.clients, desk.window
+
+    def _exchange(self, *, for_login: bool) -> Exchange:
+        settings = self._config().radius
+        servers = [
+            Server(
+                address=Address(server.address, server.auth_port if for_login else server.acct_port),
+                secret=server.secret.encode(),
+                timeout=server.timeout,
+                retries=server.retries,
+                dead_time=server.dead_time,
+            )
+            for server in settings.servers.values()
+            if (server.auth_port if for_login else server.acct_port)
+        ]
+        return Exchange(servers, os.urandom, require_signature=settings.require_message_authenticator)
+
+    def _desk(self) -> Desk:
+        settings = self._config().radius
+        clients = [Client(prefix=one.match, secret=one.secret.encode()) for one in settings.clients.values()]
+        return Desk(clients, self.identity, settings.dynauth_window)
+
+    @property
+    def _accounting(self) -> bool:
+        settings = self._config().radius
+        return settings.accounting and any(server.acct_port for server in settings.servers.values())
+
+    # --- authority ------------------------------------------------------------------------------------------------------------------
+
+    async def check(self, request: Request) -> Verdict:
+        """Ask the servers about a caller; never raises, and is done in bounded time."""
+        outcome = await self._ask_about(request)
+        if outcome.answer is None:
+            found, reason = Verdict(accepted=False, message=b"try again later"), outcome.reason
+        else:
+            found, reason = access.verdict(request.credentials.kind, outcome.answer)
+        if not found.accepted:
+            ids = {"tid": request.tunnel_id, "sid": request.session_id}
+            _log.warning("RADIUS: not let in", **ids, user=request.credentials.user, reason=reason)
+        return found
+
+    async def _ask_about(self, request: Request) -> Outcome:
+        try:
+            question = access.question(request, self.identity())
+        except LocalProtocolError as error:  # a LAC may report a challenge that no attribute holds
+            return Outcome(ticket=0, reason=str(error))
+        return await self._login.ask(question)
+
+    # --- accountant -----------------------------------------------------------------------------------------------------------------
+
+    def begin(self, subscriber: Subscriber) -> str:
+        """Take note of a session, and say so if there is accounting."""
+        account = self.books.new_key()
+        self.roster.add(account, subscriber)
+        if self._accounting:
+            self._deliver(self.books.open(account, subscriber, trio.current_time(), time.time()))
+            self._wake_timer.set()
+        return account
+
+    def renew(self, account: str, subscriber: Subscriber) -> None:
+        """Describe a session otherwise, and say so at once."""
+        if self.roster.remove(account) is not None:
+            self.roster.add(account, subscriber)
+            self.books.renew(account, subscriber)
+            self._write_interim(account)
+
+    def end(self, account: str, cause: Cause) -> None:
+        """Close the account of a session; its counters are read now."""
+        subscriber = self.roster.remove(account)
+        if subscriber is not None:
+            record = self.books.close(account, subscriber.traffic(), cause, trio.current_time(), time.time())
+            if record is not None:
+                self._deliver(record)
+
+    def _deliver(self, record: Record) -> None:
+        """Have a server take a record, or keep it: never waits."""
+        self._serial += 1
+        serial = self._serial
+        if self._spool is not None and self._spool.holds(record.key):
+            self._keep(serial, record)
+            return
+        self._under_way[serial] = record
+        self._account.ask_nowait(_question(record), partial(self._delivered, serial))
+
+    def _delivered(self, serial: int, outcome: Outcome) -> None:
+        record = self._under_way.pop(serial)
+        needless = record.status is Status.INTERIM and record.key not in self.books  # its Stop has gone out meanwhile
+        if outcome.answer is None and not needless:
+            self._keep(serial, record)
+
+    def _keep(self, serial: int, record: Record) -> None:
+        self._to_keep[serial] = record
+        self._wake_keeper.set()
+
+    # --- tasks ----------------------------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled. Raises `StartupError` when what the configuration asks for cannot be opened."""
+        ear = self._open_ear()
+        try:
+            await self._prepare()
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._login.run)
+                await nursery.start(self._account.run)
+                nursery.start_soon(self._keep_records)
+                nursery.start_soon(self._deliver_spool)
+                nursery.start_soon(self._write_interims)
+                if ear is not None:
+                    nursery.start_soon(self._listen, ear)
+                if self._accounting:
+                    self._deliver(self.books.announce(on=True, wall=time.time()))
+                task_status.started()
+        finally:
+            if ear is not None:
+                ear.close()
+            self.close()
+
+    def close(self) -> None:
+        """Keep what nobody has taken, when nobody asks any longer. Blocks."""
+        self._to_keep.update(self._under_way)
+        self._under_way.clear()
+        self._keep_now()
+
+    async def _prepare(self) -> None:
+        if self._accounting:
+            try:
+                await trio.to_thread.run_sync(self._open_spool, limiter=self._limiter)
+            except OSError as error:
+                raise StartupError(f"radius.spool: {error}") from error
+
+    async def finish(self) -> None:
+        """Let what is under way be delivered, within bounds, and say that we end."""
+        with trio.move_on_after(FINISH):
+            await self._account.idle()
+            if self._accounting:
+                self._deliver(self.books.announce(on=False, wall=time.time()))
+                await self._account.idle()
+
+    async def _keep_records(self) -> None:
+        while True:
+            await self._wake_keeper.wait()
+            self._wake_keeper = trio.Event()
+            await trio.to_thread.run_sync(self._keep_now, limiter=self._limiter)
+
+    def _keep_now(self) -> None:
+        """Write what was not delivered to the spool. Blocks."""
+        for serial, record in tuple(self._to_keep.items()):
+            try:
+                kept, reason = self._open_spool().add(record), "there is no more room"
+            except OSError as error:
+                kept, reason = False, str(error)
+            if not kept:
+                self.lost += 1
+                _log.error("an accounting record is lost", account=record.key, status=record.status.name, reason=reason)
+            del self._to_keep[serial]
+
+    def _open_spool(self) -> Spool:
+        """Return the spool, opened when there is a use for it: accounting may come with a reload. Blocks. Raises `OSError`."""
+        if self._spool is None:
+            self._spool = Spool(self._config().radius.spool)
+        return self._spool
+
+    async def _deliver_spool(self) -> None:
+        """Deliver what is kept, as long as somebody takes it; then try again after a while."""
+        while True:
+            try:
+                while await self._deliver_some():
+                    await trio.lowlevel.checkpoint()
+            except OSError as error:
+                _log.error("the accounting that is kept cannot be read", reason=str(error))
+            await trio.sleep(PATIENCE)
+
+    async def _deliver_some(self) -> bool:
+        """Deliver the oldest records; tell whether all of them were taken, and there were some."""
+        if self._spool is None or not len(self._spool):
+            return False
+        records = await trio.to_thread.run_sync(self._spool.oldest, BATCH, limiter=self._limiter)
+        taken: list[Record] = []
+
+        async def deliver(record: Record) -> None:
+            if (await self._account.ask(_question(record))).answer is not None:
+                taken.append(record)
+
+        async with trio.open_nursery() as nursery:
+            for record in records:
+                nursery.start_soon(deliver, record)
+        await trio.to_thread.run_sync(self._forget, taken, limiter=self._limiter)
+        return bool(taken) and len(taken) == len(records)
+
+    def _forget(self, records: list[Record]) -> None:
+        for record in records:
+            if self._spool is not None:
+                self._spool.done(record)
+
+    async def _write_interims(self) -> None:
+        while True:
+            when = self.books.next_timer()
+            with trio.move_on_at(float("inf") if when is None else when):
+                await self._wake_timer.wait()
+            self._wake_timer = trio.Event()
+            for account in self.books.due(trio.current_time()):
+                self._write_interim(account)
+
+    def _write_interim(self, account: str) -> None:
+        subscriber = self.roster.get(account)
+        if subscriber is not None:
+            record = self.books.interim(account, subscriber.traffic(), trio.current_time(), time.time())
+            if record is not None:
+                self._deliver(record)
+
+    # --- dynamic authorization ------------------------------------------------------------------------------------------------------
+
+    def _open_ear(self) -> socket.socket | None:
+        listen = self._config().radius.dynauth_listen
+        if not listen:
+            return None
+        address = scalars.address(listen)
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        ear = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            ear.bind(tuple(address))
+        except OSError as error:
+            ear.close()
+            raise StartupError(f"radius.dynauth_listen: {address}: {error.strerror}") from error
+        return ear
+
+    async def _listen(self, ear: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(ear)
+            try:
+                data, sender = ear.recvfrom(LARGEST)
+            except OSError:  # nothing there after all, or an ICMP message about an answer
+                continue
+            source = Address(sender[0], sender[1])
+            answer = self._answer(data, source)
+            if answer is not None:
+                try:
+                    ear.sendto(answer, sender)
+                except OSError as error:
+                    _log.debug("not sent", client=str(source), reason=str(error.strerror))
+
+    def _answer(self, data: bytes, source: Address) -> bytes | None:
+        found = self.desk.receive(data, source, time.time())
+        return self.desk.answer(found, self._obey(found), time.time()) if isinstance(found, Demand) else found
+
+    def _obey(self, demand: Demand) -> ErrorCause | None:
+        """Do what is asked of the sessions that are meant; return the reason if that cannot be done."""
+        meant = self.roster.find(demand.match)
+        if not meant:
+            return ErrorCause.SESSION_CONTEXT_NOT_FOUND
+        what = "disconnect" if demand.changes is None else "change"
+        _log.notice(f"RADIUS: {what}", client=demand.source.host, sessions=len(meant))
+        for account, subscriber in meant:
+            if demand.changes is None:
+                subscriber.disconnect("ended by RADIUS")
+                continue
+            subscriber.limit(demand.changes.session_timeout, demand.changes.idle_timeout)
+            if demand.changes.interim_interval is not None:
+                self.books.change(account, demand.changes.interim_interval, trio.current_time())
+                self._wake_timer.set()
+        return None
+
+
+def _question(record: Record) -> Question:
+    """Return what to ask; the age of the record goes by the clock on the wall, since it may be from another life."""
+    born = trio.current_time() - max(0.0, time.time() - record.moment)
+    return Question(code=Code.ACCOUNTING_REQUEST, attributes=record.attributes, born=born)

@@ -1,0 +1,155 @@
+"""Carries what an exchange has to send and receive: sockets, one for each of its sources, and one timer."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from l2tpd import log
+from l2tpd.config.model import Address
+from l2tpd.radius.exchange import Datagram, Exchange, Outcome, Question
+
+BATCH: Final = 64  # datagrams that are read before other tasks get their turn
+LARGEST: Final = 4096  # octets (RFC 2865 3)
+
+Told = Callable[[Outcome], None]
+"""Hears what has come of a question."""
+
+_log = log.get("radius")
+
+
+@attrs.define(eq=False)
+class _Asked:
+    question: Question
+    told: Told
+
+
+class Courier:
+    """Asks questions for others."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        """Begin with an exchange, of which `replace` may make another later."""
+        self._exchange = exchange
+        self._asked: dict[int, _Asked] = {}
+        self._sockets: dict[tuple[int, socket.AddressFamily], socket.socket] = {}
+        self._nursery: trio.Nursery | None = None
+        self._armed = math.inf
+        self._wake = trio.Event()
+        self._idle = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                await self._keep_time()
+        finally:
+            self._nursery = None
+            for one in self._sockets.values():
+                one.close()
+            self._sockets.clear()
+
+    def ask_nowait(self, question: Question, told: Told) -> int:
+        """Ask, and have `told` called once with what comes of it, perhaps at once; return a ticket."""
+        ticket = self._exchange.ask(question, trio.current_time())
+        self._asked[ticket] = _Asked(question, told)
+        self._flush()
+        return ticket
+
+    async def ask(self, question: Question) -> Outcome:
+        """Ask, and wait for what comes of it."""
+        found: list[Outcome] = []
+        done = trio.Event()
+
+        def told(outcome: Outcome) -> None:
+            found.append(outcome)
+            done.set()
+
+        asked = self._asked.get(self.ask_nowait(question, told))
+        try:
+            await done.wait()
+        finally:
+            if not found and asked is not None:
+                self._withdraw(asked)
+        return found[0]
+
+    def replace(self, exchange: Exchange) -> None:
+        """Go on with other servers; what is under way is put to them anew."""
+        asked, self._asked, self._exchange = self._asked, {}, exchange
+        for one in asked.values():
+            self._asked[exchange.ask(one.question, trio.current_time())] = one
+        self._flush()
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way."""
+        while self._asked:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def _withdraw(self, asked: _Asked) -> None:
+        for ticket in [ticket for ticket, one in self._asked.items() if one is asked]:
+            self._exchange.withdraw(ticket, trio.current_time())
+            del self._asked[ticket]
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what is to be sent, tell what has come of questions, and see to the timer; nothing here waits."""
+        for datagram in self._exchange.datagrams_to_send():
+            self._send(datagram)
+        for outcome in self._exchange.take_outcomes():
+            self._asked.pop(outcome.ticket).told(outcome)
+        if not self._asked:
+            self._idle.set()
+        when = self._exchange.next_timer()
+        if when is not None and when < self._armed:
+            self._wake.set()
+
+    async def _keep_time(self) -> None:
+        while True:
+            when = self._exchange.next_timer()
+            self._armed = math.inf if when is None else when
+            with trio.move_on_at(self._armed):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            self._exchange.handle_timer(trio.current_time())
+            self._flush()
+
+    def _send(self, datagram: Datagram) -> None:
+        if self._nursery is None:
+            return  # we are ending
+        try:
+            self._socket(datagram, self._nursery).sendto(datagram.octets, tuple(datagram.address))
+        except OSError as error:  # as good as lost: it will be repeated, or put to another server
+            _log.debug("not sent", server=str(datagram.address), reason=str(error.strerror))
+
+    def _socket(self, datagram: Datagram, nursery: trio.Nursery) -> socket.socket:
+        """Return the socket of a source, opened when it is used for the first time. Raises `OSError`."""
+        family = socket.AF_INET6 if ":" in datagram.address.host else socket.AF_INET
+        one = self._sockets.get((datagram.source, family))
+        if one is None:
+            one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            self._sockets[datagram.source, family] = one
+            one.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - a port of its own
+            nursery.start_soon(self._read, datagram.source, one)
+        return one
+
+    async def _read(self, source: int, one: socket.socket) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(one)
+            self._drain(source, one)
+            self._flush()
+
+    def _drain(self, source: int, one: socket.socket) -> None:
+        for _ in range(BATCH):
+            try:
+                data, sender = one.recvfrom(LARGEST)
+            except BlockingIOError:
+                return
+            except OSError:  # an ICMP message about something that was sent
+                continue
+            self._exchange.receive_datagram(source, data, Address(sender[0], sender[1]), trio.current_time())

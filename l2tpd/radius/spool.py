@@ -1,0 +1,142 @@
+"""Accounting records that no server would take yet: a file each, kept until one has.
+
+A record's file is named after its session and status, so that a later interim record takes the place of an earlier one, and a Stop that of all interims. A
+file is written beside its place and then moved there: whoever reads sees all of it or nothing. Nothing here waits for a disk to be sure of what it
+was given; what was written outlives the daemon, though perhaps not the machine. A bounded number of records is kept: where there is no more room, interims
+go first, for what comes after them says more.
+
+All of this blocks, for as long as a small file takes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from l2tpd.radius.accounting import Record
+from l2tpd.radius.attributes import Key
+from l2tpd.radius.numbers import Status
+
+LIMIT: Final = 200_000  # records
+_SUFFIX: Final = ".json"
+
+
+class Spool:
+    """The records in one directory."""
+
+    def __init__(self, directory: Path, limit: int = LIMIT) -> None:
+        """Begin with what an earlier life has left there. Raises `OSError` when the directory cannot be made or read."""
+        self._directory = directory
+        self._limit = limit
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stamped = ((file.stat().st_mtime, file.name) for file in directory.iterdir() if file.suffix == _SUFFIX)
+        self._names = dict.fromkeys(name for _, name in sorted(stamped))
+
+    def __len__(self) -> int:
+        """Count the records."""
+        return len(self._names)
+
+    def holds(self, key: str) -> bool:
+        """Tell whether records of a session are kept: what comes after them waits with them, to keep its place."""
+        return any(_named(key, status) in self._names for status in Status)
+
+    def add(self, record: Record) -> bool:
+        """Keep a record; tell whether there was room. Raises `OSError`."""
+        name = _name(record)
+        if record.status is Status.STOP:
+            self._forget(_named(record.key, Status.INTERIM))
+        if name not in self._names and len(self._names) >= self._limit and not self._make_room(record):
+            return False
+        self._write(name, record)
+        self._names.pop(name, None)  # it is the youngest now
+        self._names[name] = None
+        return True
+
+    def oldest(self, count: int) -> list[Record]:
+        """Return the oldest records, at most so many; a file that is none is passed over for good. Raises `OSError`."""
+        found: list[Record] = []
+        for name in tuple(self._names):
+            if len(found) == count:
+                break
+            record = self._read(name)
+            if record is not None:
+                found.append(record)
+        return found
+
+    def done(self, record: Record) -> None:
+        """Forget a record that was delivered, unless a later one has taken its place meanwhile. Raises `OSError`."""
+        name = _name(record)
+        kept = self._read(name) if name in self._names else None
+        if kept is not None and kept.moment <= record.moment:
+            self._forget(name)
+
+    def _make_room(self, record: Record) -> bool:
+        """Let go of the oldest interim record for one that says more."""
+        if record.status is Status.INTERIM:
+            return False
+        victim = next((name for name in self._names if name.endswith(_suffix(Status.INTERIM))), None)
+        if victim is None:
+            return False
+        self._forget(victim)
+        return True
+
+    def _write(self, name: str, record: Record) -> None:
+        draft = self._directory / f"{name}.new"
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(_as_plain(record)))
+        draft.replace(self._directory / name)
+
+    def _read(self, name: str) -> Record | None:
+        """Return what a file holds; who cannot be read is forgotten, but left where it is for an operator to look at."""
+        file = self._directory / name
+        try:
+            return _of_plain(json.loads(file.read_text()))
+        except (ValueError, TypeError, KeyError, FileNotFoundError):
+            self._names.pop(name, None)
+            with suppress(FileNotFoundError):
+                file.replace(file.with_suffix(".bad"))
+            return None
+
+    def _forget(self, name: str) -> None:
+        if name in self._names:
+            del self._names[name]
+            (self._directory / name).unlink(missing_ok=True)
+
+
+def _suffix(status: Status) -> str:
+    return f".{status.name.lower()}{_SUFFIX}"
+
+
+def _named(key: str, status: Status) -> str:
+    return key + _suffix(status)
+
+
+def _name(record: Record) -> str:
+    return _named(record.key, record.status)
+
+
+def _as_plain(record: Record) -> dict[str, Any]:
+    return {
+        "key": record.key,
+        "status": int(record.status),
+        "moment": record.moment,
+        "attributes": [[key, [octets.hex() for octets in values]] for key, values in record.attributes.items()],
+    }
+
+
+def _of_plain(plain: dict[str, Any]) -> Record:
+    return Record(
+        key=str(plain["key"]),
+        status=Status(plain["status"]),
+        moment=float(plain["moment"]),
+        attributes=dict(_attributes(plain["attributes"])),
+    )
+
+
+def _attributes(rows: list[Any]) -> Iterator[tuple[Key, tuple[bytes, ...]]]:
+    for key, values in rows:
+        number: Key = (int(key[0]), int(key[1])) if isinstance(key, list) else int(key)
+        yield number, tuple(bytes.fromhex(octets) for octets in values)

@@ -1,0 +1,180 @@
+"""One holder for each address, over all pools and all assignments."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from l2tpd.config.load import parse
+from l2tpd.errors import Exhausted, LocalProtocolError
+from l2tpd.ppp.addresses import Addresses, Fill
+
+POOLS = """
+[profile.ppp.default]
+local_address = "10.0.0.1"
+[pool.small]
+range = "10.0.0.0/29"
+exclude = "10.0.0.2-10.0.0.4"
+next = "large"
+[pool.large]
+range = ["10.0.1.1-10.0.1.2", "10.0.2.1-10.0.2.2"]
+quarantine = 5
+[pool.six]
+range = "2001:db8::/64"
+[user.alice]
+password = "wonder"
+address = "10.0.0.5"
+"""
+
+
+def addresses(config: str = POOLS) -> Addresses:
+    found = Addresses()
+    found.configure(parse([("l2tpd.toml", config)]))
+    return found
+
+
+def test_the_next_pool_takes_over() -> None:
+    """When the first has none left, and only then; our own address and a user's are not handed out."""
+    pools = addresses()
+    assert ["10.0.0.6", "10.0.1.1", "10.0.1.2"] == [pools.take("small", holder, 0) for holder in "abc"]
+    assert Fill(size=3, used=1, quarantined=0, free=0) == pools.fill("small", 0)
+    assert Fill(size=4, used=2, quarantined=0, free=2) == pools.fill("large", 0)
+    pools.release("b", 1)
+    assert Fill(size=4, used=1, quarantined=1, free=2) == pools.fill("large", 2)
+    pools.release("a", 2)
+    assert "10.0.0.6" == pools.take("small", "d", 70)
+
+
+def test_every_pool_is_empty() -> None:
+    """The last one says so."""
+    pools = addresses()
+    for holder in range(5):
+        pools.take("small", holder, 0)
+    with pytest.raises(Exhausted, match=r"10\.0\.2\.1-10\.0\.2\.2 is in use"):
+        pools.take("small", "late", 0)
+
+
+def test_who_has_an_address_keeps_it() -> None:
+    """Asked again, it is the same; asked for another pool, the old one goes back."""
+    pools = addresses()
+    assert "10.0.0.6" == pools.take("small", "a", 0) == pools.take("small", "a", 1)
+    assert "10.0.1.1" == pools.take("large", "a", 2)
+    assert (0, 1) == (pools.fill("small", 2).used, pools.fill("large", 2).used)
+    assert "10.0.1.1" == pools.take("small", "a", 3)  # which leads there
+
+
+def test_an_address_of_ones_own() -> None:
+    """It has one holder at a time, counts in the pool that it lies in, and never becomes anybody's."""
+    pools = addresses()
+    assert pools.claim("10.0.0.5", "a", 0)
+    assert pools.claim("10.0.0.5", "a", 0)
+    assert not pools.claim("10.0.0.5", "b", 0)
+    assert Fill(size=3, used=1, quarantined=0, free=1) == pools.fill("small", 0)
+    assert "10.0.0.6" == pools.take("small", "b", 0)
+    pools.release("a", 0)
+    pools.release("a", 0)
+    assert "10.0.1.1" == pools.take("small", "c", 100)
+    assert pools.claim("10.0.0.5", "d", 100)
+
+
+def test_an_address_that_is_assigned_out_of_a_pool() -> None:
+    """The pool passes it over, also where it was resting; given back it rests like any other."""
+    pools = addresses()
+    assert pools.claim("10.0.1.1", "a", 0)
+    assert "10.0.1.2" == pools.take("large", "b", 0)
+    pools.release("b", 0)
+    assert pools.claim("10.0.1.2", "c", 1)
+    assert ["10.0.2.1", "10.0.2.2"] == [pools.take("large", holder, 50) for holder in "de"]
+    pools.release("a", 50)
+    with pytest.raises(Exhausted):
+        pools.take("large", "f", 54)
+    assert "10.0.1.1" == pools.take("large", "f", 55)
+
+
+def test_an_address_outside_all_pools() -> None:
+    """It is nobody else's while somebody has it."""
+    pools = addresses()
+    assert pools.claim("192.0.2.9", "a", 0)
+    assert not pools.claim("192.0.2.9", "b", 0)
+    assert pools.claim("192.0.2.10", "a", 0)
+    assert pools.claim("192.0.2.9", "b", 0)
+
+
+def test_a_reload_keeps_what_is_handed_out() -> None:
+    """Whatever becomes of the pool that it came from."""
+    pools = addresses()
+    assert "10.0.1.1" == pools.take("large", "a", 0)
+    pools.configure(parse([("l2tpd.toml", POOLS.replace("10.0.1.1-10.0.1.2", "10.0.1.0-10.0.1.1"))]))
+    assert Fill(size=4, used=1, quarantined=0, free=3) == pools.fill("large", 0)
+    assert ["10.0.1.0", "10.0.2.1"] == [pools.take("large", holder, 0) for holder in "bc"]
+    pools.configure(parse([("l2tpd.toml", "")]))
+    with pytest.raises(LocalProtocolError, match="there is no pool `large`"):
+        pools.take("large", "d", 0)
+    pools.release("b", 0)
+    pools.configure(parse([("l2tpd.toml", POOLS)]))
+    assert Fill(size=4, used=2, quarantined=0, free=2) == pools.fill("large", 0)
+    assert "10.0.1.2" == pools.take("large", "e", 0)
+
+
+def test_pools_that_share_addresses() -> None:
+    """What one has given out the other passes over, also after it came back and went out by the first."""
+    pools = addresses('[pool.a]\nrange = "10.0.0.2-10.0.0.3"\nquarantine = 0\n[pool.b]\nrange = "10.0.0.3-10.0.0.4"\n')
+    assert ["10.0.0.2", "10.0.0.3"] == [pools.take("a", holder, 0) for holder in (1, 2)]
+    assert "10.0.0.4" == pools.take("b", 3, 0)
+    pools.release(2, 0)
+    assert "10.0.0.3" == pools.take("a", 4, 1)
+    with pytest.raises(Exhausted):
+        pools.take("b", 5, 1)
+
+
+def test_pools_that_cannot_be_used() -> None:
+    """One that is not there, and one of IPv6."""
+    pools = addresses()
+    with pytest.raises(LocalProtocolError, match="there is no pool `none`"):
+        pools.check("none")
+    with pytest.raises(LocalProtocolError, match="IPv6"):
+        pools.take("six", "a", 0)
+
+
+CONFIGS = [
+    parse([("l2tpd.toml", POOLS)]),
+    parse([("l2tpd.toml", POOLS.replace('exclude = "10.0.0.2-10.0.0.4"\n', ""))]),
+    parse([("l2tpd.toml", POOLS.replace('next = "large"\n', "").replace("10.0.0.5", "10.0.1.1"))]),
+    parse([("l2tpd.toml", POOLS.replace("pool.large", "pool.other").replace('next = "large"\n', ""))]),
+]
+HOLDERS = st.integers(0, 5)
+MOVES = st.one_of(
+    st.tuples(st.just("take"), st.sampled_from(["small", "large", "other"]), HOLDERS),
+    st.tuples(st.just("claim"), st.sampled_from(["10.0.0.5", "10.0.0.6", "10.0.1.1", "192.0.2.1"]), HOLDERS),
+    st.tuples(st.just("release"), st.just(""), HOLDERS),
+    st.tuples(st.just("configure"), st.just(""), st.integers(0, len(CONFIGS) - 1)),
+)
+
+
+@given(st.lists(MOVES, max_size=80))
+def test_one_holder_for_each_address(moves: list[tuple[str, str, int]]) -> None:
+    """Whatever is asked for, assigned, given back and configured anew; the counts are right throughout."""
+    pools, config, held = Addresses(), CONFIGS[0], dict[int, str]()
+    pools.configure(config)
+    for now, (move, what, who) in enumerate(moves):
+        if move == "configure":
+            config = CONFIGS[who]
+            pools.configure(config)
+        elif move == "release":
+            pools.release(who, now)
+            held.pop(who, None)
+        elif move == "claim" and pools.claim(what, who, now, f"user {who}"):
+            held[who] = what
+        elif move == "take":
+            try:
+                held[who] = pools.take(what, who, now, f"user {who}")
+            except Exhausted:
+                held.pop(who, None)
+            except LocalProtocolError:
+                assert what not in config.pools
+        assert len(set(held.values())) == len(held)
+        for name in config.pools.keys() - {"six"}:
+            size, used, quarantined, free = pools.fill(name, now)
+            assert 0 <= used <= len(held)
+            assert 0 <= quarantined + free <= size

@@ -1,0 +1,45 @@
+"""The authorities that this machine has itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from l2tpd.config.load import parse
+from l2tpd.ppp import authorities
+from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
+from l2tpd.ppp.authority import REFUSED, Request
+from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.numbers import Auth
+from l2tpd.wire.values import unpack_text
+
+
+def asked(user: bytes, password: bytes) -> Request:
+    said = Credentials(kind=Auth.PAP, user=unpack_text(user), identifier=1, response=password)
+    return Request(credentials=said, tunnel_id=1, session_id=2, lns_name="lns")
+
+
+async def test_pppds_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for this server holds, with octets that are no UTF-8; a file that is not there knows nobody."""
+    path = tmp_path / "pap-secrets"
+    monkeypatch.setattr(authorities, "SECRETS", {Auth.PAP: path})
+    files = SecretsFiles()
+    assert REFUSED == await files.check(asked(b"al\xffice", b"wonder"))
+    path.write_bytes(b'al\xffice other wrong\nal\xffice lns wonder 10.0.0.9\n"bob b" * x -\n')
+    verdict = await files.check(asked(b"al\xffice", b"wonder"))
+    assert (True, "10.0.0.9") == (verdict.accepted, verdict.address)
+    assert REFUSED == await files.check(asked(b"al\xffice", b"wrong"))
+    assert REFUSED == await files.check(asked(b"bob b", b"x"))  # who may have no address at all
+
+
+async def test_the_configuration_in_force() -> None:
+    """Names are compared octet for octet, and a reload counts at once."""
+    old = parse([("f", '[user."zoë"]\npassword = "wonder"\n')])
+    config = old
+    users = LocalUsers(lambda: config)
+    assert (await users.check(asked("zoë".encode(), b"wonder"))).accepted
+    assert REFUSED == await users.check(asked("zoë".encode("latin-1"), b"wonder"))
+    assert REFUSED == await users.check(asked("zoe\u0308".encode(), b"wonder"))
+    config = parse([("f", '[user."zoë"]\npassword = "other"\n')])
+    assert REFUSED == await users.check(asked("zoë".encode(), b"wonder"))

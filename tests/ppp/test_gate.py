@@ -1,0 +1,363 @@
+"""Who is let in and with what: an LNS with the users of its configuration, and clients on cables, each with a real TUN interface."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from itertools import count
+from typing import Any
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+import taps
+from l2tpd.config.load import parse
+from l2tpd.config.model import Config, PppAuthority, PppSettings, SessionSettings
+from l2tpd.kernel.tuntap import UserPlane
+from l2tpd.kernel.worker import Worker
+from l2tpd.ppp import hashed
+from l2tpd.ppp.authorities import LocalUsers
+from l2tpd.ppp.authority import Request, Verdict
+from l2tpd.ppp.gate import Gate
+from l2tpd.ppp.lease import Lease
+from l2tpd.ppp.leases import Leases
+from l2tpd.ppp.link import Link
+from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.settings import LinkSettings
+from l2tpd.ppp.task import Builtin
+from l2tpd.ppp.tun import TunCarrier
+from l2tpd.session.call import Call, Kind
+from l2tpd.wire.numbers import CallResult
+from pppcable import Cable, until
+
+pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"PPP IN THIS PROCESS IS NOT TESTED: {taps.why_not()}")
+
+PROFILE = """
+[profile.ppp.default]
+local_address = "10.9.0.1"
+pool = "subscribers"
+auth = "chap"
+authority = "users"
+dns = ["9.9.9.9"]
+[pool.subscribers]
+range = "10.9.0.2-10.9.0.4"
+quarantine = 0
+"""
+PASSWORD = "wonder"
+ALICE = '[user.alice]\npassword = "wonder"\n'
+
+numbers = count(2)
+
+
+@attrs.define(eq=False)
+class Session:
+    """One session as its two ends see it."""
+
+    lns: Call
+    client: Call
+    ending: tuple[int, str] | None = None
+    hang_up: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+    @property
+    def is_up(self) -> bool:
+        return bool(self.lns.interface and self.client.interface)
+
+
+@attrs.define(eq=False)
+class Lns:
+    """An LNS to which clients can be connected."""
+
+    config: Config
+    engine: Builtin
+    leases: Leases
+    plane: UserPlane
+    nursery: trio.Nursery
+
+    def call(self, user: str, password: str = PASSWORD, **said: Any) -> Session:
+        """Connect a client."""
+        number = next(numbers)
+        session = Session(
+            Call(number, Kind.LNS_INCOMING, SessionSettings(interface_name="sub%d"), 0.0, 1, **said),
+            Call(number, Kind.LAC_INCOMING, SessionSettings(user=user, password=password), 0.0, 1),
+        )
+        ours, theirs = Cable(), Cable()
+        ours.other, theirs.other = theirs, ours
+        empty = Config()
+        client = Builtin(Leases(lambda: empty), lambda: "client", lambda *_: None)
+        self.nursery.start_soon(self._serve, session, ours)
+        self.nursery.start_soon(self._dial, session, client, theirs)
+        return session
+
+    async def up(self, user: str, password: str = PASSWORD, **said: Any) -> Session:
+        """Connect a client that comes in."""
+        session = self.call(user, password, **said)
+        await until(lambda: session.is_up)
+        return session
+
+    async def refused(self, user: str, password: str = PASSWORD) -> tuple[int, str]:
+        """Connect a client that does not come in, and return why."""
+        session = self.call(user, password)
+        await until(lambda: session.ending)
+        assert not session.lns.interface
+        assert session.ending is not None
+        return session.ending
+
+    async def _serve(self, session: Session, cable: Cable) -> None:
+        session.ending = await self.engine.run(1, session.lns, TunCarrier(cable, self.plane))
+
+    async def _dial(self, session: Session, client: Builtin, cable: Cable) -> None:
+        with session.hang_up:
+            await client.run(1, session.client, TunCarrier(cable, self.plane))
+
+
+@asynccontextmanager
+async def lns(config: str) -> AsyncIterator[Lns]:
+    """Run an LNS, with its interfaces and those of its clients in a network namespace."""
+    whole = parse([("l2tpd.toml", config)])
+    leases = Leases(lambda: whole)
+    engine = Builtin(leases, lambda: "lns", lambda *_: None)
+    with ExitStack() as stack, taps.namespace():
+        plane = UserPlane(Worker("interfaces"))
+        stack.callback(plane.close)
+        async with trio.open_nursery() as nursery:
+            yield Lns(whole, engine, leases, plane, nursery)
+            nursery.cancel_scope.cancel()
+
+
+@attrs.define(eq=False)
+class Oracle:
+    """An authority that answers the same to everybody, when it is told to."""
+
+    verdict: Verdict
+    asked: list[Request] = attrs.field(factory=list)
+    speaks: trio.Event = attrs.field(factory=trio.Event)
+
+    async def check(self, request: Request) -> Verdict:
+        self.asked.append(request)
+        await self.speaks.wait()
+        return self.verdict
+
+
+@asynccontextmanager
+async def asking(verdict: Verdict, config: str = PROFILE) -> AsyncIterator[tuple[Lns, Oracle]]:
+    """Run an LNS that asks an oracle."""
+    async with lns(config.replace('"chap"', '"pap"')) as server:
+        oracle = Oracle(verdict)
+        server.engine.authorities[PppAuthority.USERS] = oracle
+        yield server, oracle
+
+
+@pytest.mark.parametrize("auth", ["pap", "chap", "mschapv2"])
+async def test_a_user_has_an_address_and_routes(auth: str) -> None:
+    """Its own address, the networks behind it, and both only while it is there; the call knows who it is."""
+    routes = ALICE + 'address = "10.9.0.3"\nroutes = ["192.0.2.0/24", "198.51.100.7/32"]\n'
+    async with lns(PROFILE.replace('"chap"', f'"{auth}"') + routes) as server:
+        session = await server.up("alice")
+        assert ("alice", "10.9.0.3") == (session.lns.ppp_user, session.lns.ppp_remote)
+        await until(lambda: "198.51.100.7 dev sub0" in taps.ip("route"))
+        assert "192.0.2.0/24 dev sub0" in taps.ip("route")
+        session.hang_up.cancel()
+        await until(lambda: session.ending)
+        assert "192.0.2.0/24" not in taps.ip("route")
+
+
+async def test_a_hashed_password() -> None:
+    """PAP brings the password itself, which is hashed and compared; CHAP does not."""
+    text = hashed.make(b"wonder", bytes(16))
+    async with lns(PROFILE.replace('"chap"', '"pap"') + f'[user.alice]\npap_hash = "{text}"\n') as server:
+        await server.up("alice")
+        assert CallResult.ADMIN == (await server.refused("alice", "Wonder"))[0]
+
+
+@pytest.mark.parametrize(("user", "password"), [("alice", "Wonder"), ("bob", "wonder"), ("carol", "wonder")])
+async def test_who_is_not_let_in(user: str, password: str) -> None:
+    """A wrong password, an unknown user, and one that is not enabled: nothing is given to them."""
+    async with lns(PROFILE + ALICE + '[user.carol]\npassword = "wonder"\nenabled = false\n') as server:
+        assert (CallResult.ADMIN, "wrong name or password") == await server.refused(user, password)
+        assert 0 == server.leases.fill("subscribers").used
+
+
+async def test_too_many_sessions_of_a_user() -> None:
+    """One more than it may have is refused; when one has ended there is room again. Others do not count."""
+    bob = '[user.bob]\npassword = "wonder"\n'
+    async with lns(PROFILE + ALICE + "max_sessions = 1\n" + bob) as server:
+        first = await server.up("alice")
+        await server.up("bob")
+        assert CallResult.ADMIN == (await server.refused("alice"))[0]
+        first.hang_up.cancel()
+        await until(lambda: first.ending)
+        await server.up("alice")
+
+
+async def test_an_address_that_another_session_has() -> None:
+    """The second session of a user gets one out of the pool; where there is no pool it is refused."""
+    own = ALICE + 'address = "10.9.0.3"\n'
+    async with lns(PROFILE + own) as server:
+        sessions = [await server.up("alice") for _ in range(2)]
+        assert ["10.9.0.3", "10.9.0.2"] == [session.lns.ppp_remote for session in sessions]
+    async with lns(PROFILE.replace('pool = "subscribers"\n', "") + own) as server:
+        first = await server.up("alice")
+        result, text = await server.refused("alice")
+        assert (CallResult.NO_FACILITIES_TEMPORARY, "another session has the address 10.9.0.3") == (result, text)
+        assert "10.9.0.3" == first.lns.ppp_remote
+
+
+async def test_a_pool_for_a_user_and_no_address_left() -> None:
+    """A user may have another pool than its profile; where that is empty the session ends for want of facilities."""
+    other = ALICE + 'pool = "other"\n[pool.other]\nrange = "10.8.0.7-10.8.0.7"\n'
+    async with lns(PROFILE + other) as server:
+        assert "10.8.0.7" == (await server.up("alice")).lns.ppp_remote
+        result, text = await server.refused("alice")
+        assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (result, "10.8.0.7-10.8.0.7 is in use" in text)
+
+
+async def test_no_address_left_for_nobody_in_particular() -> None:
+    """The same where callers need not say who they are."""
+    config = PROFILE.replace('"chap"', '"none"').replace("10.9.0.2-10.9.0.4", "10.9.0.2-10.9.0.2")
+    async with lns(config) as server:
+        await server.up("")
+        result, text = await server.refused("")
+        assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (result, "10.9.0.2-10.9.0.2 is in use" in text)
+
+
+@pytest.mark.parametrize(
+    ("limit", "reason"),
+    [("session_timeout", "the user's time is up"), ("idle_timeout", "the user has been idle for too long")],
+)
+async def test_limits_of_time(limit: str, reason: str) -> None:
+    """A session ends by itself, for administrative reasons, and its peer is told."""
+    async with lns(PROFILE + ALICE + f"{limit} = 0.3\n") as server:
+        session = server.call("alice")
+        await until(lambda: session.ending)
+        assert (CallResult.ADMIN, reason) == session.ending
+        await until(lambda: not session.client.interface)
+
+
+async def test_what_an_authority_is_told_and_says() -> None:
+    """It hears who calls from where, and what it says holds: address, MTU, and routes, of which one that is there already is left out."""
+    routes = ("192.0.2.0/24", "192.0.2.0/24", "198.51.100.0/24")
+    verdict = Verdict(accepted=True, message=b"hello", address="10.7.0.9", mtu=1300, routes=routes)
+    async with asking(verdict) as (server, oracle):
+        server.engine.peer_of = lambda tunnel_id: f"192.0.2.{tunnel_id}"
+        oracle.speaks.set()
+        session = await server.up("alice", "wonder", calling_number="555", called_number="666")
+        assert "10.7.0.9" == session.lns.ppp_remote
+        assert "mtu 1300" in taps.ip("link", "show", "dev", session.lns.interface)
+        await until(lambda: "198.51.100.0/24 dev" in taps.ip("route"))
+        (request,) = oracle.asked
+        assert (Auth.PAP, "alice", b"wonder") == (
+            request.credentials.kind,
+            request.credentials.user,
+            request.credentials.response,
+        )
+        assert ("192.0.2.1", "555", "666") == (request.peer, request.calling_number, request.called_number)
+        assert ("sub0", "lns", session.lns.local_id) == (request.interface, request.lns_name, request.session_id)
+
+
+async def test_a_verdict_that_cannot_be() -> None:
+    """An address that is none, and a pool that is not there: the session ends, with the reason."""
+    for verdict, what in (
+        (Verdict(accepted=True, pool="nowhere"), "there is no pool `nowhere`"),
+        (Verdict(accepted=True, interface_id=b"short"), "an interface identifier has 8 octets"),
+    ):
+        async with asking(verdict) as (server, oracle):
+            oracle.speaks.set()
+            result, text = await server.refused("alice")
+            assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (result, what in text)
+
+
+async def test_a_caller_that_does_not_wait() -> None:
+    """It has hung up when the answer comes: nothing is given to it."""
+    async with asking(Verdict(accepted=True)) as (server, oracle):
+        session = server.call("alice")
+        await until(lambda: oracle.asked)
+        session.hang_up.cancel()
+        await until(lambda: session.ending)
+        oracle.speaks.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert ("", 0) == (session.lns.ppp_user, server.leases.fill("subscribers").used)
+
+
+@attrs.define(eq=False)
+class Turning:
+    """An authority that says one thing after the other, and the last one for ever."""
+
+    verdicts: list[Verdict]
+    asked: int = 0
+
+    async def check(self, request: Request) -> Verdict:
+        del request
+        self.asked += 1
+        await trio.lowlevel.checkpoint()
+        return self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
+
+
+async def test_who_proves_itself_again_keeps_its_address() -> None:
+    """Whatever it is assigned by then: packets are on their way. Nobody else gets what it has."""
+    pooled, assigned = Verdict(accepted=True), Verdict(accepted=True, address="10.7.0.9")
+    async with lns(PROFILE.replace("authority", "chap_rechallenge = 0.1\nauthority")) as server:
+        server.engine.authorities[PppAuthority.USERS] = turning = Turning([pooled, assigned])
+        session = await server.up("alice")
+        await until(lambda: turning.asked > 3)
+        assert ("10.9.0.2", None) == (session.lns.ppp_remote, session.ending)
+        assert 1 == server.leases.fill("subscribers").used
+        session.hang_up.cancel()
+        await until(lambda: session.ending)
+        assert 0 == server.leases.fill("subscribers").used
+
+
+def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
+    """Not at every packet; a limit that is taken away while the session lasts holds no longer."""
+    empty, call = Config(), Call(2, Kind.LNS_INCOMING, SessionSettings(), 0.0, 1)
+    leases, link = Leases(lambda: empty), Link(LinkSettings(), bytes)
+    gate = Gate(
+        tunnel_id=1,
+        peer="",
+        name="lns",
+        call=call,
+        lease=Lease(ppp=PppSettings(), lns=True),
+        leases=leases,
+        link=link,
+        authority=LocalUsers(leases.config),
+    )
+    gate.begin(0)
+    assert math.inf == gate.deadline
+    gate.verdict = Verdict(accepted=True, idle_timeout=5)
+    gate.begin(10)
+    assert (15, "") == (gate.deadline, gate.overdue(14, lambda _now: 14))
+    assert ("", 18) == (gate.overdue(15, lambda _now: 2), gate.deadline)
+    gate.verdict = Verdict(accepted=True)
+    assert ("", math.inf) == (gate.overdue(18, lambda _now: 18), gate.deadline)
+    gate.verdict = Verdict(accepted=True, idle_timeout=5)
+    gate.begin(20)
+    assert ("the user has been idle for too long", math.inf) == (gate.overdue(25, lambda _now: 5), gate.deadline)
+
+
+async def test_a_limit_that_comes_with_a_later_proof() -> None:
+    """It holds from then on."""
+    verdicts = [Verdict(accepted=True), Verdict(accepted=True, idle_timeout=0.05)]
+    async with lns(PROFILE.replace("authority", "chap_rechallenge = 0.1\nauthority")) as server:
+        server.engine.authorities[PppAuthority.USERS] = Turning(verdicts)
+        session = server.call("alice")
+        await until(lambda: session.ending)
+        assert (CallResult.ADMIN, "the user has been idle for too long") == session.ending
+
+
+async def test_time_is_not_given_twice() -> None:
+    """Who proves itself again and again has no more of it for that."""
+    config = PROFILE.replace("authority", "chap_rechallenge = 0.1\nauthority") + ALICE + "session_timeout = 1\n"
+    async with lns(config) as server:
+        session = server.call("alice")
+        await until(lambda: session.ending)
+        assert (CallResult.ADMIN, "the user's time is up") == session.ending
+
+
+async def test_an_authority_that_is_not_there() -> None:
+    """The session is refused before anything is said."""
+    async with lns(PROFILE) as server:
+        del server.engine.authorities[PppAuthority.USERS]
+        result, text = await server.refused("alice")
+        assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (result, '`authority = "users"`' in text)

@@ -1,0 +1,84 @@
+"""Records on disk: kept, found again in another life, and forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from l2tpd.radius.accounting import Record
+from l2tpd.radius.numbers import Status
+from l2tpd.radius.spool import Spool
+
+START = Record(
+    key="A-1", status=Status.START, moment=10.0, attributes={1: (b"joe\xff",), (311, 28): (b"\x01", b"\x02")}
+)
+INTERIM = attrs.evolve(START, status=Status.INTERIM, moment=20.0)
+STOP = attrs.evolve(START, status=Status.STOP, moment=30.0)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_kept_is_found_in_another_life(tmp_path: Path) -> None:
+    """Unharmed, octets and vendors' attributes included, the oldest first; readable by its owner alone."""
+    spool = Spool(tmp_path / "deep" / "spool")
+    assert spool.add(START)
+    assert spool.add(STOP)
+    again = Spool(tmp_path / "deep" / "spool")
+    assert [START, STOP] == sorted(again.oldest(10), key=lambda one: one.moment)
+    assert [START] == [*spool.oldest(1)]
+    assert 0 == sum(path.stat().st_mode & 0o077 for path in (tmp_path / "deep" / "spool").iterdir())
+
+
+def test_a_later_interim_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    """It says all that the other said; a Stop makes both needless."""
+    spool = Spool(tmp_path)
+    later = attrs.evolve(INTERIM, moment=25.0)
+    spool.add(INTERIM)
+    spool.add(later)
+    assert [later] == spool.oldest(10)
+    spool.add(STOP)
+    assert [STOP] == spool.oldest(10)
+    assert spool.holds("A-1")
+    assert not spool.holds("A-2")
+
+
+def test_what_was_delivered_is_forgotten_but_not_what_took_its_place(tmp_path: Path) -> None:
+    """A record may be replaced while its delivery is under way."""
+    spool = Spool(tmp_path)
+    later = attrs.evolve(INTERIM, moment=25.0)
+    spool.add(later)
+    spool.done(INTERIM)
+    assert [later] == spool.oldest(10)
+    spool.done(later)
+    spool.done(later)
+    assert ([], 0) == (files(tmp_path), len(spool))
+
+
+def test_there_is_room_for_so_many_and_interims_go_first(tmp_path: Path) -> None:
+    """A Stop takes the room of an interim record; what finds none is refused, and the caller told."""
+    spool = Spool(tmp_path, limit=2)
+    other = attrs.evolve(INTERIM, key="A-2")
+    assert spool.add(START)
+    assert spool.add(other)
+    assert not spool.add(INTERIM)
+    assert spool.add(STOP)
+    assert [START, STOP] == spool.oldest(10)
+    assert not spool.add(attrs.evolve(STOP, key="A-3"))
+    assert 2 == len(spool)
+
+
+def test_a_file_that_is_none_of_ours_stops_nobody(tmp_path: Path) -> None:
+    """It is set aside for an operator to look at, and the rest is delivered; one that has gone is not missed."""
+    (tmp_path / "A-0.stop.json").write_text("{ no JSON")
+    (tmp_path / "A-9.stop.json").write_text('{"key": "A-9", "status": 99}')
+    (tmp_path / "note.txt").write_text("mine")
+    spool = Spool(tmp_path)
+    spool.add(START)
+    spool.add(STOP)
+    (tmp_path / "A-1.stop.json").unlink()
+    assert [START] == spool.oldest(10)
+    assert ["A-0.stop.bad", "A-1.start.json", "A-9.stop.bad", "note.txt"] == files(tmp_path)
+    assert 1 == len(spool)
