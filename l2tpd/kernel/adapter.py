@@ -1,7 +1,7 @@
 """The kernel task: one task that serialises the operations of every session on the data plane.
 
 Theory of operation. Creates wait in a bounded queue, and it is the session's own task that waits when the queue is full, never a socket
-reader. Deletes go first: they free what others wait for, they are few enough to be bounded by the creates before them, and whoever asks for
+reader. Changes of sessions stand in the same queue, in the order in which they were asked for; one that has not begun is replaced by the next. Deletes go first: they free what others wait for, they are few enough to be bounded by the creates before them, and whoever asks for
 one may be dying and cannot wait. A delete withdraws a create of the same thing that has not begun, so that the create cannot come after it.
 An operation that has begun is shielded until its reply is there; a create whose submitter was cancelled meanwhile is undone at once. So
 nothing that was created is ever forgotten.
@@ -19,7 +19,18 @@ import attrs
 import trio
 
 from l2tpd.errors import PlaneError
-from l2tpd.kernel.ops import Create, CreateTunnel, Delete, DeleteTunnel, ModifySession, Operation, Outcome, inverse
+from l2tpd.kernel.ops import (
+    Create,
+    CreateSession,
+    CreateTunnel,
+    Delete,
+    DeleteSession,
+    DeleteTunnel,
+    ModifySession,
+    Operation,
+    Outcome,
+    inverse,
+)
 from l2tpd.kernel.plane import DataPlane
 
 
@@ -35,7 +46,7 @@ QUEUE = 256
 
 
 @attrs.define(eq=False)
-class _Slot:
+class Slot:
     """A create or a change on its way: its reply arrives here, once."""
 
     operation: Create | ModifySession
@@ -64,7 +75,8 @@ class Adapter:
         self._failed = failed
         self._tell = performed
         self._deletes: deque[Delete] = deque()
-        self._creates: deque[_Slot] = deque()
+        self._creates: deque[Slot] = deque()
+        self._entering: set[Slot] = set()  # before the queue, which is full
         self._room = trio.Semaphore(QUEUE)
         self._work = trio.Event()
         self.performed = 0
@@ -81,16 +93,38 @@ class Adapter:
             self._note(operation, began, refused=False)
         return outcome
 
-    async def submit(self, operation: Create | ModifySession) -> Outcome:
-        """Carry out a create or a change and return its outcome. Raises `PlaneError`. A create that is cancelled leaves nothing behind."""
-        await self._room.acquire()
-        slot = _Slot(operation)
+    async def submit(self, operation: Create) -> Outcome:
+        """Carry out a create and return its outcome. Raises `PlaneError`. Cancelled, it leaves nothing behind."""
+        slot = Slot(operation)
+        self._entering.add(slot)
         try:
-            self._creates.append(slot)
-            self._work.set()
-            await slot.done.wait()
+            await self._room.acquire()
+        finally:
+            self._entering.discard(slot)
+        try:
+            if slot.outcome is None:  # else it was deleted meanwhile
+                self._creates.append(slot)
+                self._work.set()
+            return await self.settled(slot)
         finally:
             self._room.release()
+
+    def change(self, operation: ModifySession) -> Slot:
+        """Carry out a change after all that waits, for `settled` to wait for. It takes the place of an earlier one of its session that has not begun."""
+        for slot in self._creates:
+            if isinstance(slot.operation, ModifySession) and _same_session(operation, slot.operation):
+                slot.operation = operation
+                return slot
+        slot = Slot(operation)
+        self._creates.append(slot)
+        self._work.set()
+        return slot
+
+    async def settled(self, slot: Slot) -> Outcome:
+        """Wait for the outcome of what is in the queue. Raises `PlaneError`."""
+        try:
+            await slot.done.wait()
+        finally:
             slot.abandoned = slot.outcome is None
         if isinstance(slot.outcome, PlaneError):
             raise slot.outcome
@@ -101,6 +135,9 @@ class Adapter:
         for slot in [slot for slot in self._creates if _covers(operation, slot.operation)]:
             self._creates.remove(slot)
             slot.reply(PlaneError(0, "withdrawn"))
+        for slot in self._entering:
+            if _covers(operation, slot.operation):
+                slot.reply(PlaneError(0, "withdrawn"))
         self._deletes.append(operation)
         self._work.set()
 
@@ -140,8 +177,8 @@ class Adapter:
         except PlaneError as error:
             self._failed(operation, error)
 
-    async def _create(self, slot: _Slot) -> None:
-        if slot.abandoned:
+    async def _create(self, slot: Slot) -> None:
+        if slot.abandoned and not isinstance(slot.operation, ModifySession):
             return
         try:
             outcome = await self._perform(slot.operation)
@@ -173,7 +210,8 @@ class Adapter:
 def _covers(delete: Delete, other: Create | ModifySession) -> bool:
     if isinstance(delete, DeleteTunnel):
         return other.tunnel_id == delete.tunnel_id
-    return not isinstance(other, CreateTunnel) and (other.tunnel_id, other.session_id) == (
-        delete.tunnel_id,
-        delete.session_id,
-    )
+    return not isinstance(other, CreateTunnel) and _same_session(delete, other)
+
+
+def _same_session(one: DeleteSession | ModifySession, other: CreateSession | ModifySession) -> bool:
+    return (one.tunnel_id, one.session_id) == (other.tunnel_id, other.session_id)

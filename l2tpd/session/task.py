@@ -15,8 +15,8 @@ from l2tpd.supervise import contain
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
-    from l2tpd.kernel.adapter import Adapter
-    from l2tpd.kernel.ops import CreateSession, CreateTunnel, FramePort, ModifySession, Outcome, Pump
+    from l2tpd.kernel.adapter import Adapter, Slot
+    from l2tpd.kernel.ops import CreateSession, CreateTunnel, FramePort, Outcome, Pump
     from l2tpd.session.call import Call
     from l2tpd.tunnel.core import ControlConnection
 
@@ -75,13 +75,13 @@ async def carry_session(
 
 
 async def carry_change(
-    adapter: Adapter, operation: ModifySession, core: ControlConnection, flush: Callable[[], None]
+    adapter: Adapter, slot: Slot, session_id: int, core: ControlConnection, flush: Callable[[], None]
 ) -> None:
-    """Have the data plane change a session; one that cannot be as the peer demands is closed."""
+    """Wait until the data plane has changed a session; one that cannot be as the peer demands is closed."""
     try:
-        await adapter.submit(operation)
+        await adapter.settled(slot)
     except PlaneError as error:
-        core.plane_failed(operation.session_id, error.text, trio.current_time())
+        core.plane_failed(session_id, error.text, trio.current_time())
         flush()
 
 

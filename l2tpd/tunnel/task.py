@@ -340,7 +340,9 @@ class Tunnel:
 
     def _start(self, nursery: trio.Nursery, operation: Create | ModifySession) -> None:
         if isinstance(operation, ModifySession):
-            nursery.start_soon(carry_change, self.house.adapter, operation, self.core, self.flush)
+            adapter = self.house.adapter
+            slot = adapter.change(operation)  # at once: tasks begin in any order
+            nursery.start_soon(carry_change, adapter, slot, operation.session_id, self.core, self.flush)
         elif isinstance(operation, CreateTunnel):
             self._carried = trio.Event()
             operation = attrs.evolve(operation, socket=self.sock)

@@ -14,7 +14,15 @@ from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.adapter import QUEUE, Adapter
 from l2tpd.kernel.null import NullPlane
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Operation, Outcome
+from l2tpd.kernel.ops import (
+    CreateSession,
+    CreateTunnel,
+    DeleteSession,
+    DeleteTunnel,
+    ModifySession,
+    Operation,
+    Outcome,
+)
 from l2tpd.kernel.plane import DataPlane
 from l2tpd.kernel.recording import RecordingPlane
 
@@ -262,3 +270,37 @@ async def test_each_operation_is_told_with_what_became_of_it() -> None:
     with pytest.raises(PlaneError):
         adapter.perform_nowait(tunnel(3))
     assert [(tunnel(1), False), (tunnel(13), True), (tunnel(2), False), (tunnel(3), True)] == told
+
+
+async def test_a_delete_withdraws_what_waits_for_room() -> None:
+    """A create that is not in the queue yet does not come into it after its delete: nobody would ever delete it again."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate)
+    async with bench(plane) as on:
+        on.soon(tunnel(2))
+        await gate.reached.wait()
+        asked = [on.soon(session(number)) for number in range(QUEUE + 10)]
+        await settled()
+        on.adapter.delete(DeleteTunnel(tunnel_id=1))
+        gate.opens.set()
+        await settled()
+        assert [["withdrawn"]] * len(asked) == asked
+    assert [tunnel(2), DeleteTunnel(tunnel_id=1)] == plane.log
+
+
+async def test_changes_keep_their_order() -> None:
+    """The last one counts, whoever waits for it; those that have not begun when it comes are not carried out."""
+
+    def change(sending: bool) -> ModifySession:
+        return ModifySession(tunnel_id=1, session_id=5, sequencing=False, sending=sending)
+
+    gate = Gate()
+    plane = RecordingPlane(delay=gate, tunnels={1}, sessions={(1, 5)})
+    async with bench(plane) as on:
+        first = on.adapter.change(change(sending=False))
+        await gate.reached.wait()
+        others = [on.adapter.change(change(sending=sending)) for sending in (True, False, True)]
+        gate.opens.set()
+        for slot in (first, *others):
+            assert Outcome() == await on.adapter.settled(slot)
+    assert [change(sending=False), change(sending=True)] == plane.log
