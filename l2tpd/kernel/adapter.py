@@ -76,7 +76,7 @@ class Adapter:
         self._tell = performed
         self._deletes: deque[Delete] = deque()
         self._creates: deque[Slot] = deque()
-        self._entering: set[Slot] = set()  # before the queue, which is full
+        self._entering: dict[tuple[int, int], Slot] = {}  # before the queue, which is full: by tunnel and session, or 0
         self._room = trio.Semaphore(QUEUE)
         self._work = trio.Event()
         self.performed = 0
@@ -95,12 +95,13 @@ class Adapter:
 
     async def submit(self, operation: Create) -> Outcome:
         """Carry out a create and return its outcome. Raises `PlaneError`. Cancelled, it leaves nothing behind."""
-        slot = Slot(operation)
-        self._entering.add(slot)
+        slot, key = Slot(operation), _key(operation)
+        self._entering[key] = slot
         try:
             await self._room.acquire()
         finally:
-            self._entering.discard(slot)
+            if self._entering.get(key) is slot:
+                del self._entering[key]
         try:
             if slot.outcome is None:  # else it was deleted meanwhile
                 self._creates.append(slot)
@@ -135,9 +136,8 @@ class Adapter:
         for slot in [slot for slot in self._creates if _covers(operation, slot.operation)]:
             self._creates.remove(slot)
             slot.reply(PlaneError(0, "withdrawn"))
-        for slot in self._entering:
-            if _covers(operation, slot.operation):
-                slot.reply(PlaneError(0, "withdrawn"))
+        for key in self._entering_below(operation):
+            self._entering.pop(key).reply(PlaneError(0, "withdrawn"))
         self._deletes.append(operation)
         self._work.set()
 
@@ -161,6 +161,12 @@ class Adapter:
         """Carry out the deletes that are left, in bounded time, cancelled or not: the last tunnels may outlive the task."""
         with trio.move_on_after(5, shield=True):
             await self._drain(0)
+
+    def _entering_below(self, operation: Delete) -> list[tuple[int, int]]:
+        if isinstance(operation, DeleteTunnel):
+            return [key for key in self._entering if key[0] == operation.tunnel_id]
+        key = operation.tunnel_id, operation.session_id
+        return [key] if key in self._entering else []
 
     async def _drain(self, creates: float) -> None:
         while self._deletes or (self._creates and creates):
@@ -205,6 +211,10 @@ class Adapter:
     def _note(self, operation: Operation, began: float, *, refused: bool) -> None:
         self.performed += 1
         self._tell(operation, time.perf_counter() - began, refused=refused)
+
+
+def _key(operation: Create) -> tuple[int, int]:
+    return operation.tunnel_id, 0 if isinstance(operation, CreateTunnel) else operation.session_id
 
 
 def _covers(delete: Delete, other: Create | ModifySession) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,4 +71,7 @@ def _by_file(request: Request) -> Verdict:
     except OSError as error:
         _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
         text = ""
-    return secrets.decide(secrets.find(secrets.parse(text), said.user, request.lns_name), said)
+    return secrets.decide(secrets.find(_parsed(text), said.user, request.lns_name), said)
+
+
+_parsed = lru_cache(maxsize=4)(secrets.parse)  # of thousands of lines, for each who asks to come in

@@ -73,6 +73,7 @@ class Gate:
 
     def begin(self, now: float) -> None:
         """Watch from now on whether packets pass."""
+        self._began = self._began or now  # of a caller that was asked for nothing
         if self.verdict.idle_timeout:
             self._looks = now + self.verdict.idle_timeout
 

@@ -35,6 +35,8 @@ def parse(text: str) -> Hashed:
     if found is None:
         raise ValueError("is not of the form `$scrypt$ln=14,r=8,p=1$SALT$HASH`")
     cost, block, parallel = int(found[1]), int(found[2]), int(found[3])
+    if cost >= 16 * block:  # RFC 7914 2
+        raise ValueError("has a cost that is too large for its block size")
     if not (cost and block and parallel and block * parallel << cost + 7 <= _DEAREST):
         raise ValueError(f"takes no memory, or more than {_DEAREST >> 20} MiB for each attempt to log in")
     return Hashed(cost, block, parallel, _decoded(found[4]), _decoded(found[5]))

@@ -5,8 +5,10 @@ The first line that fits both names holds; `*` fits any name, but a name written
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from l2tpd.ppp.authority import REFUSED, Verdict
@@ -42,18 +44,21 @@ def decide(found: Secret | None, said: Credentials) -> Verdict:
 
 
 def _own_address(found: Secret) -> str:
-    """Return the address that a user always has, if its line names a single one."""
-    plain = [
-        word for word in found.addresses if word not in {"*", "-"} and "/" not in word and not word.startswith("!")
-    ]
-    return plain[0] if len(plain) == 1 == len(found.addresses) else ""
+    """Return the address that a user always has, if its line names a single one; host names count for nothing."""
+    if len(found.addresses) != 1:
+        return ""
+    try:
+        return str(IPv4Address(found.addresses[0]))
+    except ValueError:
+        return ""
 
 
 def _lines(text: str) -> Iterator[Secret]:
     for line in text.splitlines():
         words = _words(line)
         if len(words) >= 3:
-            yield Secret(words[0], words[1], words[2], tuple(words[3:]))
+            addresses = itertools.takewhile(lambda word: word != "--", words[3:])  # options of pppd's follow
+            yield Secret(words[0], words[1], words[2], tuple(addresses))
 
 
 def _words(line: str) -> list[str]:

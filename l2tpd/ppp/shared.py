@@ -242,11 +242,12 @@ class SharedCarrier:
         return False
 
     async def close(self) -> None:
-        """Give the place on the interface back."""
-        common, self._common = self._common, None
+        """Give the place on the interface back; who is cancelled meanwhile leaves nothing behind."""
+        common, self._common, self._meter = self._common, None, Meter()
         claims, self._claims = self._claims, []
         if common is not None:
-            await self._shared.leave(common, claims, self)
+            with trio.CancelScope(shield=True):
+                await self._shared.leave(common, claims, self)
 
     async def finish(self) -> None:
         """Give the place back; the port is the plane's."""

@@ -210,6 +210,10 @@ class _Running:
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
     _until: float = math.inf  # when the session's task looks at the link by itself
+    _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # whether the caller may come in
+    _turn: trio.Lock = attrs.field(
+        factory=trio.Lock
+    )  # for one question at a time, also where a cancelled one goes on for a while
 
     def __attrs_post_init__(self) -> None:
         self.account = Account(
@@ -284,6 +288,11 @@ class _Running:
         if self.link.eventful or (when is not None and when < self._until):
             self._wake.set()
 
+    async def _check(self, event: CheckCredentials, scope: trio.CancelScope) -> None:
+        with scope:
+            async with self._turn:
+                await self.gate.check(event, self._awake)
+
     def _awake(self) -> None:
         """Have the session's task look at the link."""
         self._wake.set()
@@ -321,7 +330,9 @@ class _Running:
     async def _handle(self, event: object, nursery: trio.Nursery) -> None:
         match event:
             case CheckCredentials():
-                nursery.start_soon(self.gate.check, event, self._awake)
+                self._asking.cancel()  # the caller has begun anew: nobody waits for that answer
+                self._asking = trio.CancelScope()
+                nursery.start_soon(self._check, event, self._asking)
             case AddressNeeded():
                 self.link.assign_address(self.gate.any_address(), trio.current_time())
             case Ipv4Up():

@@ -173,7 +173,7 @@ class TunCarrier:
 
     async def close(self) -> None:
         """Remove the interface."""
-        tun, self._tun = self._tun, None
+        tun, self._tun, self._meter = self._tun, None, Meter()  # what it has counted was carried over
         if tun is not None:
             await self._tuns.close_tun(tun)
 

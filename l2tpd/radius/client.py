@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -101,6 +102,7 @@ class Radius:
     def _desk(self) -> Desk:
         settings = self._config().radius
         clients = [Client(prefix=one.match, secret=one.secret.encode()) for one in settings.clients.values()]
+        clients.sort(key=lambda one: -ip_network(one.prefix).prefixlen)
         return Desk(clients, self.identity, settings.dynauth_window)
 
     @property
@@ -172,6 +174,8 @@ class Radius:
             self._keep(serial, record)
 
     def _keep(self, serial: int, record: Record) -> None:
+        if record.status in {Status.ON, Status.OFF}:
+            return  # late, it would end at the server what has begun since
         self._to_keep[serial] = record
         self._wake_keeper.set()
 
@@ -200,7 +204,8 @@ class Radius:
 
     def close(self) -> None:
         """Keep what nobody has taken, when nobody asks any longer. Blocks."""
-        self._to_keep.update(self._under_way)
+        for serial, record in self._under_way.items():
+            self._keep(serial, record)
         self._under_way.clear()
         self._keep_now()
 
@@ -267,13 +272,15 @@ class Radius:
         async with trio.open_nursery() as nursery:
             for record in records:
                 nursery.start_soon(deliver, record)
-        await trio.to_thread.run_sync(self._forget, taken, limiter=self._limiter)
-        return bool(taken) and len(taken) == len(records)
+        left = [record for record in records if record not in taken]
+        await trio.to_thread.run_sync(self._forget, taken, left, limiter=self._limiter)
+        return bool(taken)
 
-    def _forget(self, records: list[Record]) -> None:
-        for record in records:
-            if self._spool is not None:
+    def _forget(self, taken: list[Record], left: list[Record]) -> None:
+        if self._spool is not None:
+            for record in taken:
                 self._spool.done(record)
+            self._spool.put_off(left)  # one that no server ever takes shall not stop the others
 
     async def _write_interims(self) -> None:
         while True:

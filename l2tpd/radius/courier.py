@@ -27,6 +27,7 @@ _log = log.get("radius")
 class _Asked:
     question: Question
     told: Told
+    ticket: int
 
 
 class Courier:
@@ -57,7 +58,7 @@ class Courier:
     def ask_nowait(self, question: Question, told: Told) -> int:
         """Ask, and have `told` called once with what comes of it, perhaps at once; return a ticket."""
         ticket = self._exchange.ask(question, trio.current_time())
-        self._asked[ticket] = _Asked(question, told)
+        self._asked[ticket] = _Asked(question, told, ticket)
         self._flush()
         return ticket
 
@@ -82,7 +83,8 @@ class Courier:
         """Go on with other servers; what is under way is put to them anew."""
         asked, self._asked, self._exchange = self._asked, {}, exchange
         for one in asked.values():
-            self._asked[exchange.ask(one.question, trio.current_time())] = one
+            one.ticket = exchange.ask(one.question, trio.current_time())
+            self._asked[one.ticket] = one
         self._flush()
 
     async def idle(self) -> None:
@@ -92,9 +94,8 @@ class Courier:
             await self._idle.wait()
 
     def _withdraw(self, asked: _Asked) -> None:
-        for ticket in [ticket for ticket, one in self._asked.items() if one is asked]:
-            self._exchange.withdraw(ticket, trio.current_time())
-            del self._asked[ticket]
+        self._exchange.withdraw(asked.ticket, trio.current_time())
+        del self._asked[asked.ticket]
         self._flush()
 
     def _flush(self) -> None:

@@ -22,7 +22,7 @@ from l2tpd.radius import attributes as row
 from l2tpd.radius.accounting import Identity
 from l2tpd.radius.attributes import Attribute, Attributes, Draft, Key
 from l2tpd.radius.numbers import Code, ErrorCause
-from l2tpd.radius.packet import Packet, check_request, encode_answer
+from l2tpd.radius.packet import HEAD, LARGEST, Packet, check_request, encode_answer
 from l2tpd.radius.roster import ACCOUNT, Match
 
 REMEMBERED: Final = 65536  # answers; a server that asks for more within the window is passed over
@@ -133,6 +133,9 @@ class Desk:
         written = row.EVENT_TIMESTAMP.first(request.attributes, 0)
         if self.window and abs(wall - written) > self.window:  # RFC 5176 6.3
             raise Malformed("too old, or without a time")
+        states = request.attributes.get(row.PROXY_STATE.key, ())
+        if sum(2 + len(state) for state in states) > LARGEST - HEAD - 30:  # octets of all else that an answer holds
+            raise Malformed("no room for its Proxy-States in an answer")
         return request
 
     def _new(self, request: Packet, client: Client, source: Address, wall: float) -> Demand | bytes | None:

@@ -16,7 +16,7 @@ Anything else is counted and forgotten.
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -81,7 +81,7 @@ class _Peer:
     dead_until: float = 0.0
     heard: float = -math.inf  # when it last answered anything
     asked: dict[tuple[int, int], _Request] = attrs.field(factory=dict)
-    waiting: deque[_Request] = attrs.field(factory=deque)
+    waiting: OrderedDict[int, _Request] = attrs.field(factory=OrderedDict)  # by ticket
     turn: int = 0
 
     def next_slot(self, sources: int) -> tuple[int, int]:
@@ -216,7 +216,7 @@ class Exchange:
         if len(peer.asked) < self._window:
             self._open(request, peer, now)
         else:
-            peer.waiting.append(request)
+            peer.waiting[request.ticket] = request
             self._deadlines.set(request.ticket, now + peer.server.timeout * (peer.server.retries + 1))
 
     def _open(self, request: _Request, peer: _Peer, now: float) -> None:
@@ -224,7 +224,10 @@ class Exchange:
         try:
             request.octets = self._encode(request.question, slot[1], peer.server.secret, now)
         except LocalProtocolError as error:
-            self._finish(request, Outcome(ticket=request.ticket, reason=str(error)), now)
+            # Not `_finish`: it holds nothing, and it was `_leave` that called, perhaps; many in a row shall not recurse.
+            self._outcomes.append(Outcome(ticket=request.ticket, reason=str(error)))
+            self._deadlines.cancel(request.ticket)
+            self._requests.pop(request.ticket, None)
             return
         request.slot, request.sent, request.begun, request.fault = slot, 0, now, ""
         peer.asked[slot] = request
@@ -248,8 +251,9 @@ class Exchange:
     def _bury(self, peer: _Peer, now: float) -> None:
         """Take a server for dead; who waits for it shall do so no longer."""
         peer.dead_until = now + peer.server.dead_time
-        for request in peer.waiting:
-            self._deadlines.set(request.ticket, now)
+        waiting, peer.waiting = peer.waiting, OrderedDict()  # once: many are taken for lost in the same moment
+        for ticket in waiting:
+            self._deadlines.set(ticket, now)
 
     def _next(self, request: _Request, reason: str, now: float) -> None:
         self._leave(request, now)
@@ -272,7 +276,7 @@ class Exchange:
         if request.slot is not None:
             del peer.asked[request.slot]
             request.slot = None
-        elif request in peer.waiting:
-            peer.waiting.remove(request)
+        else:
+            peer.waiting.pop(request.ticket, None)
         while peer.waiting and len(peer.asked) < self._window and peer.dead_until <= now:
-            self._open(peer.waiting.popleft(), peer, now)
+            self._open(peer.waiting.popitem(last=False)[1], peer, now)

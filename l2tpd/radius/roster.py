@@ -22,7 +22,7 @@ class Roster:
     def __init__(self) -> None:
         """Begin empty."""
         self._by_account: dict[str, Subscriber] = {}
-        self._index: dict[tuple[str, Any], list[str]] = {}
+        self._index: dict[tuple[str, Any], dict[str, None]] = {}
 
     def __len__(self) -> int:
         """Count them."""
@@ -40,7 +40,7 @@ class Roster:
         """Take somebody in."""
         self._by_account[account] = subscriber
         for name in _INDEXED:
-            self._index.setdefault((name, getattr(subscriber, name)), []).append(account)
+            self._index.setdefault((name, getattr(subscriber, name)), {})[account] = None
 
     def remove(self, account: str) -> Subscriber | None:
         """Let somebody go; None if nobody has this account."""
@@ -48,7 +48,7 @@ class Roster:
         if subscriber is not None:
             for name in _INDEXED:
                 entry = name, getattr(subscriber, name)
-                self._index[entry].remove(account)
+                del self._index[entry][account]
                 if not self._index[entry]:
                     del self._index[entry]
         return subscriber

@@ -11,7 +11,7 @@ All of this blocks, for as long as a small file takes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +72,13 @@ class Spool:
         kept = self._read(name) if name in self._names else None
         if kept is not None and kept.moment <= record.moment:
             self._forget(name)
+
+    def put_off(self, records: Iterable[Record]) -> None:
+        """Let records that nobody took wait behind all others, with what else there is of their sessions."""
+        for record in records:
+            for name in [_named(record.key, status) for status in Status]:
+                if name in self._names:
+                    self._names[name] = self._names.pop(name)
 
     def _make_room(self, record: Record) -> bool:
         """Let go of the oldest interim record for one that says more."""

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from l2tpd.config.model import Pseudowire, SessionSettings
-from l2tpd.session.call import Call, Kind
+from l2tpd.session.call import Call, Kind, clip
 from l2tpd.wire.avp import (
     ASSIGNED_SESSION_ID,
     BEARER_TYPE,
@@ -133,8 +133,9 @@ def _cdn(local_id: int, peer_id: int, code: ResultCode) -> Values:
 
 
 def _cause(call: Call) -> Values:
-    """RFC 3145 2."""
-    return {} if call.disconnect is None else {PPP_DISCONNECT_CAUSE: call.disconnect}
+    """RFC 3145 2; the message may be a text of the PPP peer's, of any length."""
+    cause = call.disconnect
+    return {} if cause is None else {PPP_DISCONNECT_CAUSE: attrs.evolve(cause, message=clip(cause.message))}
 
 
 def _opening(call: Call) -> dict[Avp[Any], Any]:
