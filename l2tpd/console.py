@@ -52,6 +52,7 @@ class Console:
         self._totals_before: Mapping[str, int] = {}
         self._counted_since = daemon.started
         self.log_levels: Sequence[str] = tuple(log.LEVELS)
+        self._shown: tuple[object, dict[str, Any]] = (None, {})
 
     # --- the system -----------------------------------------------------------------------------------------------------------
 
@@ -267,13 +268,13 @@ class Console:
 
     def config_names(self) -> Sequence[str]:
         """Name the tables of the configuration in force."""
-        return [name for name, _ in self._tables()]
+        return list(self._by_name())
 
     def config_table(self, table: str) -> views.ConfigTable:
         """Return the keys that a table says, without secrets."""
-        for name, keys in self._tables():
-            if name == table:
-                return views.ConfigTable(table=name, keys=portrait.settings(keys))
+        found = self._by_name()
+        if table in found:
+            return views.ConfigTable(table=table, keys=portrait.settings(found[table]))
         raise ControlError(NOT_FOUND, f"the configuration has no table `{table}`")
 
     async def plan(self) -> views.PlanView:
@@ -386,6 +387,12 @@ class Console:
             return self._daemon.site
         return self._tunnel(tunnel_id).core if session_id is None else self._session(tunnel_id, session_id)[1]
 
+    def _by_name(self) -> dict[str, Any]:
+        """Return the tables by name, made once for each configuration: looking for each anew would be quadratic."""
+        if self._shown[0] is not self._config:
+            self._shown = self._config, dict(self._tables())
+        return self._shown[1]
+
     def _tables(self) -> Iterator[tuple[str, Any]]:
         config = self._config
         yield "system", config.system
@@ -398,6 +405,7 @@ class Console:
             ("profile.pseudowire", config.pseudowire_profiles),
             ("profile.ppp", config.ppp_profiles),
             ("pool", config.pools),
+            ("user", config.users),
         ):
             for name, table in tables.items():
                 yield f"{family}.{name}", table

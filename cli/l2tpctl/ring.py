@@ -13,6 +13,7 @@ import io
 import ipaddress
 import os
 import platform
+import stat
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,6 +68,10 @@ class Ring:
         # What is captured is for nobody else's eyes.
         number = os.dup(1) if self._path == STDOUT else os.open(self._name(), flags, 0o600)
         self._file, self._written = os.fdopen(number, "wb", buffering=0), 0
+        if self._path != STDOUT and stat.S_ISREG(
+            os.fstat(number).st_mode
+        ):  # one that was there keeps its mode, and a device must
+            os.fchmod(number, 0o600)
         head, self._packet = self._begin()
         try:
             self._put(head)

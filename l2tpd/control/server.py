@@ -187,6 +187,8 @@ class _Server:
 
     def notifications(self, opened: methods.Opened[Any], items: Sequence[object]) -> bytes:
         """Write items of a subscription, once for all who are told just the same."""
+        if not opened.may_wait:  # a capture tells nobody else the same, and its items are large
+            return b"".join(self._line(opened, item) for item in items)
         key = opened.params, *map(id, items)  # what is kept lives, so nothing else has its identity
         if (kept := self._batches.get(key)) is not None:
             return kept[1]
@@ -201,11 +203,14 @@ class _Server:
         key = id(item), opened.params
         if (kept := self._lines.get(key)) is not None:
             return kept[1]
-        line = write_request(Request(method=opened.notification, params=opened.params(item), expects_reply=False))
+        line = self._line(opened, item)
         self._lines[key] = item, line
         if len(self._lines) > LINES_KEPT:
             del self._lines[next(iter(self._lines))]
         return line
+
+    def _line(self, opened: methods.Opened[Any], item: object) -> bytes:
+        return write_request(Request(method=opened.notification, params=opened.params(item), expects_reply=False))
 
     async def accept(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> NoReturn:
         """Serve everyone who connects, each in a task of their own whose crash is theirs alone."""

@@ -1,17 +1,19 @@
 """Manual pages for man(1): the Markdown of ours as roff with the macros of man(7).
 
-It is the Markdown of these pages alone: headings, paragraphs, indented code, lists, terms with definitions, tables, and `code`, **bold** and *italic*
+It is the Markdown of these pages alone: headings, paragraphs, code that is indented or fenced, lists, terms with definitions, tables, and `code`, **bold** and *italic*
 in a line. A table becomes terms with definitions too, since no table of ours fits a terminal of 80 columns.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from l2tpd import __version__
 
 _TITLE = re.compile(r"# (?P<name>[\w.-]+)\((?P<section>\d)\)")
+_FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`(?P<code>[^`]+)`|\*\*(?P<bold>.+?)\*\*|\*(?P<italic>[^*]+)\*|\\(?P<literal>[\\*_`|\[\]])")
 _ITEM = re.compile(r"(?:-|(?P<number>\d+)\.) ")
 _SPECIAL = str.maketrans(
@@ -26,7 +28,8 @@ def page(markdown: str) -> str:
         raise ValueError("a manual page begins with its name and section")
     name, section = title["name"], title["section"]
     head = [f'.TH {_escaped(name.upper())} {section} "" "l2tpd {__version__}" "l2tpd"', ".nh", ".ad l"]
-    return "\n".join([*head, *_body(markdown[title.end() :])]) + "\n"
+    body = _FENCED.sub(lambda fenced: textwrap.indent(fenced[1].rstrip("\n"), "    "), markdown[title.end() :])
+    return "\n".join([*head, *_body(body)]) + "\n"
 
 
 def _body(markdown: str) -> Iterator[str]:

@@ -43,10 +43,10 @@ def test_ppp() -> None:
     assert "10.90.0.2-10.90.0.254, 10.90.1.1-10.90.1.254" == SAMPLE.pools["subs"].range
 
 
-def test_nobody_proves_anything_where_nothing_is_loaded() -> None:
-    """Or where `noauth` says so."""
-    for text in ("[modules]\nl2tp", "[modules]\nauth_pap\n[auth]\nnoauth=1"):
-        assert PppAuthentication.NONE is ppp_settings(loaded("accel-ppp", text)).auth
+def test_nobody_comes_in_unproved_unless_the_source_says_so() -> None:
+    """`noauth` does; to have no module loaded that we could do the same with does not."""
+    for text, auth in (("[modules]\nl2tp", "mschapv2"), ("[modules]\nauth_pap\n[auth]\nnoauth=1", "none")):
+        assert PppAuthentication(auth) is ppp_settings(loaded("accel-ppp", text)).auth
 
 
 def test_radius() -> None:

@@ -74,19 +74,20 @@ def test_a_caller_gets_what_its_section_says() -> None:
 @pytest.mark.parametrize(
     ("said", "options", "auth"),
     [
-        ("", "", "none"),
+        ("", "", "chap"),
+        ("", "noauth", "none"),
         ("require authentication = yes", "", "chap"),
-        ("require auth = yes\nrefuse chap = yes", "refuse-mschap-v2", "pap"),
+        ("require auth = yes\nrefuse chap = yes", "refuse-mschap-v2", "chap"),
         ("require pap = yes", "", "pap"),
         ("refuse pap = yes", "auth", "chap"),
         ("", "require-mschap-v2", "mschapv2"),
-        ("refuse authentication = yes", "", "none"),
+        ("refuse authentication = yes", "", "chap"),
         ("require chap = no", "require-pap", "pap"),
-        ("require auth = yes", "refuse-chap refuse-pap refuse-mschap-v2", "none"),
+        ("require auth = yes", "refuse-chap refuse-pap refuse-mschap-v2", "chap"),
     ],
 )
 def test_the_proof_is_that_of_pppd(said: str, options: str, auth: str) -> None:
-    """What is required, by the section or by the options, is asked for; else, where a proof is needed, what is not refused."""
+    """What is required, by the section or by the options, is asked for; else a CHAP, unless `noauth` is said: what is refused is about ourselves."""
     text = f"[lns default]\npppoptfile = /o\n{said}"
     assert auth == ppp_settings(loaded("xl2tpd", text, {"/o": options}), "lns").auth.value
 
@@ -215,3 +216,10 @@ def test_a_client_without_a_server_is_none() -> None:
     text = "[lac default]\nredial = yes\n[lac a]\nautodial = yes\n[lac A]\nredial = no"
     assert {} == loaded("xl2tpd", text, {}).tunnels
     assert 3 == len(comments("xl2tpd", text, {}))
+
+
+def test_a_host_that_is_called_default() -> None:
+    """Its secret is for that name; `[peer.default]` would be for everybody."""
+    peers = loaded("xl2tpd", "[global]\nauth file = /s\n[lns default]\n", {"/s": "* default sesame\n"}).peers
+    assert {"default"} == {peer.host_name for peer in peers.values() if peer.secret}
+    assert "default" not in {name for name, peer in peers.items() if peer.host_name}

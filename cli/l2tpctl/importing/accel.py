@@ -275,7 +275,7 @@ class _Conversion:
                 ppp.lose(item, "whoever gives a wrong password is not let in")
             else:
                 ppp.same(item, "whoever gives a wrong password is not let in")
-        strongest = next((ours for theirs, ours in METHODS.items() if theirs in loaded), "none")
+        strongest = next((ours for theirs, ours in METHODS.items() if theirs in loaded), "mschapv2")
         ppp.set("auth", "none" if noauth else strongest, *loaded.values(), *noauth)
 
     def _callers(self) -> None:

@@ -212,7 +212,7 @@ class _Conversion:
         allowed = {name: yes for name, (_, yes) in said.items()}
         nothing = allowed.get("auth_none", False) or not allowed.get("auth_peer", True)
         ours = (word for word in ("chap", "mschapv2", "pap") if allowed.get(f"auth_{word}", True))
-        home.set("auth", "none" if nothing else next(ours, "none"), *(item for item in section.all(*PROOFS)))
+        home.set("auth", "none" if nothing else next(ours, "chap"), *(item for item in section.all(*PROOFS)))
 
     def _pseudowire_profile(self, one: Object) -> None:
         name = "default" if one.name == "default" else self.draft.named("pseudowire", one.name)

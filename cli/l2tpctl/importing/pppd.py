@@ -188,10 +188,8 @@ METHODS: Mapping[str, str] = {"mschapv2": "mschap-v2", "chap": "chap", "pap": "p
 def authentication(said: Mapping[str, Item]) -> Value:
     """Tell which proof a server with these options asks for."""
     required = next((ours for ours, theirs in METHODS.items() if f"require-{theirs}" in said), "")
-    if required or "noauth" in said or "auth" not in said:
-        return required or "none"
-    # A pppd that may ask for anything asks for the strongest that it has a secret for, and that is a CHAP wherever nothing else is said.
-    return next((ours for ours in ("chap", "mschapv2", "pap") if f"refuse-{METHODS[ours]}" not in said), "none")
+    # Who says nothing gets `auth`: by Debian's /etc/ppp/options, and from any pppd where there is a default route. `refuse-*` is about ourselves.
+    return required or ("none" if "noauth" in said else "chap")
 
 
 def secrets(text: str, file: str) -> Iterator[tuple[str, str, Item]]:

@@ -99,7 +99,7 @@ LNS: Rows = {
     **{f"{verb} {what}": LATER for verb in ("require", "refuse") for what in ("pap", "chap", "authentication")},
 }  # fmt: skip
 
-_PROOFS = {"require authentication": "auth", "refuse authentication": "noauth"}
+_PROOFS = {"require authentication": "auth"}
 """Keys that are options of pppd by another name; the others only lose the space."""
 
 
@@ -145,6 +145,9 @@ class _Conversion:
     sections: list[Section]
     secrets: list[tuple[str, str, Item]] = attrs.field(factory=list)
     options: dict[tuple[str, bool], list[Item]] = attrs.field(factory=dict)
+    taken: list[values.Span] = attrs.field(
+        factory=list
+    )  # by the sections before: xl2tpd takes the first, we the longest prefix
 
     def run(self) -> Draft:
         self.draft.table("system")
@@ -307,7 +310,9 @@ class _Conversion:
         said = {item.name: item for item in options if item.name in pppd.AUTH_WORDS and item.name not in pppd.COMMON}
         for item in section.items:
             verb, _, what = item.name.partition(" ")
-            if verb in {"require", "refuse"}:
+            if verb == "refuse":
+                ppp.same(item, "it is about how xl2tpd proves itself to callers, which we do not")
+            elif verb == "require":
                 word = _PROOFS.get(item.name, f"{verb}-{what}")
                 if checked(item, values.boolean):
                     said[word] = item
@@ -369,6 +374,9 @@ class _Conversion:
         """Make the peer entry of those in a section's ranges; tell whether there is anybody."""
         home = self.draft.table("profile", "tunnel", name)
         spans = self._spans(section.all("lac", "no lac"), home, "lac")
+        for span in self.taken:
+            spans = values.without(spans, span)
+        self.taken += spans
         if spans:
             lost = {remark.item for remark in home.remarks}
             peer = self.draft.table("peer", self.draft.named("peer", f"[lns {name}]", like=name))
@@ -395,7 +403,8 @@ class _Conversion:
         profile.default("authentication", "none", "xl2tpd challenges only if told to")
 
     def _known(self, them: str, profile: str, item: Item) -> None:
-        peer = self.draft.table("peer", self.draft.named("peer", them))
+        like = "host-default" if them == "default" else them  # [peer.default] is for those that nobody else is for
+        peer = self.draft.table("peer", self.draft.named("peer", them, like=like))
         if peer.get("host_name") is None and them.isprintable():
             peer.set("host_name", them, item)
             peer.set("secret", item.value, item)
