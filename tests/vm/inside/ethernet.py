@@ -144,6 +144,13 @@ def addressed(host: Host, interface: str, address: str = PEER_ADDRESS) -> None:
     host.call("ip", "address", "add", f"{address}/24", "dev", interface)
 
 
+def opposite(host: Host, ours: CreateSession = SESSION_CREATE) -> None:
+    """Have `ip l2tp` make the far end of a session over UDP and IPv4, with its tunnel and an address."""
+    far_tunnel(host, WAYS["udp4"])
+    far_session(host, ours)
+    addressed(host, "theirs")
+
+
 async def hold(way: Way) -> None:
     """Make a tunnel with a session, say so, and wait for the end."""
     plane = LinuxPlane(Netlink(), os.uname().release)

@@ -136,9 +136,7 @@ async def test_a_size_of_our_own(cable: Cable, plane: LinuxPlane, near: socket.s
 async def test_without_sublayer(cable: Cable, plane: LinuxPlane, near: socket.socket) -> None:
     """Data packets go without an L2-specific sublayer when both ends are told so."""
     create = attrs.evolve(CREATE, sublayer=Sublayer.NONE)
-    ethernet.far_tunnel(cable.them, UDP4)
-    ethernet.far_session(cable.them, create)
-    ethernet.addressed(cable.them, "theirs")
+    ethernet.opposite(cable.them, create)
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(create)
     await both_ways(cable)
@@ -269,9 +267,7 @@ async def test_statistics_are_the_kernels(
     """What we tell of a session is what the kernel tells of it and of its interface; totals outlive sessions and tunnels."""
     cable.them.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
     cable.us.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")  # so that nothing moves but what we send
-    ethernet.far_tunnel(cable.them, UDP4)
-    ethernet.far_session(cable.them)
-    ethernet.addressed(cable.them, "theirs")
+    ethernet.opposite(cable.them)
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(CREATE)
     await both_ways(cable)
@@ -586,24 +582,18 @@ async def test_cancelling_leaves_nothing(cable: Cable, plane: LinuxPlane, kernel
 
 
 @pytest.mark.stock
-async def test_a_peer_that_wants_nothing_gets_nothing(
-    cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
-) -> None:
+async def test_silence(cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket) -> None:
     """RFC 3931 5.4.5: made so, the session sends no packet until it is told to, and none when it is told not to; it receives all the time."""
-    cable.us.call("sysctl", "-w", "net.ipv6.conf.default.disable_ipv6=1")
-    ethernet.far_tunnel(cable.them, UDP4)
-    ethernet.far_session(cable.them)
-    ethernet.addressed(cable.them, "theirs")
+    ethernet.opposite(cable.them)
     await plane.perform(ethernet.tunnel(near, UDP4))
     await plane.perform(attrs.evolve(CREATE, sending=False))
-    before = kernel.session(TUNNEL, SESSION).counters
+    change = partial(ModifySession, tunnel_id=TUNNEL, session_id=SESSION, sequencing=False)
     for _ in range(2):
-        assert 0 == await trio.to_thread.run_sync(stage.ping, cable.us, PEER_ADDRESS)
-        assert 0 == await trio.to_thread.run_sync(stage.ping, cable.them, ADDRESS)
-        after = kernel.session(TUNNEL, SESSION).counters
-        assert before["tx_packets"] == after["tx_packets"]
-        assert before["rx_packets"] < after["rx_packets"]
-        await plane.perform(ModifySession(tunnel_id=TUNNEL, session_id=SESSION, sequencing=False))
-        await both_ways(cable)
-        await plane.perform(ModifySession(tunnel_id=TUNNEL, session_id=SESSION, sequencing=False, sending=False))
         before = kernel.session(TUNNEL, SESSION).counters
+        for host, address in ((cable.us, PEER_ADDRESS), (cable.them, ADDRESS)):
+            assert 0 == await trio.to_thread.run_sync(stage.ping, host, address)
+        after = kernel.session(TUNNEL, SESSION).counters
+        assert (before["tx_packets"], True) == (after["tx_packets"], before["rx_packets"] < after["rx_packets"])
+        await plane.perform(change(sending=True))
+        await both_ways(cable)
+        await plane.perform(change(sending=False))
