@@ -509,7 +509,7 @@ class Demo:
 
     def _sessions_up(self, count: int) -> None:
         for host in (self.lac, self.lns):
-            until(lambda: len(host.rows("sessions")) == count, f"{count} sessions are up on {host.name}")  # noqa: B023
+            until(lambda: len(host.rows("sessions")) == count, f"{count} sessions are up on {host.name}")  # noqa: B023 - called at once
 
     def _told(self, *beginning: tuple[str, str]) -> None:
         if self.watch is not None:

@@ -34,6 +34,7 @@ def test_a_vector_of_the_rfc() -> None:
         ("$scrypt$ln=14,r=8,p=1$AAAA", "is not of the form"),
         ("$scrypt$ln=20,r=8,p=1$AAAA$AAAA", "more than 64 MiB"),
         ("$scrypt$ln=0,r=8,p=1$AAAA$AAAA", "takes no memory"),
+        ("$scrypt$ln=16,r=1,p=1$AAAA$AAAA", "too large for its block size"),
         ("$scrypt$ln=14,r=8,p=1$A$AAAA", "is not base64"),
     ],
 )

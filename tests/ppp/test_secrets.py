@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from l2tpd.ppp.secrets import Secret, find, parse
+from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.secrets import Secret, decide, find, parse
+from l2tpd.wire.values import pack_text
 
 FILE = """
 # client   server  secret        addresses
@@ -42,3 +45,19 @@ def test_nobody_is_known() -> None:
     """An empty file, or one without a line that fits."""
     assert find([], "alice", "lns") is None
     assert find(parse("alice lns x\n"), "alice", "other") is None
+
+
+@pytest.mark.parametrize(
+    ("addresses", "accepted", "own"),
+    [
+        ("-", False, ""),
+        ("- -- mtu 1400", False, ""),
+        ("10.0.0.5 -- mtu 1400", True, "10.0.0.5"),
+        ("a-host-name", True, ""),
+    ],
+)
+def test_what_the_addresses_of_a_line_mean(addresses: str, accepted: bool, own: str) -> None:
+    """`-` lets nobody in, whatever options of pppd's follow behind `--`; a host name is no address."""
+    said = Credentials(kind=Auth.PAP, user="alice", identifier=1, challenge=b"", response=pack_text("pw"))
+    verdict = decide(find(parse(f"alice * pw {addresses}\n"), "alice", "lns"), said)
+    assert (accepted, own) == (verdict.accepted, verdict.address)

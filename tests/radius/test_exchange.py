@@ -277,3 +277,14 @@ def test_every_question_has_one_outcome(window: int, steps: list[tuple[int, int]
     assert sorted(asked) == sorted(set(outcomes) & asked)
     assert len(outcomes) == len(set(outcomes))
     assert (0, None) == (machine.under_way, machine.next_timer())
+
+
+def test_many_that_cannot_be_put_in_a_row_are_no_recursion() -> None:
+    """One answer makes room for all of them, and each has its outcome."""
+    machine = exchange(FIRST, window=1)
+    machine.ask(LOGIN, 0.0)
+    (sent,) = machine.datagrams_to_send()
+    tickets = {machine.ask(attrs.evolve(LOGIN, password=bytes(200)), 0.0) for _ in range(2000)}
+    outcomes = answer(machine, sent, 0.1)
+    assert tickets < {outcome.ticket for outcome in outcomes}
+    assert 0 == machine.under_way

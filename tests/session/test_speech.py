@@ -82,6 +82,16 @@ def test_the_cause_of_the_end_stands_in_our_cdn() -> None:
     assert "auth failed (16), protocol 0xc223, on the peer's side: wrong password" == down.ppp_cause
 
 
+def test_a_cause_of_any_length_fits_into_our_cdn() -> None:
+    """The words may be those of the PPP peer, who can send more of them than an AVP holds."""
+    say = up()
+    call = incoming(say)
+    call.disconnect = attrs.evolve(CAUSE, message="x" * 1400)
+    say.do(say.core.close_session, call.local_id, text="refused", result=CallResult.ADMIN)
+    heard = say.us << MessageType.CDN
+    assert attrs.evolve(CAUSE, message="x" * 500) == word(heard, PPP_DISCONNECT_CAUSE)
+
+
 def test_a_call_whose_ppp_did_not_end_has_no_cause() -> None:
     """Neither in the CDN nor in the event."""
     say = up()

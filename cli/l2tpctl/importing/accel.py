@@ -238,7 +238,9 @@ class _Conversion:
 
     def _listen(self, l2tp: Section) -> None:
         address, port = l2tp.last("bind"), l2tp.last("port")
-        host = values.host(address.value) if address is not None and values.version_of(address.value) else "0.0.0.0"  # noqa: S104
+        host = "0.0.0.0"  # noqa: S104 - where accel-ppp listens
+        if address is not None and values.version_of(address.value):
+            host = values.host(address.value)
         if address is not None and not values.version_of(address.value):
             raise address.wrong("a numeric address is needed here")
         number = checked(port, values.number) if port is not None else values.L2TP_PORT
