@@ -17,7 +17,7 @@ from l2tpd.session.call import Call, Carrier, Ending, Kind, State
 from l2tpd.session.speech import Values
 from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, PPP_DISCONNECT_CAUSE, RESULT_CODE
 from l2tpd.wire.messages import Message, message
-from l2tpd.wire.numbers import CallResult, CircuitStatus, ErrorCode, MessageType
+from l2tpd.wire.numbers import CallResult, CircuitStatus, MessageType
 from l2tpd.wire.values import ResultCode
 
 Action = Callable[[Call, Message | None, Carrier, float], State]
@@ -186,7 +186,7 @@ def close_unheard(call: Call, cause: Message | None, carrier: Carrier, now: floa
 
 def clean_up(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Clean up without a CDN, where the RFC asks for none."""
-    call.ending = _misplaced(call, _required(cause))
+    call.ending = _misplaced(call, _required(cause), carrier)
     return finish(call, carrier, now)
 
 
@@ -196,7 +196,7 @@ def refuse(call: Call, cause: Message | None, carrier: Carrier, now: float) -> S
     if said.fault is not None:
         call.ending = Ending(CallResult.ERROR, said.fault.error, said.fault.text, "us")
     else:
-        call.ending = _misplaced(call, said)
+        call.ending = _misplaced(call, said, carrier)
     call.peer_id = call.peer_id or carrier.speech.peer_id(said)
     return close(call, None, carrier, now)
 
@@ -211,7 +211,7 @@ def fail_unheard(call: Call, cause: Message | None, carrier: Carrier, now: float
 def expire_unheard(call: Call, cause: Message | None, carrier: Carrier, now: float) -> State:
     """Give up a call of which the peer does not hear and that was not up in time."""
     del cause
-    call.ending = Ending(CallResult.TIMED_OUT, None, "not established in time", "us")
+    call.ending = Ending(carrier.speech.timed_out, None, "not established in time", "us")
     return finish(call, carrier, now)
 
 
@@ -231,7 +231,7 @@ def expire(call: Call, cause: Message | None, carrier: Carrier, now: float) -> S
     """Give up a call that was not connected in time."""
     if call.state is State.WAIT_TUNNEL:
         return expire_unheard(call, cause, carrier, now)
-    call.ending = Ending(CallResult.TIMED_OUT, None, "not established in time", "us")
+    call.ending = Ending(carrier.speech.timed_out, None, "not established in time", "us")
     return close(call, None, carrier, now)
 
 
@@ -314,8 +314,8 @@ def _send(call: Call, carrier: Carrier, now: float, kind: MessageType, values: V
     carrier.send(message(kind, kept), call.peer_id, now)
 
 
-def _misplaced(call: Call, said: Message) -> Ending:
-    return Ending(CallResult.ERROR, ErrorCode.VENDOR, f"{said.name} is not expected in state {call.state.value}", "us")
+def _misplaced(call: Call, said: Message, carrier: Carrier) -> Ending:
+    return Ending(*carrier.speech.misplaced, f"{said.name} is not expected in state {call.state.value}", "us")
 
 
 def _learn(call: Call, said: Message, carrier: Carrier) -> None:

@@ -41,7 +41,7 @@ from l2tpd.wire.avp import (
     Avp,
 )
 from l2tpd.wire.messages import Message
-from l2tpd.wire.numbers import MessageType
+from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
 
 Values = Mapping[Avp[Any], Any]
@@ -72,6 +72,8 @@ class Speech:
     says: Mapping[MessageType, Callable[[Call], Values]]  # what we put into a message
     cdn: Callable[[int, int, ResultCode], Values]  # our session id and the peer's, 0 if it is not known
     cause: Callable[[Call], Values]  # what a CDN may say besides, of the end of PPP
+    timed_out: CallResult  # of a call that was not up in time
+    misplaced: tuple[CallResult, ErrorCode | None]  # of one whose peer said what does not belong there
     peer_id: Callable[[Message], int]  # the sender's session id, 0 where the message has none
     our_id: Callable[[Message], int]  # the recipient's, 0 where the message does not say it
     end_id: Callable[[Message], str]  # to what a call is meant to go, where that is said
@@ -204,6 +206,8 @@ V2 = Speech(
     },
     cdn=_cdn,
     cause=_cause,
+    timed_out=CallResult.TIMED_OUT,
+    misplaced=(CallResult.ERROR, ErrorCode.VENDOR),  # RFC 2661 4.4.2 has no code for it
     peer_id=lambda said: said.get(ASSIGNED_SESSION_ID) or 0,
     our_id=lambda _said: 0,  # it stands in the header
     end_id=lambda _said: "",

@@ -206,6 +206,8 @@ V3 = Speech(
     },
     cdn=_cdn,
     cause=lambda _call: {},  # RFC 3145 knows the CDN of version 2 alone
+    timed_out=CallResult.FSM_ERROR,  # RFC 3931 5.4.2: "Finite state machine error or timeout"; 10 is not among its codes
+    misplaced=(CallResult.FSM_ERROR, None),
     peer_id=lambda said: said.get(LOCAL_SESSION_ID) or 0,
     our_id=lambda said: said.get(REMOTE_SESSION_ID) or 0,
     end_id=lambda said: said.get(REMOTE_END_ID) or "",

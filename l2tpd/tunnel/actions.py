@@ -114,7 +114,7 @@ def close_idle(core: ControlConnection, cause: Message | None, now: float) -> St
 def expire(core: ControlConnection, cause: Message | None, now: float) -> State:
     """Stop a tunnel that was not established in time."""
     del cause
-    return _stop(core, now, StopResult.GENERAL, None, "not established in time")
+    return _stop(core, now, core.dialect.control.timed_out, None, "not established in time")
 
 
 def plane_failed(core: ControlConnection, cause: Message | None, now: float) -> State:

@@ -57,6 +57,7 @@ class Speech:
     verify: Callable[[ControlConnection, Message], None]  # of SCCRP and SCCCN: does the peer know the secret
     check: Callable[[Message, TunnelSettings, Site], None]  # of SCCRQ and SCCRP: what needs no tunnel to be checked
     facts: Callable[[Message], PeerFacts]
+    timed_out: StopResult  # of a tunnel that was not established in time
 
 
 def _request(core: ControlConnection) -> Values:
@@ -153,4 +154,5 @@ V2 = Speech(
     verify=_verify,
     check=_check,
     facts=facts_of,
+    timed_out=StopResult.GENERAL,  # RFC 2661 4.4.2 has no code for it
 )

@@ -22,6 +22,7 @@ from l2tpd.wire.avp import (
     Avp,
 )
 from l2tpd.wire.messages import Message
+from l2tpd.wire.numbers import StopResult
 
 if TYPE_CHECKING:
     from l2tpd.config.model import TunnelSettings
@@ -84,6 +85,7 @@ V3 = Speech(
     verify=lambda _core, _said: None,  # every message was, before anything in it was believed
     check=_check,
     facts=facts_of_v3,
+    timed_out=StopResult.FSM_ERROR,  # RFC 3931 5.4.2: "Finite state machine error or timeout"
 )
 EITHER = Speech(
     peer_id=speech.V2.peer_id,
@@ -93,4 +95,5 @@ EITHER = Speech(
     verify=speech.V2.verify,
     check=speech.V2.check,
     facts=speech.V2.facts,
+    timed_out=speech.V2.timed_out,
 )

@@ -71,7 +71,7 @@ class CallResult(enum.IntEnum):
 
 
 class ErrorCode(enum.IntEnum):
-    """General error codes, shared by StopCCN and CDN (RFC 2661 4.4.2, the same in RFC 3931 5.4.2)."""
+    """General error codes, shared by StopCCN and CDN (RFC 2661 4.4.2; RFC 3931 5.4.2 adds the last)."""
 
     NONE = 0
     NO_CONTROL_CONNECTION = 1
@@ -82,6 +82,7 @@ class ErrorCode(enum.IntEnum):
     VENDOR = 6
     TRY_ANOTHER = 7
     UNKNOWN_MANDATORY_AVP = 8
+    TRY_ANOTHER_DIRECTED = 9
 
 
 class Framing(enum.IntFlag):
@@ -196,6 +197,7 @@ _ERROR_TEXTS: Final = {
     ErrorCode.VENDOR: "vendor-specific error",
     ErrorCode.TRY_ANOTHER: "try another LNS",
     ErrorCode.UNKNOWN_MANDATORY_AVP: "unknown AVP with the M bit set",
+    ErrorCode.TRY_ANOTHER_DIRECTED: "try another LCCE, of those in the message",
 }
 
 

@@ -204,10 +204,10 @@ def test_5_3_a_hidden_avp_needs_a_random_vector_before_it() -> None:
 
 
 def test_5_4_2_codes() -> None:
-    """Those of version 2 keep their numbers, and 13 to 16 are new for a CDN."""
+    """Those of version 2 keep their numbers, 13 to 16 are new for a CDN, and error 9."""
     assert list(range(1, 8)) == list(StopResult)
     assert {1, 2, 3, 4, 5, 13, 14, 15, 16} <= set(CallResult)
-    assert list(range(9)) == list(ErrorCode)
+    assert list(range(10)) == list(ErrorCode)
 
 
 def test_values_of_the_registries() -> None:
