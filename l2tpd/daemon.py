@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from l2tpd import log, signals, systemd
+from l2tpd import log, portrait, signals, systemd
 from l2tpd.bus import Bus
 from l2tpd.capture import Tap
 from l2tpd.circuits import Circuits
@@ -43,6 +43,7 @@ from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.pppd import Pppd
 from l2tpd.ppp.task import Builtin
 from l2tpd.ppp.tun import Tuns
+from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.radius.client import Radius
 from l2tpd.registry import Registry
 from l2tpd.reload import Reloader, named
@@ -100,7 +101,7 @@ class Daemon:
         self.packets: PacketPlane | None = None
         self.leases = Leases(lambda: self.config)
         self.radius = Radius(lambda: self.config)
-        builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._peer_of)
+        builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._way_of)
         builtin.authorities[PppAuthority.RADIUS] = builtin.accountant = self.radius
         self.ppp = Engines(Pppd(self.leases, self._remark_ppp), builtin)
         self.crashes = 0
@@ -324,10 +325,10 @@ class Daemon:
                 core.peer.host, trio.current_time(), _log.warning, remark.text, **ids, peer=str(core.peer)
             )
 
-    def _peer_of(self, tunnel_id: int) -> str:
-        """Return the address that a tunnel comes from."""
+    def _way_of(self, tunnel_id: int) -> Way:
+        """Describe a tunnel by which callers come."""
         tunnel = self.registry.by_id.get(tunnel_id)
-        return tunnel.core.peer.host if tunnel else ""
+        return portrait.way(tunnel) if tunnel else UNTOLD
 
     def _remark_ppp(self, tunnel_id: int, session_id: int, line: object) -> None:
         """Log a line about PPP where somebody traces it."""

@@ -14,6 +14,7 @@ from l2tpd.config.scalars import end_id_as_said
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import Json
 from l2tpd.control.settings import told
+from l2tpd.ppp.way import Way
 from l2tpd.session.call import Call, Ending, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import WORDS, Category
@@ -281,6 +282,18 @@ def _row(tunnel: Shell, now: float) -> dict[str, Any]:
         "origin": core.origin,
         "in_state": now - core.since,
     }
+
+
+def way(tunnel: Shell) -> Way:
+    """Describe a tunnel to those who deal with its callers."""
+    core = tunnel.core
+    return Way(
+        peer=core.peer.host,
+        local="" if tunnel.local.host in {"0.0.0.0", "::"} else tunnel.local.host,  # noqa: S104 - compared, not bound
+        peer_name=core.facts.host_name if core.facts else "",
+        local_name=core.settings.host_name or core.site.hostname,
+        name=core.name,
+    )
 
 
 def _session_row(core: ControlConnection, call: Call, now: float) -> dict[str, Any]:

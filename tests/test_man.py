@@ -19,6 +19,7 @@ from l2tpd.config.model import System
 from l2tpd.control.jsonrpc import FORBIDDEN, NOT_FOUND, REFUSED
 from l2tpd.control.methods import METHODS
 from l2tpd.control.params import PAGE
+from l2tpd.radius.attributes import ROWS, USES
 from l2tpd.trace import WORDS
 from l2tpd.tunnel.linger import CYCLE
 from l2tpd.tunnel.quirks import QUIRKS
@@ -169,3 +170,13 @@ def test_numbers_of_the_control_socket() -> None:
     for code in (NOT_FOUND, FORBIDDEN, REFUSED):
         assert f"| {code} |" in section("l2tpd-api.7", "Errors")
     assert f"{PAGE} by default" in flat("l2tpd-api.7")
+
+
+@pytest.mark.parametrize(("use", "what"), USES.items())
+def test_the_attributes_of_radius(use: str, what: str) -> None:
+    """Each is named where it has its use, in the order of their numbers."""
+    said = re.search(
+        rf"^\*\*{what}\*\*\n: (.*?)\.\n\n", section("l2tpd.toml.5", "Attributes"), re.MULTILINE | re.DOTALL
+    )
+    assert said is not None
+    assert [one.name for one in ROWS if use in one.use] == re.split(r",\s+", said[1])

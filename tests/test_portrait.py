@@ -10,6 +10,7 @@ from l2tpd.config.model import Address, HostPort, Peer, Role, SessionSettings, T
 from l2tpd.control import views
 from l2tpd.dialer import Line
 from l2tpd.events import Origin
+from l2tpd.ppp.way import Way
 from l2tpd.session.call import Call, Ending, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import Category
@@ -126,6 +127,15 @@ def test_a_tunnel_of_a_callers() -> None:
     assert (("sync", "async"), ("digital",)) == (remote.framing_caps, remote.bearer_caps)
     assert view.ended is not None
     assert (None, 0, "") == (view.retry_in, view.attempts, view.last_error)
+
+
+def test_the_way_of_callers() -> None:
+    """Addresses and names of both ends, as far as they are known."""
+    shell = Shell(core("network"))
+    assert Way(peer=PEER.host, local="192.0.2.1", local_name="us", name="hq") == portrait.way(shell)
+    shell.core.facts = PeerFacts("branch", "Acme", 77, 3, 1, 9)
+    shell.local = Address("::", 1701)
+    assert Way(peer=PEER.host, peer_name="branch", local_name="us", name="hq") == portrait.way(shell)
 
 
 def test_nothing_is_known_yet() -> None:

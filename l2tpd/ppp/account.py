@@ -13,6 +13,7 @@ import attrs
 
 from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
 from l2tpd.ppp.numbers import BY_PEER, Disconnect
+from l2tpd.ppp.way import Way, speeds
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class WayIn(Protocol):
     """What the way in of a session has found."""
 
     tunnel_id: int
-    peer: str  # the address that the tunnel comes from
+    way: Way
     verdict: Verdict
     cause: Cause | None  # the limit that ends the session
 
@@ -88,9 +89,10 @@ class Account:
             interface=call.interface,
             tunnel_id=self.gate.tunnel_id,
             session_id=call.local_id,
-            peer=self.gate.peer,
+            way=self.gate.way,
             calling_number=call.calling_number,
             called_number=call.called_number,
+            speeds=speeds(call),
             by_radius=self.by_radius,
             state_class=verdict.state_class,
             interim_interval=verdict.interim_interval,

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import attrs
 
+from l2tpd.ppp.way import UNTOLD, Way
+
 
 class Cause(enum.IntEnum):
     """Why a session ended, as accounting puts it: Acct-Terminate-Cause (RFC 2866 5.10)."""
@@ -90,9 +92,10 @@ class Subscriber:
     interface: str = ""
     tunnel_id: int
     session_id: int
-    peer: str = ""  # the address that its tunnel comes from
+    way: Way = UNTOLD
     calling_number: str = ""
     called_number: str = ""
+    speeds: str = ""  # of the link to it, as `way.speeds` puts it
     by_radius: bool = False  # it was RADIUS that let it in
     state_class: tuple[bytes, ...] = ()  # what accounting has to give back (RFC 2865 5.25)
     interim_interval: float = 0.0  # between two accounting records, if the authority wants one of its own

@@ -10,6 +10,7 @@ from typing import Protocol
 import attrs
 
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.way import UNTOLD, Way
 
 
 @attrs.frozen(kw_only=True)
@@ -19,9 +20,10 @@ class Request:
     credentials: Credentials
     tunnel_id: int  # ours, as all identifiers here
     session_id: int
-    peer: str = ""  # the address that its tunnel comes from
+    way: Way = UNTOLD
     calling_number: str = ""  # of the ICRQ (RFC 2661 4.4.4)
     called_number: str = ""
+    speeds: str = ""  # of the link to the caller, as `way.speeds` puts it
     interface: str = ""  # the name that its interface will have, where that is settled already
     lns_name: str = ""  # ours, as in our Challenges
 

@@ -19,6 +19,7 @@ from l2tpd.ppp.accountant import Cause
 from l2tpd.ppp.authority import REFUSED, Request, Verdict
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.settings import Grant
+from l2tpd.ppp.way import Way, speeds
 
 if TYPE_CHECKING:
     from l2tpd.ppp.authority import Authority
@@ -36,10 +37,10 @@ _log = log.get("ppp")
 
 @attrs.define(eq=False, kw_only=True)
 class Gate:
-    """The way in of one session; `peer` is the address that its tunnel comes from, `name` ours in Challenges."""
+    """The way in of one session; `way` is its tunnel, `name` ours in Challenges."""
 
     tunnel_id: int
-    peer: str
+    way: Way
     name: str
     call: Call
     lease: Lease
@@ -108,9 +109,10 @@ class Gate:
             credentials=said,
             tunnel_id=self.tunnel_id,
             session_id=self.call.local_id,
-            peer=self.peer,
+            way=self.way,
             calling_number=self.call.calling_number,
             called_number=self.call.called_number,
+            speeds=speeds(self.call),
             interface=self.lease.interface,
             lns_name=self.name,
         )

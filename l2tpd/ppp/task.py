@@ -32,6 +32,7 @@ from l2tpd.ppp.ipv6cp import link_local
 from l2tpd.ppp.link import Link
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
+from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
@@ -127,17 +128,17 @@ class Builtin:
         leases: Leases,
         name: Callable[[], str],
         remark: Callable[[int, int, object], None],
-        peer_of: Callable[[int], str] = lambda _tunnel_id: "",
+        way_of: Callable[[int], Way] = lambda _tunnel_id: UNTOLD,
     ) -> None:
         """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` gets a line for each frame of PPP's own, with tunnel and session.
 
-        `peer_of` tells from which address a tunnel comes.
+        `way_of` describes a tunnel.
         """
         self.leases = leases
         self._name = name
         self._remark = remark
         self.surroundings: Surroundings | None = None
-        self.peer_of = peer_of
+        self.way_of = way_of
         self.accountant: Accountant | None = None
         self.authorities: dict[PppAuthority, Authority] = {
             PppAuthority.SECRETS: SecretsFiles(),
@@ -171,7 +172,7 @@ class Builtin:
             raise LocalProtocolError(f'nobody knows the callers: `authority = "{lease.ppp.authority.value}"`')
         return Gate(
             tunnel_id=tunnel_id,
-            peer=self.peer_of(tunnel_id),
+            way=self.way_of(tunnel_id),
             name=self._name(),
             call=call,
             lease=lease,

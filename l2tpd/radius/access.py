@@ -35,10 +35,11 @@ def question(request: Request, identity: Identity) -> Question:
         (row.CALLING_STATION_ID, request.calling_number),
         (row.CALLED_STATION_ID, request.called_number),
         (row.NAS_PORT_ID, request.interface),
+        (row.CONNECT_INFO, request.speeds),
     ):
         if text:
             attribute.put(draft, text)
-    describe_tunnel(request.tunnel_id, request.session_id, request.peer, draft)
+    describe_tunnel(request.way, request.tunnel_id, request.session_id, draft)
     password = said.response if said.kind is Auth.PAP else None
     if said.kind in _PROOFS:
         _PROOFS[said.kind](said, draft)

@@ -18,6 +18,7 @@ import attrs
 
 from l2tpd.deadlines import Deadlines
 from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
+from l2tpd.ppp.way import Way
 from l2tpd.radius import attributes as row
 from l2tpd.radius.attributes import Attributes, Draft
 from l2tpd.radius.numbers import (
@@ -191,18 +192,26 @@ def describe(subscriber: Subscriber, draft: Draft) -> None:
         (row.NAS_PORT_ID, subscriber.interface),
         (row.CALLING_STATION_ID, subscriber.calling_number),
         (row.CALLED_STATION_ID, subscriber.called_number),
+        (row.CONNECT_INFO, subscriber.speeds),
     ):
         if text:
             attribute.put(draft, text)
-    describe_tunnel(subscriber.tunnel_id, subscriber.session_id, subscriber.peer, draft)
+    describe_tunnel(subscriber.way, subscriber.tunnel_id, subscriber.session_id, draft)
 
 
-def describe_tunnel(tunnel_id: int, session_id: int, peer: str, draft: Draft) -> None:
-    """Write down by which tunnel a session came (RFC 2867 4, RFC 2868 3)."""
+def describe_tunnel(way: Way, tunnel_id: int, session_id: int, draft: Draft) -> None:
+    """Write down by which tunnel a session came, whose client is the LAC (RFC 2867 4, RFC 2868 3)."""
     row.TUNNEL_TYPE.put(draft, TUNNEL_L2TP)
-    row.TUNNEL_MEDIUM_TYPE.put(draft, MEDIUM_IPV6 if ":" in peer else MEDIUM_IPV4)
-    if peer:
-        row.TUNNEL_CLIENT_ENDPOINT.put(draft, peer)
+    row.TUNNEL_MEDIUM_TYPE.put(draft, MEDIUM_IPV6 if ":" in way.peer else MEDIUM_IPV4)
+    for attribute, text in (
+        (row.TUNNEL_CLIENT_ENDPOINT, way.peer),
+        (row.TUNNEL_SERVER_ENDPOINT, way.local),
+        (row.TUNNEL_CLIENT_AUTH_ID, way.peer_name),
+        (row.TUNNEL_SERVER_AUTH_ID, way.local_name),
+        (row.TUNNEL_ASSIGNMENT_ID, way.name),
+    ):
+        if text:
+            attribute.put(draft, text)
     row.ACCT_TUNNEL_CONNECTION.put(draft, f"{tunnel_id}/{session_id}")
 
 

@@ -4,13 +4,16 @@ A row is a typed key: `USER_NAME.of(attributes)` is a tuple of `str`, `USER_NAME
 number, or vendor and number, to the values in the order in which they came; what no row names stays in it as it came.
 
 Of the tagged attributes (RFC 2868 3) those rows are here that describe our own tunnels; they are written without a tag, which is one tunnel.
+
+Each row says where the attribute has its use with us, in letters of `USES`, as the tables of attributes at the end of the RFCs do. What of those RFCs has none
+stands in `ignored`, with the reason.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
@@ -28,6 +31,19 @@ Draft = dict[Key, tuple[bytes, ...]]
 """Attributes of a packet that is being written."""
 
 LARGEST: Final = 253  # octets of a value (RFC 2865 5)
+_LAST_TAG: Final = b"\x1f"  # RFC 2868 3.3: what is greater is no tag, but begins the text
+
+USES: Final[Mapping[str, str]] = {
+    "q": "sent in an Access-Request",
+    "a": "taken from an Access-Accept",
+    "r": "taken from an Access-Reject",
+    "b": "sent in an Accounting-Request",
+    "d": "in a Disconnect-Request or CoA-Request: says which sessions are meant, or who we are",
+    "c": "in a CoA-Request: what shall hold from now on",
+    "i": "in either of them: allowed, and of no meaning for what is asked",
+    "n": "sent in the answer to either of them",
+}
+"""Where an attribute may have its use."""
 
 
 @attrs.frozen
@@ -46,6 +62,7 @@ class Attribute(Generic[T]):
     key: Key
     value: Value[T]
     where: str
+    use: str  # letters of `USES`
 
     def of(self, attributes: Attributes) -> tuple[T, ...]:
         """Return the values that stand there. Raises `Malformed`."""
@@ -96,6 +113,16 @@ def _packed_prefix(text: str) -> bytes:
     return bytes((0, network.prefixlen)) + network.network_address.packed[: (network.prefixlen + 7) // 8]
 
 
+def _packed_tagged(text: str) -> bytes:
+    """Write a text that may have a tag before it: one that would pass for a tag itself gets one (RFC 2868 3.3)."""
+    octets = TEXT.pack(text)
+    return b"\0" + octets[: LARGEST - 1] if octets[:1] <= _LAST_TAG else octets
+
+
+def _untagged(octets: bytes) -> bytes:
+    return octets[1:] if octets[:1] <= _LAST_TAG else octets
+
+
 OCTETS: Final = Value[bytes](pack=bytes, unpack=bytes)
 TEXT: Final = Value[str](pack=lambda text: pack_text(text)[:LARGEST], unpack=_as_text)
 U32: Final = _number(4)
@@ -103,6 +130,7 @@ TAGGED: Final = _number(3)  # behind an octet of tag (RFC 2868 3.1)
 TAGGED_U32: Final = Value[int](
     pack=lambda number: b"\0" + TAGGED.pack(number), unpack=lambda octets: TAGGED.unpack(_sized(4, octets)[1:])
 )
+TAGGED_TEXT: Final = Value[str](pack=_packed_tagged, unpack=lambda octets: _as_text(_untagged(octets)))
 IPV4: Final = Value[str](
     pack=lambda text: ipaddress.IPv4Address(text).packed,
     unpack=lambda octets: str(ipaddress.IPv4Address(_sized(4, octets))),
@@ -120,79 +148,84 @@ def _microsoft(number: int) -> tuple[int, int]:
 
 
 # fmt: off
-USER_NAME                = Attribute("User-Name",                  1, TEXT,    "RFC 2865 5.1")
-USER_PASSWORD            = Attribute("User-Password",              2, OCTETS,  "RFC 2865 5.2")
-CHAP_PASSWORD            = Attribute("CHAP-Password",              3, OCTETS,  "RFC 2865 5.3")
-NAS_IP_ADDRESS           = Attribute("NAS-IP-Address",             4, IPV4,    "RFC 2865 5.4")
-NAS_PORT                 = Attribute("NAS-Port",                   5, U32,     "RFC 2865 5.5")
-SERVICE_TYPE             = Attribute("Service-Type",               6, U32,     "RFC 2865 5.6")
-FRAMED_PROTOCOL          = Attribute("Framed-Protocol",            7, U32,     "RFC 2865 5.7")
-FRAMED_IP_ADDRESS        = Attribute("Framed-IP-Address",          8, IPV4,    "RFC 2865 5.8")
-FRAMED_IP_NETMASK        = Attribute("Framed-IP-Netmask",          9, IPV4,    "RFC 2865 5.9")
-FILTER_ID                = Attribute("Filter-Id",                 11, TEXT,    "RFC 2865 5.11")
-FRAMED_MTU               = Attribute("Framed-MTU",                12, U32,     "RFC 2865 5.12")
-REPLY_MESSAGE            = Attribute("Reply-Message",             18, TEXT,    "RFC 2865 5.18")
-FRAMED_ROUTE             = Attribute("Framed-Route",              22, TEXT,    "RFC 2865 5.22")
-STATE                    = Attribute("State",                     24, OCTETS,  "RFC 2865 5.24")
-CLASS                    = Attribute("Class",                     25, OCTETS,  "RFC 2865 5.25")
-SESSION_TIMEOUT          = Attribute("Session-Timeout",           27, U32,     "RFC 2865 5.27")
-IDLE_TIMEOUT             = Attribute("Idle-Timeout",              28, U32,     "RFC 2865 5.28")
-CALLED_STATION_ID        = Attribute("Called-Station-Id",         30, TEXT,    "RFC 2865 5.30")
-CALLING_STATION_ID       = Attribute("Calling-Station-Id",        31, TEXT,    "RFC 2865 5.31")
-NAS_IDENTIFIER           = Attribute("NAS-Identifier",            32, TEXT,    "RFC 2865 5.32")
-PROXY_STATE              = Attribute("Proxy-State",               33, OCTETS,  "RFC 2865 5.33")
-ACCT_STATUS_TYPE         = Attribute("Acct-Status-Type",          40, U32,     "RFC 2866 5.1")
-ACCT_DELAY_TIME          = Attribute("Acct-Delay-Time",           41, U32,     "RFC 2866 5.2")
-ACCT_INPUT_OCTETS        = Attribute("Acct-Input-Octets",         42, U32,     "RFC 2866 5.3")
-ACCT_OUTPUT_OCTETS       = Attribute("Acct-Output-Octets",        43, U32,     "RFC 2866 5.4")
-ACCT_SESSION_ID          = Attribute("Acct-Session-Id",           44, TEXT,    "RFC 2866 5.5")
-ACCT_AUTHENTIC           = Attribute("Acct-Authentic",            45, U32,     "RFC 2866 5.6")
-ACCT_SESSION_TIME        = Attribute("Acct-Session-Time",         46, U32,     "RFC 2866 5.7")
-ACCT_INPUT_PACKETS       = Attribute("Acct-Input-Packets",        47, U32,     "RFC 2866 5.8")
-ACCT_OUTPUT_PACKETS      = Attribute("Acct-Output-Packets",       48, U32,     "RFC 2866 5.9")
-ACCT_TERMINATE_CAUSE     = Attribute("Acct-Terminate-Cause",      49, U32,     "RFC 2866 5.10")
-ACCT_MULTI_SESSION_ID    = Attribute("Acct-Multi-Session-Id",     50, TEXT,    "RFC 2866 5.11")
-ACCT_INPUT_GIGAWORDS     = Attribute("Acct-Input-Gigawords",      52, U32,     "RFC 2869 5.1")
-ACCT_OUTPUT_GIGAWORDS    = Attribute("Acct-Output-Gigawords",     53, U32,     "RFC 2869 5.2")
-EVENT_TIMESTAMP          = Attribute("Event-Timestamp",           55, U32,     "RFC 2869 5.3")
-CHAP_CHALLENGE           = Attribute("CHAP-Challenge",            60, OCTETS,  "RFC 2865 5.40")
-NAS_PORT_TYPE            = Attribute("NAS-Port-Type",             61, U32,     "RFC 2865 5.41")
-PORT_LIMIT               = Attribute("Port-Limit",                62, U32,     "RFC 2865 5.42")
-TUNNEL_TYPE              = Attribute("Tunnel-Type",               64, TAGGED_U32, "RFC 2868 3.1")
-TUNNEL_MEDIUM_TYPE       = Attribute("Tunnel-Medium-Type",        65, TAGGED_U32, "RFC 2868 3.2")
-TUNNEL_CLIENT_ENDPOINT   = Attribute("Tunnel-Client-Endpoint",    66, TEXT,    "RFC 2868 3.3")
-TUNNEL_SERVER_ENDPOINT   = Attribute("Tunnel-Server-Endpoint",    67, TEXT,    "RFC 2868 3.4")
-ACCT_TUNNEL_CONNECTION   = Attribute("Acct-Tunnel-Connection",    68, TEXT,    "RFC 2867 4.1")
-CONNECT_INFO             = Attribute("Connect-Info",              77, TEXT,    "RFC 2869 5.11")
-MESSAGE_AUTHENTICATOR    = Attribute("Message-Authenticator",     80, OCTETS,  "RFC 2869 5.14")
-ACCT_INTERIM_INTERVAL    = Attribute("Acct-Interim-Interval",     85, U32,     "RFC 2869 5.16")
-NAS_PORT_ID              = Attribute("NAS-Port-Id",               87, TEXT,    "RFC 2869 5.17")
-FRAMED_POOL              = Attribute("Framed-Pool",               88, TEXT,    "RFC 2869 5.18")
-NAS_IPV6_ADDRESS         = Attribute("NAS-IPv6-Address",          95, IPV6,    "RFC 3162 2.1")
-FRAMED_INTERFACE_ID      = Attribute("Framed-Interface-Id",       96, IFID,    "RFC 3162 2.2")
-FRAMED_IPV6_PREFIX       = Attribute("Framed-IPv6-Prefix",        97, PREFIX6, "RFC 3162 2.3")
-FRAMED_IPV6_ROUTE        = Attribute("Framed-IPv6-Route",         99, TEXT,    "RFC 3162 2.5")
-FRAMED_IPV6_POOL         = Attribute("Framed-IPv6-Pool",         100, TEXT,    "RFC 3162 2.6")
-ERROR_CAUSE              = Attribute("Error-Cause",              101, U32,     "RFC 5176 3.5")
-DELEGATED_IPV6_PREFIX    = Attribute("Delegated-IPv6-Prefix",    123, PREFIX6, "RFC 4818 3")
-FRAMED_IPV6_ADDRESS      = Attribute("Framed-IPv6-Address",      168, IPV6,    "RFC 6911 3.1")
-DNS_IPV6_ADDRESS         = Attribute("DNS-Server-IPv6-Address",  169, IPV6,    "RFC 6911 3.2")
-ROUTE_IPV6_INFORMATION   = Attribute("Route-IPv6-Information",   170, PREFIX6, "RFC 6911 3.3")
-DELEGATED_IPV6_POOL      = Attribute("Delegated-IPv6-Prefix-Pool", 171, TEXT,  "RFC 6911 3.4")
-STATEFUL_IPV6_POOL       = Attribute("Stateful-IPv6-Address-Pool", 172, TEXT,  "RFC 6911 3.5")
-MS_CHAP_ERROR            = Attribute("MS-CHAP-Error",            _microsoft(2), OCTETS, "RFC 2548 2.1.5")
-MS_MPPE_POLICY           = Attribute("MS-MPPE-Encryption-Policy", _microsoft(7), U32,   "RFC 2548 2.4.4")
-MS_MPPE_TYPES            = Attribute("MS-MPPE-Encryption-Types", _microsoft(8), U32,    "RFC 2548 2.4.5")
-MS_CHAP_CHALLENGE        = Attribute("MS-CHAP-Challenge",        _microsoft(11), OCTETS, "RFC 2548 2.1.2")
-MS_MPPE_SEND_KEY         = Attribute("MS-MPPE-Send-Key",         _microsoft(16), OCTETS, "RFC 2548 2.4.2")
-MS_MPPE_RECV_KEY         = Attribute("MS-MPPE-Recv-Key",         _microsoft(17), OCTETS, "RFC 2548 2.4.3")
-MS_CHAP2_RESPONSE        = Attribute("MS-CHAP2-Response",        _microsoft(25), OCTETS, "RFC 2548 2.3.2")
-MS_CHAP2_SUCCESS         = Attribute("MS-CHAP2-Success",         _microsoft(26), OCTETS, "RFC 2548 2.3.3")
-MS_PRIMARY_DNS           = Attribute("MS-Primary-DNS-Server",    _microsoft(28), IPV4,  "RFC 2548 2.7.1")
-MS_SECONDARY_DNS         = Attribute("MS-Secondary-DNS-Server",  _microsoft(29), IPV4,  "RFC 2548 2.7.2")
-MS_PRIMARY_NBNS          = Attribute("MS-Primary-NBNS-Server",   _microsoft(30), IPV4,  "RFC 2548 2.7.3")
-MS_SECONDARY_NBNS        = Attribute("MS-Secondary-NBNS-Server", _microsoft(31), IPV4,  "RFC 2548 2.7.4")
+USER_NAME                = Attribute("User-Name",                  1,              TEXT,        "RFC 2865 5.1",    "qbd")
+USER_PASSWORD            = Attribute("User-Password",              2,              OCTETS,      "RFC 2865 5.2",    "q")
+CHAP_PASSWORD            = Attribute("CHAP-Password",              3,              OCTETS,      "RFC 2865 5.3",    "q")
+NAS_IP_ADDRESS           = Attribute("NAS-IP-Address",             4,              IPV4,        "RFC 2865 5.4",    "qbd")
+NAS_PORT                 = Attribute("NAS-Port",                   5,              U32,         "RFC 2865 5.5",    "qbd")
+SERVICE_TYPE             = Attribute("Service-Type",               6,              U32,         "RFC 2865 5.6",    "qab")
+FRAMED_PROTOCOL          = Attribute("Framed-Protocol",            7,              U32,         "RFC 2865 5.7",    "qab")
+FRAMED_IP_ADDRESS        = Attribute("Framed-IP-Address",          8,              IPV4,        "RFC 2865 5.8",    "abd")
+FRAMED_MTU               = Attribute("Framed-MTU",                 12,             U32,         "RFC 2865 5.12",   "a")
+REPLY_MESSAGE            = Attribute("Reply-Message",              18,             TEXT,        "RFC 2865 5.18",   "ari")
+FRAMED_ROUTE             = Attribute("Framed-Route",               22,             TEXT,        "RFC 2865 5.22",   "a")
+STATE                    = Attribute("State",                      24,             OCTETS,      "RFC 2865 5.24",   "i")
+CLASS                    = Attribute("Class",                      25,             OCTETS,      "RFC 2865 5.25",   "abi")
+SESSION_TIMEOUT          = Attribute("Session-Timeout",            27,             U32,         "RFC 2865 5.27",   "ac")
+IDLE_TIMEOUT             = Attribute("Idle-Timeout",               28,             U32,         "RFC 2865 5.28",   "ac")
+CALLED_STATION_ID        = Attribute("Called-Station-Id",          30,             TEXT,        "RFC 2865 5.30",   "qbd")
+CALLING_STATION_ID       = Attribute("Calling-Station-Id",         31,             TEXT,        "RFC 2865 5.31",   "qbd")
+NAS_IDENTIFIER           = Attribute("NAS-Identifier",             32,             TEXT,        "RFC 2865 5.32",   "qbd")
+PROXY_STATE              = Attribute("Proxy-State",                33,             OCTETS,      "RFC 2865 5.33",   "in")
+ACCT_STATUS_TYPE         = Attribute("Acct-Status-Type",           40,             U32,         "RFC 2866 5.1",    "b")
+ACCT_DELAY_TIME          = Attribute("Acct-Delay-Time",            41,             U32,         "RFC 2866 5.2",    "b")
+ACCT_INPUT_OCTETS        = Attribute("Acct-Input-Octets",          42,             U32,         "RFC 2866 5.3",    "b")
+ACCT_OUTPUT_OCTETS       = Attribute("Acct-Output-Octets",         43,             U32,         "RFC 2866 5.4",    "b")
+ACCT_SESSION_ID          = Attribute("Acct-Session-Id",            44,             TEXT,        "RFC 2866 5.5",    "bd")
+ACCT_AUTHENTIC           = Attribute("Acct-Authentic",             45,             U32,         "RFC 2866 5.6",    "b")
+ACCT_SESSION_TIME        = Attribute("Acct-Session-Time",          46,             U32,         "RFC 2866 5.7",    "b")
+ACCT_INPUT_PACKETS       = Attribute("Acct-Input-Packets",         47,             U32,         "RFC 2866 5.8",    "b")
+ACCT_OUTPUT_PACKETS      = Attribute("Acct-Output-Packets",        48,             U32,         "RFC 2866 5.9",    "b")
+ACCT_TERMINATE_CAUSE     = Attribute("Acct-Terminate-Cause",       49,             U32,         "RFC 2866 5.10",   "bi")
+ACCT_INPUT_GIGAWORDS     = Attribute("Acct-Input-Gigawords",       52,             U32,         "RFC 2869 5.1",    "b")
+ACCT_OUTPUT_GIGAWORDS    = Attribute("Acct-Output-Gigawords",      53,             U32,         "RFC 2869 5.2",    "b")
+EVENT_TIMESTAMP          = Attribute("Event-Timestamp",            55,             U32,         "RFC 2869 5.3",    "bin")
+CHAP_CHALLENGE           = Attribute("CHAP-Challenge",             60,             OCTETS,      "RFC 2865 5.40",   "q")
+NAS_PORT_TYPE            = Attribute("NAS-Port-Type",              61,             U32,         "RFC 2865 5.41",   "qb")
+PORT_LIMIT               = Attribute("Port-Limit",                 62,             U32,         "RFC 2865 5.42",   "a")
+TUNNEL_TYPE              = Attribute("Tunnel-Type",                64,             TAGGED_U32,  "RFC 2868 3.1",    "qb")
+TUNNEL_MEDIUM_TYPE       = Attribute("Tunnel-Medium-Type",         65,             TAGGED_U32,  "RFC 2868 3.2",    "qb")
+TUNNEL_CLIENT_ENDPOINT   = Attribute("Tunnel-Client-Endpoint",     66,             TAGGED_TEXT, "RFC 2868 3.3",    "qb")
+TUNNEL_SERVER_ENDPOINT   = Attribute("Tunnel-Server-Endpoint",     67,             TAGGED_TEXT, "RFC 2868 3.4",    "qb")
+ACCT_TUNNEL_CONNECTION   = Attribute("Acct-Tunnel-Connection",     68,             TEXT,        "RFC 2867 4.1",    "qb")
+CONNECT_INFO             = Attribute("Connect-Info",               77,             TEXT,        "RFC 2869 5.11",   "qb")
+MESSAGE_AUTHENTICATOR    = Attribute("Message-Authenticator",      80,             OCTETS,      "RFC 2869 5.14",   "qarin")
+TUNNEL_ASSIGNMENT_ID     = Attribute("Tunnel-Assignment-ID",       82,             TAGGED_TEXT, "RFC 2868 3.7",    "qb")
+ACCT_INTERIM_INTERVAL    = Attribute("Acct-Interim-Interval",      85,             U32,         "RFC 2869 5.16",   "ac")
+NAS_PORT_ID              = Attribute("NAS-Port-Id",                87,             TEXT,        "RFC 2869 5.17",   "qbd")
+FRAMED_POOL              = Attribute("Framed-Pool",                88,             TEXT,        "RFC 2869 5.18",   "a")
+TUNNEL_CLIENT_AUTH_ID    = Attribute("Tunnel-Client-Auth-ID",      90,             TAGGED_TEXT, "RFC 2868 3.9",    "qb")
+TUNNEL_SERVER_AUTH_ID    = Attribute("Tunnel-Server-Auth-ID",      91,             TAGGED_TEXT, "RFC 2868 3.10",   "qb")
+NAS_IPV6_ADDRESS         = Attribute("NAS-IPv6-Address",           95,             IPV6,        "RFC 3162 2.1",    "qbd")
+FRAMED_INTERFACE_ID      = Attribute("Framed-Interface-Id",        96,             IFID,        "RFC 3162 2.2",    "a")
+FRAMED_IPV6_PREFIX       = Attribute("Framed-IPv6-Prefix",         97,             PREFIX6,     "RFC 3162 2.3",    "")
+FRAMED_IPV6_ROUTE        = Attribute("Framed-IPv6-Route",          99,             TEXT,        "RFC 3162 2.5",    "a")
+FRAMED_IPV6_POOL         = Attribute("Framed-IPv6-Pool",           100,            TEXT,        "RFC 3162 2.6",    "")
+ERROR_CAUSE              = Attribute("Error-Cause",                101,            U32,         "RFC 5176 3.5",    "n")
+DELEGATED_IPV6_PREFIX    = Attribute("Delegated-IPv6-Prefix",      123,            PREFIX6,     "RFC 4818 3",      "")
+FRAMED_IPV6_ADDRESS      = Attribute("Framed-IPv6-Address",        168,            IPV6,        "RFC 6911 3.1",    "")
+DNS_IPV6_ADDRESS         = Attribute("DNS-Server-IPv6-Address",    169,            IPV6,        "RFC 6911 3.2",    "")
+ROUTE_IPV6_INFORMATION   = Attribute("Route-IPv6-Information",     170,            PREFIX6,     "RFC 6911 3.3",    "")
+DELEGATED_IPV6_POOL      = Attribute("Delegated-IPv6-Prefix-Pool", 171,            TEXT,        "RFC 6911 3.4",    "")
+STATEFUL_IPV6_POOL       = Attribute("Stateful-IPv6-Address-Pool", 172,            TEXT,        "RFC 6911 3.5",    "")
+MS_CHAP_ERROR            = Attribute("MS-CHAP-Error",              _microsoft(2),  OCTETS,      "RFC 2548 2.1.5",  "r")
+MS_MPPE_POLICY           = Attribute("MS-MPPE-Encryption-Policy",  _microsoft(7),  U32,         "RFC 2548 2.4.4",  "")
+MS_MPPE_TYPES            = Attribute("MS-MPPE-Encryption-Types",   _microsoft(8),  U32,         "RFC 2548 2.4.5",  "")
+MS_CHAP_CHALLENGE        = Attribute("MS-CHAP-Challenge",          _microsoft(11), OCTETS,      "RFC 2548 2.1.2",  "q")
+MS_MPPE_SEND_KEY         = Attribute("MS-MPPE-Send-Key",           _microsoft(16), OCTETS,      "RFC 2548 2.4.2",  "")
+MS_MPPE_RECV_KEY         = Attribute("MS-MPPE-Recv-Key",           _microsoft(17), OCTETS,      "RFC 2548 2.4.3",  "")
+MS_CHAP2_RESPONSE        = Attribute("MS-CHAP2-Response",          _microsoft(25), OCTETS,      "RFC 2548 2.3.2",  "q")
+MS_CHAP2_SUCCESS         = Attribute("MS-CHAP2-Success",           _microsoft(26), OCTETS,      "RFC 2548 2.3.3",  "a")
+MS_PRIMARY_DNS           = Attribute("MS-Primary-DNS-Server",      _microsoft(28), IPV4,        "RFC 2548 2.7.6",  "a")
+MS_SECONDARY_DNS         = Attribute("MS-Secondary-DNS-Server",    _microsoft(29), IPV4,        "RFC 2548 2.7.7",  "a")
+MS_PRIMARY_NBNS          = Attribute("MS-Primary-NBNS-Server",     _microsoft(30), IPV4,        "RFC 2548 2.7.8",  "a")
+MS_SECONDARY_NBNS        = Attribute("MS-Secondary-NBNS-Server",   _microsoft(31), IPV4,        "RFC 2548 2.7.9",  "a")
 # fmt: on
 
-NAMES: Final[Mapping[Key, str]] = {row.key: row.name for row in tuple(globals().values()) if isinstance(row, Attribute)}
-"""What the attributes of the table are called."""
+ROWS: Final[tuple[Attribute[Any], ...]] = tuple(row for row in globals().values() if isinstance(row, Attribute))
+"""The table."""
+
+
+def used(use: str) -> frozenset[Key]:
+    """Return the attributes that have this use, a letter of `USES`."""
+    return frozenset(row.key for row in ROWS if use in row.use)

@@ -31,6 +31,7 @@ from l2tpd.radius.accounting import Books, Identity, Record
 from l2tpd.radius.courier import LARGEST, Courier
 from l2tpd.radius.dynauth import Client, Demand, Desk
 from l2tpd.radius.exchange import Exchange, Outcome, Question, Server
+from l2tpd.radius.ignored import REASONS
 from l2tpd.radius.numbers import Code, ErrorCause, Status
 from l2tpd.radius.roster import Roster
 from l2tpd.radius.spool import Spool
@@ -38,6 +39,7 @@ from l2tpd.radius.spool import Spool
 if TYPE_CHECKING:
     from l2tpd.config.model import Config
     from l2tpd.ppp.accountant import Cause, Subscriber
+    from l2tpd.radius.packet import Packet
 
 PATIENCE: Final = 15.0  # seconds between two attempts to deliver the spool
 BATCH: Final = 64  # records that are delivered at once
@@ -67,6 +69,7 @@ class Radius:
         self._wake_keeper = trio.Event()
         self._wake_timer = trio.Event()
         self._limiter = trio.CapacityLimiter(1)
+        self._remarks = log.RateLimit(rate=1 / 3600, burst=1)
 
     # --- configuration --------------------------------------------------------------------------------------------------------------
 
@@ -119,10 +122,17 @@ class Radius:
             found, reason = Verdict(accepted=False, message=b"try again later"), outcome.reason
         else:
             found, reason = access.verdict(request.credentials.kind, outcome.answer)
+            self._say_ignored(outcome.answer)
         if not found.accepted:
             ids = {"tid": request.tunnel_id, "sid": request.session_id}
             _log.warning("RADIUS: not let in", **ids, user=request.credentials.user, reason=reason)
         return found
+
+    def _say_ignored(self, answer: Packet) -> None:
+        """Tell the operator, seldom, what a server grants or forbids without effect."""
+        for key in answer.attributes.keys() & REASONS.keys():
+            row, text = REASONS[key], "RADIUS: an attribute has no effect"
+            self._remarks.say(key, trio.current_time(), _log.info, text, attribute=row.name, reason=row.why)
 
     async def _ask_about(self, request: Request) -> Outcome:
         try:

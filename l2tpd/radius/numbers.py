@@ -12,7 +12,7 @@ MICROSOFT: Final = 311  # RFC 2548 2
 
 
 class Code(enum.IntEnum):
-    """Kinds of packets (RFC 2865 4, RFC 2866 4, RFC 5176 3.1)."""
+    """Kinds of packets (RFC 2865 4, RFC 2866 4, RFC 5176 2.3)."""
 
     ACCESS_REQUEST = 1
     ACCESS_ACCEPT = 2

@@ -23,6 +23,7 @@ from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
 from l2tpd.ppp.authority import Request
 from l2tpd.ppp.credentials import Credentials, expected_success, respond
 from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.way import Way
 from l2tpd.radius.client import Radius
 from l2tpd.wire.values import pack_text
 
@@ -77,7 +78,7 @@ def request(said: Credentials) -> Request:
         credentials=said,
         tunnel_id=11,
         session_id=22,
-        peer="198.51.100.1",
+        way=Way(peer="198.51.100.1"),
         calling_number="0301234567",
         called_number="42",
         interface="ppp7",
@@ -105,7 +106,7 @@ class Stage:
             "interface": "ppp7",
             "tunnel_id": 11,
             "session_id": 22,
-            "peer": "198.51.100.1",
+            "way": Way(peer="198.51.100.1"),
             "calling_number": "0301234567",
             "called_number": "42",
             "traffic": lambda: Traffic(

@@ -11,6 +11,7 @@ from l2tpd.ppp.account import Account
 from l2tpd.ppp.accountant import Cause, Meter, Subscriber, Traffic
 from l2tpd.ppp.authority import Verdict
 from l2tpd.ppp.numbers import BY_PEER, BY_US, Disconnect
+from l2tpd.ppp.way import Way
 from l2tpd.session.call import Call, Ending, Kind
 from l2tpd.wire.numbers import CallResult
 from l2tpd.wire.values import DisconnectCause
@@ -36,11 +37,11 @@ class Bookkeeper:
 
 
 @attrs.define
-class Way:
+class Found:
     """A way in that has found somebody."""
 
     tunnel_id: int = 1
-    peer: str = "192.0.2.2"
+    way: Way = attrs.field(factory=lambda: Way(peer="192.0.2.2"))
     verdict: Verdict = attrs.field(factory=lambda: Verdict(accepted=True, state_class=(b"x",), interim_interval=90.0))
     cause: Cause | None = None
 
@@ -50,7 +51,7 @@ class Scene:
     """A call, its way in, and who keeps accounts."""
 
     keeper: Bookkeeper = attrs.field(factory=Bookkeeper)
-    way: Way = attrs.field(factory=Way)
+    way: Found = attrs.field(factory=Found)
     meter: Meter = attrs.field(factory=Meter)
     call: Call = attrs.field(
         factory=lambda: Call(
@@ -92,7 +93,7 @@ def test_it_is_opened_and_closed_once() -> None:
         found.session_id,
     )
     assert ("192.0.2.2", "030", True, (b"x",), 90.0) == (
-        found.peer,
+        found.way.peer,
         found.calling_number,
         found.by_radius,
         found.state_class,
@@ -190,7 +191,7 @@ def test_who_was_told_to_end_it_says_so() -> None:
 
 def test_a_limit_comes_first() -> None:
     """It is the limit that has ended the link."""
-    scene = Scene(way=Way(cause=Cause.SESSION_TIMEOUT))
+    scene = Scene(way=Found(cause=Cause.SESSION_TIMEOUT))
     account = scene.account(scene.keeper)
     account.open()
     scene.call.disconnect = DisconnectCause(Disconnect.ADMIN, 0, BY_US)

@@ -29,6 +29,7 @@ from l2tpd.ppp.numbers import Auth
 from l2tpd.ppp.settings import LinkSettings
 from l2tpd.ppp.task import Builtin
 from l2tpd.ppp.tun import TunCarrier
+from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.session.call import Call, Kind
 from l2tpd.wire.numbers import CallResult
 from pppcable import Cable, until
@@ -241,7 +242,7 @@ async def test_what_an_authority_is_told_and_says() -> None:
     routes = ("192.0.2.0/24", "192.0.2.0/24", "198.51.100.0/24")
     verdict = Verdict(accepted=True, message=b"hello", address="10.7.0.9", mtu=1300, routes=routes)
     async with asking(verdict) as (server, oracle):
-        server.engine.peer_of = lambda tunnel_id: f"192.0.2.{tunnel_id}"
+        server.engine.way_of = lambda tunnel_id: Way(peer=f"192.0.2.{tunnel_id}")
         oracle.speaks.set()
         session = await server.up("alice", "wonder", calling_number="555", called_number="666")
         assert "10.7.0.9" == session.lns.ppp_remote
@@ -253,7 +254,7 @@ async def test_what_an_authority_is_told_and_says() -> None:
             request.credentials.user,
             request.credentials.response,
         )
-        assert ("192.0.2.1", "555", "666") == (request.peer, request.calling_number, request.called_number)
+        assert ("192.0.2.1", "555", "666") == (request.way.peer, request.calling_number, request.called_number)
         assert ("sub0", "lns", session.lns.local_id) == (request.interface, request.lns_name, request.session_id)
 
 
@@ -315,7 +316,7 @@ def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
     leases, link = Leases(lambda: empty), Link(LinkSettings(), bytes)
     gate = Gate(
         tunnel_id=1,
-        peer="",
+        way=UNTOLD,
         name="lns",
         call=call,
         lease=Lease(ppp=PppSettings(), lns=True),

@@ -8,6 +8,7 @@ from l2tpd.errors import Malformed
 from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.credentials import Credentials
 from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.radius import attributes as row
 from l2tpd.radius.access import question, route, verdict
 from l2tpd.radius.accounting import Identity
@@ -20,8 +21,8 @@ RESPONSE = bytes(range(49))
 MSCHAPV2 = Credentials(kind=Auth.MSCHAPV2, user="joe", identifier=9, challenge=b"c" * 16, response=RESPONSE)
 
 
-def asked(said: Credentials, **more: str) -> Attributes:
-    return question(Request(credentials=said, tunnel_id=1, session_id=2, **more), US).attributes
+def asked(said: Credentials, way: Way = UNTOLD, **more: str) -> Attributes:
+    return question(Request(credentials=said, tunnel_id=1, session_id=2, way=way, **more), US).attributes
 
 
 def answered(said: Attributes, kind: Auth = Auth.PAP, code: Code = Code.ACCESS_ACCEPT) -> tuple[Verdict, str]:
@@ -47,7 +48,14 @@ def test_chap_and_mschapv2_go_as_their_rfcs_say() -> None:
 
 def test_who_we_are_and_where_the_caller_comes_from() -> None:
     """What is not known is not said."""
-    full = asked(MSCHAPV2, calling_number="030", called_number="42", interface="ppp1", peer="2001:db8::2")
+    full = asked(
+        MSCHAPV2,
+        calling_number="030",
+        called_number="42",
+        interface="ppp1",
+        speeds="56000",
+        way=Way(peer="2001:db8::2"),
+    )
     shown = [one.first(full, "") for one in (row.NAS_IDENTIFIER, row.NAS_IP_ADDRESS, row.CALLING_STATION_ID)]
     assert ["lns", "192.0.2.1", "030"] == shown
     assert ("42", "ppp1") == (row.CALLED_STATION_ID.first(full, ""), row.NAS_PORT_ID.first(full, ""))

@@ -8,19 +8,8 @@ from hypothesis import strategies as st
 
 from l2tpd.errors import LocalProtocolError, Malformed
 from l2tpd.radius import attributes as row
-from l2tpd.radius.attributes import NAMES, Attribute, Draft
-
-ROWS = [value for value in vars(row).values() if isinstance(value, Attribute)]
-SAMPLES = {
-    id(row.OCTETS): b"\x00\xff",
-    id(row.TEXT): "grüße\udcff",
-    id(row.U32): 0xFFFFFFFE,
-    id(row.TAGGED_U32): 3,
-    id(row.IPV4): "192.0.2.7",
-    id(row.IPV6): "2001:db8::7",
-    id(row.PREFIX6): "2001:db8:42::/48",
-    id(row.IFID): bytes(range(8)),
-}
+from l2tpd.radius.attributes import ROWS, USES, Attribute, Draft
+from radius.samples import SAMPLES
 
 
 @pytest.mark.parametrize("attribute", ROWS, ids=lambda one: one.name)
@@ -35,7 +24,8 @@ def test_each_row_reads_what_it_writes(attribute: Attribute[object]) -> None:
 
 def test_no_two_rows_share_a_number_or_a_name() -> None:
     """The table is a function in both directions."""
-    assert len(ROWS) == len({one.key for one in ROWS}) == len({one.name for one in ROWS}) == len(NAMES)
+    assert len(ROWS) == len({one.key for one in ROWS}) == len({one.name for one in ROWS})
+    assert all(set(one.use) <= USES.keys() for one in ROWS)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +56,17 @@ def test_bits_behind_a_prefix_do_not_matter() -> None:
 def test_text_may_end_in_a_nul_that_does_not_belong_to_it() -> None:
     """RFC 2865 5: such text "MUST NOT" be sent, and is."""
     assert "pool" == row.FRAMED_POOL.first({88: (b"pool\0",)}, "")
+
+
+def test_a_text_with_or_without_a_tag_is_the_same() -> None:
+    """RFC 2868 3.3: an octet of at most 0x1f is a tag; a text of ours that begins with such a one has a tag before it."""
+    assert "192.0.2.1" == row.TUNNEL_CLIENT_ENDPOINT.first({66: (b"\x01192.0.2.1",)}, "")
+    assert "192.0.2.1" == row.TUNNEL_CLIENT_ENDPOINT.first({66: (b"192.0.2.1",)}, "")
+    draft: Draft = {}
+    row.TUNNEL_CLIENT_AUTH_ID.put(draft, "\x02lac", "\x02" + "x" * 300)
+    assert "\x02lac" == row.TUNNEL_CLIENT_AUTH_ID.first(draft, "")
+    assert b"\0\x02lac" == draft[90][0]
+    assert 253 == len(draft[90][1])
 
 
 def test_text_that_is_too_long_is_cut_and_octets_are_refused() -> None:
