@@ -117,10 +117,13 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `StartupError`, alone or in a group, when something cannot be opened."""
-        plane = await self._choose_plane()
+        plane, listeners = await self._choose_plane(), list[AnyListener]()
         try:
-            await self._serve(self._bind())
+            listeners = self._bind()
+            await self._serve(listeners)
         finally:
+            for listener in listeners:
+                listener.close()  # those that nobody came to read
             # Cancelled from outside, the tunnels and the adapter's task end side by side, and a tunnel's goodbye may take longer.
             await self.adapter.finish()  # noqa: ASYNC102 - shielded, with a deadline
             self.ppp.close()
@@ -169,12 +172,16 @@ class Daemon:
             await services.start(self.scripts.run)
             async with trio.open_nursery() as tunnels:
                 self.adopt(tunnels)
-                await tunnels.start(self.dialer.run, tunnels)
-                self.dial(self.config)
-                self.options.ready()
-                await self._stop.wait()
-                await self._say_goodbye()
-                self.adopt(None)
+                try:
+                    await tunnels.start(self.dialer.run, tunnels)
+                    self.dial(self.config)
+                    self.options.ready()
+                    await self._stop.wait()
+                    await self._say_goodbye()
+                finally:  # cancelled from outside, too: once its block is left, a nursery takes nobody
+                    self.policy.drain = True
+                    self.dialer.stop()
+                    self.adopt(None)
                 tunnels.cancel_scope.cancel()
             self.bus.close()
             self.tap.close()
@@ -385,6 +392,8 @@ class Daemon:
         """Start the task of a tunnel."""
         if self._tunnels is not None:
             self._tunnels.start_soon(self._run_tunnel, tunnel)
+        else:  # it comes too late: no task would ever see to its end
+            tunnel.crashed("shutting down")
 
     async def _run_tunnel(self, tunnel: Tunnel) -> None:
         def crashed(_: object) -> None:

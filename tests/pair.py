@@ -5,7 +5,7 @@
         lac = await on.start("lac", calls("t", port))
         await until(lambda: up(lac, "t"))
 
-Everything is real but the data plane: the null plane, unless `start` is given another. Each test has a deadline; what it waits for it polls.
+Everything is real but the data plane: the null plane, unless `stage` names or `start` is given another. Each test has a deadline; what it waits for it polls.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ANYBODY: Final = "[peer.default]\n"
 QUICK: Final = "retry_timeout = 0.05\nmax_retries = 1\nredial_delay = 0.05\nredial_delay_max = 0.1\n"
 """Keys of a tunnel that gives up on a dead peer at once, and tries again soon."""
 
-_SYSTEM: Final = '[system]\ncontrol_socket = "{socket}"\ndata_plane = "null"\nstop_timeout = {stop}\n'
+_SYSTEM: Final = '[system]\ncontrol_socket = "{socket}"\ndata_plane = "{plane}"\nstop_timeout = {stop}\n'
 
 
 @attrs.define(eq=False)
@@ -45,6 +45,8 @@ class Stage:
 
     directory: Path
     nursery: trio.Nursery
+    data_plane: str = "null"
+    daemons: list[Daemon] = attrs.field(factory=list)
     ended: dict[str, trio.Event] = attrs.field(factory=dict)
 
     def path(self, name: str) -> Path:
@@ -53,7 +55,8 @@ class Stage:
     def write(self, name: str, text: str, *, system: str = "", stop: float = 0.2) -> Path:
         """Write a daemon's configuration: `system` are more keys of that table."""
         path = self.path(name)
-        path.write_text(_SYSTEM.format(socket=self.directory / f"{name}.sock", stop=stop) + system + text)
+        head = _SYSTEM.format(socket=self.directory / f"{name}.sock", plane=self.data_plane, stop=stop)
+        path.write_text(head + system + text)
         return path
 
     def compose(
@@ -74,6 +77,7 @@ class Stage:
             ready.set()
 
         daemon = self.compose(name, text, ready=note, system=system, stop=stop)
+        self.daemons.append(daemon)
         self.nursery.start_soon(self._run, name, daemon)
         await ready.wait()
         return daemon
@@ -86,11 +90,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(directory: Path, seconds: float = 20) -> AsyncIterator[Stage]:
+async def stage(directory: Path, seconds: float = 20, data_plane: str = "null") -> AsyncIterator[Stage]:
     """Have a place for daemons; whatever happens on it takes no longer than `seconds`."""
     with trio.fail_after(seconds):
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
-            yield Stage(directory, nursery)
+            yield Stage(directory, nursery, data_plane)
             nursery.cancel_scope.cancel()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -396,38 +395,6 @@ async def test_two_daemons_call_each_other(tmp_path: Path, first: int | None, se
             wins = value is not None and (other is None or value < other)
             if tunnels == 1:
                 assert wins == (one.core.state is State.ESTABLISHED)
-
-
-# --- nothing is left behind
-
-
-async def at_checkpoint(number: int, scope: trio.CancelScope, lac: Daemon) -> None:
-    """Cancel after the event loop has gone round this often since the LAC was ready."""
-    for _ in range(number):
-        await trio.lowlevel.checkpoint()
-    scope.cancel()
-
-
-@pytest.mark.parametrize("number", range(1, 31))
-async def test_cancelled_anywhere(tmp_path: Path, number: int) -> None:
-    """Wherever in setting up a tunnel and a session a pair is cancelled, no socket stays open and the data plane has nothing."""
-    before = open_sockets()
-    port, planes = free_port(), (RecordingPlane(), RecordingPlane())
-    async with stage(tmp_path) as on:
-        await on.start("lns", listen(port) + ANYBODY, plane=planes[0], stop=0.01)
-        lac = await on.start("lac", calls("t", port) + session("t", "s"), plane=planes[1], stop=0.01)
-        await at_checkpoint(number, on.nursery.cancel_scope, lac)
-    assert before == open_sockets()
-    assert [(set(), set())] * 2 == [(plane.tunnels, plane.sessions) for plane in planes]
-
-
-def open_sockets() -> int:
-    """Count our open sockets."""
-    count = 0
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            count += str(link.readlink()).startswith("socket:")
-    return count
 
 
 # --- hook scripts

@@ -66,9 +66,13 @@ class SharedTuns:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read the interfaces until cancelled."""
-        async with trio.open_nursery() as self._readers:
-            task_status.started()
-            await trio.sleep_forever()  # noqa: TID251 - its children work
+        async with trio.open_nursery() as readers:
+            self._readers = readers
+            try:
+                task_status.started()
+                await trio.sleep_forever()  # noqa: TID251 - its children work
+            finally:
+                self._readers = None  # already here: once its block is left, a nursery takes nobody
 
     def enter(self, profile: str) -> Common:
         """Count one more user of a profile's interface, which is not there yet if it is the first."""
@@ -115,9 +119,10 @@ class SharedTuns:
         return tuns
 
     async def _open(self, common: Common, wanted: Interface) -> Tun:
-        if self._readers is None:
-            raise PlaneError(errno.ESHUTDOWN, "nobody reads interfaces")
         tun = await self._tuns.open_tun(wanted)
+        if self._readers is None:  # the daemon may have been cancelled meanwhile
+            await self._tuns.close_tun(tun)
+            raise PlaneError(errno.ESHUTDOWN, "nobody reads interfaces")
         self._readers.start_soon(self._read, common, tun)
         return tun
 

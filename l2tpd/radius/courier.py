@@ -46,11 +46,14 @@ class Courier:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled."""
         try:
-            async with trio.open_nursery() as self._nursery:
-                task_status.started()
-                await self._keep_time()
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                try:
+                    task_status.started()
+                    await self._keep_time()
+                finally:
+                    self._nursery = None  # already here: once its block is left, a nursery takes nobody
         finally:
-            self._nursery = None
             for one in self._sockets.values():
                 one.close()
             self._sockets.clear()
@@ -134,8 +137,12 @@ class Courier:
         one = self._sockets.get((datagram.source, family))
         if one is None:
             one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+            try:
+                one.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - a port of its own
+            except OSError:
+                one.close()
+                raise
             self._sockets[datagram.source, family] = one
-            one.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 0))  # noqa: S104 - a port of its own
             nursery.start_soon(self._read, datagram.source, one)
         return one
 

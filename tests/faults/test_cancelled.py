@@ -1,0 +1,249 @@
+"""Everything is cancelled at every step of everything that a daemon does, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+import taps
+from faults.blows import Blow, everywhere, nothing_kept
+from l2tpd.daemon import Daemon
+from l2tpd.kernel.recording import RecordingPlane
+from pair import ANYBODY, Stage, call, calls, carried, free_port, listen, session, stage, until, up
+
+POOL = (
+    '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n{keys}[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
+)
+"""What an LNS has for callers whose packets go through the user-space plane."""
+
+INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
+
+
+@pytest.fixture
+def namespace() -> Iterator[None]:
+    """A network namespace of the test's own."""
+    with taps.namespace():
+        yield
+
+
+def interfaces() -> list[str]:
+    return [line.split()[0] for line in taps.ip("-brief", "link", "show").splitlines()]
+
+
+async def lns_and_lac(on: Stage, lines: str, *, lns_keys: str = "", planes: tuple[RecordingPlane, ...] = ()) -> Daemon:
+    """Start both; return the LAC, which has just begun to dial."""
+    port = free_port()
+    lns_plane, lac_plane = planes or (None, None)
+    await on.start("lns", listen(port) + ANYBODY + lns_keys, plane=lns_plane, stop=0.01)
+    return await on.start("lac", calls("t", port) + lines, plane=lac_plane, stop=0.01)
+
+
+@pytest.mark.parametrize("plane", ["null", pytest.param("user", marks=INTERFACES)])
+async def test_starting(tmp_path: Path, plane: str) -> None:
+    """From the first step of a daemon until it is ready, with everything that it can open, and to the end of a stop."""
+    system = f'metrics_address = "127.0.0.1:{free_port()}"\n'
+    radius = (
+        f'[radius]\nspool = "{tmp_path}/spool"\ndynauth_listen = "127.0.0.1:{free_port()}"\n'
+        '[radius.server.a]\naddress = "127.0.0.1"\nsecret = "s"\n[radius.client.a]\nmatch = "127.0.0.1/32"\nsecret = "s"\n'
+    )
+    port = free_port()
+
+    async def scenario(blow: Blow) -> None:
+        async with stage(tmp_path, data_plane=plane) as on:
+            blow.strikes(on.nursery.cancel_scope)
+            daemon = on.compose(
+                "d", listen(port) + ANYBODY + radius, ready=lambda: daemon.stop(at_once=True), system=system
+            )
+            await daemon.run()
+            blow.holds()
+        nothing_kept(daemon)
+        assert not (tmp_path / "d.sock").exists()
+
+    assert 20 < await everywhere(scenario)
+
+
+async def test_setting_up(tmp_path: Path) -> None:
+    """A tunnel with two sessions, from the first SCCRQ until both are carried at both ends."""
+    lines = session("t", "s") + session("t", "out", 'role = "lns"\n')
+
+    async def scenario(blow: Blow) -> None:
+        planes = RecordingPlane(), RecordingPlane()
+        async with stage(tmp_path) as on:
+            lac = await lns_and_lac(on, lines, planes=planes)
+            blow.strikes(on.nursery.cancel_scope)
+            await until(lambda: carried(lac, "t", "s") and carried(lac, "t", "out") and len(planes[0].sessions) == 2)
+            blow.holds()
+        assert [(set(), set())] * 2 == [(plane.tunnels, plane.sessions) for plane in planes]
+        for daemon in on.daemons:
+            nothing_kept(daemon)
+
+    assert 30 < await everywhere(scenario)
+
+
+async def test_stopping(tmp_path: Path) -> None:
+    """A polite stop of the calling side, from the signal until the called one has forgotten it."""
+
+    async def scenario(blow: Blow) -> None:
+        planes = RecordingPlane(), RecordingPlane()
+        async with stage(tmp_path) as on:
+            lac = await lns_and_lac(on, session("t", "s"), planes=planes)
+            await until(lambda: carried(lac, "t", "s") and planes[0].sessions)
+            blow.strikes(on.nursery.cancel_scope)
+            lac.stop(at_once=False)
+            await on.ended["lac"].wait()
+            await until(lambda: not planes[0].tunnels)
+            blow.holds()
+        assert [(set(), set())] * 2 == [(plane.tunnels, plane.sessions) for plane in planes]
+        for daemon in on.daemons:
+            nothing_kept(daemon)
+
+    assert 15 < await everywhere(scenario)
+
+
+async def test_reloading(tmp_path: Path) -> None:
+    """A reload that takes a tunnel away, changes one, and brings one with a session."""
+
+    async def scenario(blow: Blow) -> None:
+        planes = RecordingPlane(), RecordingPlane()
+        async with stage(tmp_path) as on:
+            lac = await lns_and_lac(on, session("t", "s"), planes=planes)
+            port = lac.dialer.lines["t"].instance.peer.port
+            on.write("lac", calls("t", port) + calls("a", port) + calls("b", port), stop=0.01)
+            await lac.reloader.reload()
+            await until(lambda: up(lac, "t") and up(lac, "a") and up(lac, "b"))
+            changed = calls("a", port, "secret = 's'\npersist = false\n") + calls("b", port, "hello_timeout = 7\n")
+            on.write("lac", changed + calls("n", port) + session("n", "s"), stop=0.01)
+            blow.strikes(on.nursery.cancel_scope)
+            lac.reloader.request()
+            await until(lambda: "n" in lac.dialer.lines and carried(lac, "n", "s"))
+            blow.holds()
+        assert [(set(), set())] * 2 == [(plane.tunnels, plane.sessions) for plane in planes]
+        for daemon in on.daemons:
+            nothing_kept(daemon)
+
+    assert 20 < await everywhere(scenario, stride=3)
+
+
+async def test_a_control_request_and_a_capture(tmp_path: Path) -> None:
+    """A client creates a tunnel, watches, and has messages captured, over the control socket; it goes with the daemon, or the daemon with it."""
+
+    async def scenario(blow: Blow) -> None:
+        async with stage(tmp_path) as on:
+            await lns_and_lac(on, "")
+            blow.strikes(on.nursery.cancel_scope)
+            async with await trio.open_unix_socket(tmp_path / "lac.sock") as watching:
+                await ask(watching, "events.subscribe")
+                async with await trio.open_unix_socket(tmp_path / "lac.sock") as capturing:
+                    await ask(capturing, "capture.start")
+                    await ask(watching, "tunnel.delete", tunnel="t")
+                    await ask(watching, "config.reload")
+            blow.holds()
+        for daemon in on.daemons:
+            nothing_kept(daemon)
+
+    assert 20 < await everywhere(scenario)
+
+
+async def ask(stream: trio.SocketStream, method: str, **params: object) -> None:
+    """Call a method and wait for an answer, whatever it is."""
+    await stream.send_all(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+    received = b""
+    while b'"id"' not in received:
+        more = await stream.receive_some()
+        assert more
+        received += more
+
+
+async def test_a_hook_script(tmp_path: Path) -> None:
+    """Scripts that hang at set-up go with the daemon, and so do their children."""
+    folder = tmp_path / "scripts"
+    folder.mkdir(mode=0o755)
+    for name in ("tunnel-created", "tunnel-up"):
+        script = folder / name
+        script.write_text(f"#!/bin/sh\n: > {folder}/{name}.ran\nexec sleep 1000\n")
+        script.chmod(0o755)
+
+    async def scenario(blow: Blow) -> None:
+        for note in folder.glob("*.ran"):
+            note.unlink()
+        async with stage(tmp_path) as on:
+            port = free_port()
+            await on.start("lns", listen(port) + ANYBODY, stop=0.01)
+            await on.start("lac", calls("t", port), system=f'script_directory = "{folder}"\n', stop=0.01)
+            blow.strikes(on.nursery.cancel_scope)
+            await until((folder / "tunnel-created.ran").exists)
+            blow.holds()
+
+    assert 10 < await everywhere(scenario)
+
+
+async def link(tmp_path: Path, blow: Blow, lines: str, lns_keys: str, done: Callable[[Daemon], object]) -> None:
+    """Set a session of the user-space plane up, where the blow may fall; nothing is left of it."""
+    async with stage(tmp_path, data_plane="user") as on:
+        lac = await lns_and_lac(on, lines, lns_keys=lns_keys)
+        blow.strikes(on.nursery.cancel_scope)
+        await until(lambda: done(lac))
+        blow.holds()
+    for daemon in on.daemons:
+        nothing_kept(daemon)
+    assert ["lo"] == interfaces()
+
+
+@INTERFACES
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("keys", ["", "shared_interface = true\n"], ids=["own", "shared"])
+async def test_ppp(tmp_path: Path, keys: str) -> None:
+    """PPP from its first frame until both ends have addresses and interfaces: the LNS's own for each session, and one for all of them."""
+
+    def done(lac: Daemon) -> bool:
+        lns = tuple(tunnel for tunnel in lac.registry)
+        found = call(lac, "t", "s")
+        return bool(lns and found is not None and found.ppp_remote)
+
+    async def scenario(blow: Blow) -> None:
+        await link(tmp_path, blow, session("t", "s"), POOL.format(keys=keys), done)
+
+    assert 30 < await everywhere(scenario, stride=2)
+
+
+@INTERFACES
+@pytest.mark.usefixtures("namespace")
+async def test_ethernet(tmp_path: Path) -> None:
+    """An Ethernet pseudowire of version 3, from the first message until both ends have an interface."""
+    line = 'version = "l2tpv3"\n[tunnel.t.session.s]\npseudowire = "eth"\n'
+    lns = 'versions = ["l2tpv3"]\n'
+
+    async def scenario(blow: Blow) -> None:
+        await link(tmp_path, blow, line, lns, lambda lac: carried(lac, "t", "s"))
+
+    assert 30 < await everywhere(scenario, stride=2)
+
+
+@INTERFACES
+@pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("keys", ["", "shared_interface = true\n"], ids=["own", "shared"])
+async def test_a_session_that_ends_at_any_moment(tmp_path: Path, keys: str) -> None:
+    """A session is closed at every step of its PPP: its interfaces and addresses go with it, the tunnel stays."""
+
+    async def scenario(blow: Blow) -> None:
+        async with stage(tmp_path, data_plane="user") as on:
+            lac = await lns_and_lac(on, "", lns_keys=POOL.format(keys=keys))
+            await until(lambda: up(lac, "t"))
+            over = trio.CancelScope()
+            on.write("lac", calls("t", lac.dialer.lines["t"].instance.peer.port) + session("t", "s"), stop=0.01)
+            await lac.reloader.reload()
+            blow.strikes(over)
+            with over:
+                await until(lambda: (found := call(lac, "t", "s")) is not None and found.ppp_remote)
+            blow.holds()
+            lac.dialer.close_session("t", "s", "enough")
+            await until(lambda: not any(daemon.registry.sessions for daemon in on.daemons))
+            await until(lambda: not any(daemon.leases._addresses._held for daemon in on.daemons))
+            await until(lambda: interfaces() == ["lo"])
+            assert up(lac, "t")
+
+    assert 20 < await everywhere(scenario, stride=3)
