@@ -460,9 +460,13 @@ async def test_why_ppp_ended_arrives(tmp_path: Path, ender: str, sides: tuple[st
     async with stage(tmp_path) as on:
         lns, lac = await pair(on, sessions=session("t", "s"))
         await until(lambda: carried(lac, "t", "s") and lns.registry.sessions)
-        heard = hear(on, lns), hear(on, lac)
         mine = tunnel(lac, "t")
-        ending = mine if ender == "lac" else other_end(lns, mine)
+        ends = mine, other_end(lns, mine)
+        await until(
+            lambda: all(call.state is CallState.ESTABLISHED for end in ends for call in end.core.calls.values())
+        )
+        heard = hear(on, lns), hear(on, lac)
+        ending = ends[ender == "lns"]
         (ours,) = ending.core.calls.values()
         ours.disconnect = DisconnectCause(16, 0xC223, 1, "wrong password")
         ending.core.close_session(ours.local_id, trio.current_time(), "refused")
