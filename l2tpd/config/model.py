@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from l2tpd.keys import Key
+
 Said = Mapping[str, Any]
 """Keys that a table says, each with its checked and converted value."""
 
 
-class Role(enum.Enum):
+class Role(Key):
     """What we are towards the peer of a session (RFC 2661 1.2)."""
 
     LAC = "lac"
@@ -42,7 +44,7 @@ class Encapsulation(enum.Enum):
     IP = "ip"  # protocol 115, version 3 only
 
 
-class Pseudowire(enum.Enum):
+class Pseudowire(Key):
     """What a session carries."""
 
     PPP = "ppp"
@@ -58,7 +60,7 @@ class Mode(enum.Enum):
     QUIESCENT = "quiescent"  # as static, but HELLO messages tell whether the peer is there
 
 
-class Sublayer(enum.Enum):
+class Sublayer(Key):
     """The L2-specific sublayer of version 3 data packets (RFC 3931 4.6)."""
 
     NONE = "none"
@@ -183,7 +185,7 @@ class Listen:
     encap: Encapsulation = Encapsulation.UDP
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class TunnelSettings:
     """`[profile.tunnel.NAME]`, and any of these keys in `[tunnel.NAME]`: how a control connection behaves."""
 
@@ -210,7 +212,7 @@ class TunnelSettings:
     trace: tuple[str, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class SessionSettings:
     """`[profile.session.NAME]`, and any of these keys in `[tunnel.NAME.session.NAME]`: what a call asks for and announces."""
 

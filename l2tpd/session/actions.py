@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from l2tpd.config.model import Role
 from l2tpd.config.scalars import end_id_as_said
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.ppp.describe import disconnect_text
-from l2tpd.session.call import Call, Carrier, Ending, Kind, State
+from l2tpd.session.call import ACTIVE, Call, Carrier, Ending, State
 from l2tpd.session.speech import Values
 from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, PPP_DISCONNECT_CAUSE, RESULT_CODE
 from l2tpd.wire.messages import Message, message
-from l2tpd.wire.numbers import CallResult, CircuitStatus, MessageType
+from l2tpd.wire.numbers import CallResult, MessageType
 from l2tpd.wire.values import ResultCode
 
 Action = Callable[[Call, Message | None, Carrier, float], State]
@@ -304,7 +305,7 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
 def _say(call: Call, carrier: Carrier, now: float, kind: MessageType) -> None:
     values = carrier.speech.says[kind](call)
     if CIRCUIT_STATUS in values:
-        call.told_active = bool(values[CIRCUIT_STATUS] & CircuitStatus.ACTIVE)
+        call.told_active = bool(values[CIRCUIT_STATUS] & ACTIVE)
     _send(call, carrier, now, kind, values)
 
 
@@ -342,7 +343,7 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
                 peer_address=asked.peer_address,
                 bridge=asked.bridge,
             ),
-            lns_mode=call.kind in {Kind.LNS_INCOMING, Kind.LNS_OUTGOING},
+            lns_mode=call.kind.role is Role.LNS,
             sequencing=call.sequencing,
             reorder_timeout=round(asked.reorder_timeout * 1000),
             cookie=call.cookie,

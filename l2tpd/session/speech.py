@@ -78,7 +78,6 @@ class Speech:
     our_id: Callable[[Message], int]  # the recipient's, 0 where the message does not say it
     end_id: Callable[[Message], str]  # to what a call is meant to go, where that is said
     settle: Callable[[Message, SessionSettings], SessionSettings]  # what a request of the peer makes of our settings
-    ties: bool  # both sides may ask for the same call at once
     learn: Callable[[Call, Message], None]  # from the message by which the peer asks for a call, or takes ours
     connected: Callable[[Call, Message], None]  # from ICCN or OCCN
 
@@ -212,7 +211,6 @@ V2 = Speech(
     our_id=lambda _said: 0,  # it stands in the header
     end_id=lambda _said: "",
     settle=_settle,
-    ties=False,
     learn=_learn,
     connected=_learn_connected,
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from l2tpd.config.model import Pseudowire, SessionSettings, Sublayer
 from l2tpd.errors import RemoteProtocolError
-from l2tpd.session.call import Call
+from l2tpd.session.call import ACTIVE, NEW, Call
 from l2tpd.session.speech import Speech, Values, carrying
 from l2tpd.wire.avp import (
     ASSIGNED_COOKIE,
@@ -33,7 +33,6 @@ from l2tpd.wire.avp import (
 from l2tpd.wire.messages import Message
 from l2tpd.wire.numbers import (
     CallResult,
-    CircuitStatus,
     ErrorCode,
     MessageType,
     PseudowireType,
@@ -48,38 +47,43 @@ PSEUDOWIRES: Mapping[Pseudowire, PseudowireType] = {
     Pseudowire.ETH_VLAN: PseudowireType.ETHERNET_VLAN,
 }
 BY_TYPE: Mapping[int, Pseudowire] = {int(number): word for word, number in PSEUDOWIRES.items()}
-_SUBLAYERS: Mapping[Sublayer, SublayerType] = {
-    Sublayer.NONE: SublayerType.NONE,
-    Sublayer.DEFAULT: SublayerType.DEFAULT,
+_SUBLAYERS: Mapping[Sublayer, int] = {
+    Sublayer.NONE: int(SublayerType.NONE),
+    Sublayer.DEFAULT: int(SublayerType.DEFAULT),
 }
-_BY_SUBLAYER: Mapping[int, Sublayer] = {int(number): word for word, number in _SUBLAYERS.items()}
-
-
-def _ids(call: Call) -> dict[Avp[Any], Any]:
-    return {LOCAL_SESSION_ID: call.local_id, REMOTE_SESSION_ID: call.peer_id}  # 0 before the peer has named one (5.4.4)
+_BY_SUBLAYER: Mapping[int, Sublayer] = {number: word for word, number in _SUBLAYERS.items()}
 
 
 def circuit_status(call: Call, *, new: bool = False) -> int:
     """Return our Circuit Status (RFC 3931 5.4.5)."""
-    return CircuitStatus.ACTIVE * call.active | CircuitStatus.NEW * new
+    return ACTIVE * call.active | NEW * new
 
 
 def circuit_report(call: Call) -> Values:
     """RFC 3931 6.14, Set-Link-Info."""
-    return _ids(call) | {CIRCUIT_STATUS: circuit_status(call)}
+    return {
+        LOCAL_SESSION_ID: call.local_id,
+        REMOTE_SESSION_ID: call.peer_id,
+        CIRCUIT_STATUS: circuit_status(call),
+    }
 
 
 def _request(call: Call) -> Values:
     """RFC 3931 6.9, and 6.6 but for the channel."""
-    values = _ids(call) | {
+    values: dict[Avp[Any], Any] = {
+        LOCAL_SESSION_ID: call.local_id,
+        REMOTE_SESSION_ID: call.peer_id,  # 0: the peer has named none yet (5.4.4)
         CALL_SERIAL_NUMBER: call.serial,
         PSEUDOWIRE_TYPE: int(PSEUDOWIRES[call.settings.pseudowire]),
         REMOTE_END_ID: call.end_id,
         CIRCUIT_STATUS: circuit_status(call, new=True),
+        **_cookie(call),
+        **_data(call),
+        **_speeds(call),
     }
     if call.tie_breaker is not None:
         values[TIE_BREAKER] = call.tie_breaker
-    return values | _data(call) | _speeds(call)
+    return values
 
 
 def _icrq(call: Call) -> Values:
@@ -89,22 +93,29 @@ def _icrq(call: Call) -> Values:
 
 def _accepted(call: Call) -> Values:
     """RFC 3931 6.7, 6.10."""
-    values = _ids(call) | {CIRCUIT_STATUS: circuit_status(call, new=True)}
-    return values | _data(call) | _speeds(call) | _channel(call)
+    return {
+        LOCAL_SESSION_ID: call.local_id,
+        REMOTE_SESSION_ID: call.peer_id,
+        CIRCUIT_STATUS: circuit_status(call, new=True),
+        **_cookie(call),
+        **_data(call),
+        **_speeds(call),
+        **_channel(call),
+    }
 
 
 def _connected(call: Call) -> Values:
     """RFC 3931 6.8, 6.11."""
-    values = _data(call)
-    values.pop(ASSIGNED_COOKIE, None)
-    return _ids(call) | values
+    return {LOCAL_SESSION_ID: call.local_id, REMOTE_SESSION_ID: call.peer_id, **_data(call)}
+
+
+def _cookie(call: Call) -> dict[Avp[Any], Any]:
+    return {ASSIGNED_COOKIE: call.cookie} if call.cookie else {}
 
 
 def _data(call: Call) -> dict[Avp[Any], Any]:
-    """Return what the peer has to put into its data packets."""
-    values: dict[Avp[Any], Any] = {L2_SPECIFIC_SUBLAYER: int(_SUBLAYERS[call.sublayer])}
-    if call.cookie:
-        values[ASSIGNED_COOKIE] = call.cookie
+    """Return what the peer has to put into its data packets besides the cookie, of which ICCN and OCCN do not speak."""
+    values: dict[Avp[Any], Any] = {L2_SPECIFIC_SUBLAYER: _SUBLAYERS[call.sublayer]}
     if call.settings.sequencing_required:
         values[DATA_SEQUENCING] = int(SequencingLevel.ALL)
     return values
@@ -212,7 +223,6 @@ V3 = Speech(
     our_id=lambda said: said.get(REMOTE_SESSION_ID) or 0,
     end_id=lambda said: said.get(REMOTE_END_ID) or "",
     settle=_settle,
-    ties=True,
     learn=_learn,
     connected=_learn_connected,
 )

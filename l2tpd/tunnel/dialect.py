@@ -66,7 +66,7 @@ class Dialect:
 def _parse3(datagram: bytes) -> tuple[ControlHeader, bytes]:
     """Split a message of version 3; what only acknowledges has no body afterwards (RFC 3931 4.2)."""
     header, body = parse_control3(datagram)
-    return ControlHeader(header.connection_id, 0, header.ns, header.nr), b"" if _acknowledges(body) else body
+    return header, b"" if _acknowledges(body) else body
 
 
 def _acknowledges(body: bytes) -> bool:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import enum
-
+from l2tpd.keys import Key
 from l2tpd.wire.numbers import MessageType
 
 
-class Input(enum.Enum):
+class Input(Key):
     """One input of the control connection table."""
 
     OPEN = "local open request"

@@ -58,7 +58,7 @@ def _open(core: ControlConnection, kind: Kind, said: Message, now: float) -> Cal
     """Return a call for a request that can be met. Raises `RemoteProtocolError` and `Exhausted`."""
     speech = core.speech
     _check_id(core, speech.peer_id(said))
-    ours = _survivor(core, kind, said, now) if speech.ties else None
+    ours = _survivor(core, kind, said, now) if core.asked else None
     check_limit(core)  # afterwards: a call of ours that has lost is no longer in the way
     if ours is not None:  # the peer's request for the same circuit takes its place
         name, profile, settings = ours.name, ours.profile, ours.settings
@@ -89,11 +89,10 @@ def follow(core: ControlConnection, call: Call, before: State) -> None:
     """Keep the list of what we have asked for, now that a call may have left `before` for another state."""
     if call.state is before or not call.end_id:
         return
-    key = call.kind, call.end_id
     if call.state is State.WAIT_REPLY:
-        core.asked.setdefault(key, call)
-    elif before is State.WAIT_REPLY and core.asked.get(key) is call:
-        del core.asked[key]
+        core.asked.setdefault((call.kind, call.end_id), call)
+    elif before is State.WAIT_REPLY and core.asked.get((call.kind, call.end_id)) is call:
+        del core.asked[call.kind, call.end_id]
 
 
 def refuse(core: ControlConnection, said: Message, result: int, error: int, text: str, now: float) -> None:

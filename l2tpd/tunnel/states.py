@@ -5,10 +5,10 @@ The RFC's `idle` means both "not begun" and "over", and being over takes time (5
 
 from __future__ import annotations
 
-import enum
+from l2tpd.keys import Key
 
 
-class State(enum.Enum):
+class State(Key):
     """Where a control connection stands."""
 
     IDLE = "idle"  # nothing was sent or received yet

@@ -145,7 +145,7 @@ def _control(octets: bytes, secret: bytes, *, reveal: bool, conceal: bool) -> st
 
 def _control3(octets: bytes, secret: bytes, *, reveal: bool, conceal: bool) -> str:
     header, body = parse_control3(octets)
-    line = f"control connection={header.connection_id} ns={header.ns} nr={header.nr}"
+    line = f"control connection={header.tunnel_id} ns={header.ns} nr={header.nr}"
     return f"{line} {_body(body, secret, V3, reveal=reveal, conceal=conceal)}"
 
 

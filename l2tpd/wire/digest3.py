@@ -13,10 +13,11 @@ which messages directly over IP need because no UDP checksum protects them (4.1.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import struct
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -24,6 +25,7 @@ from l2tpd.errors import LocalProtocolError
 from l2tpd.wire.numbers import DigestType, MessageType
 
 if TYPE_CHECKING:
+    from _hashlib import HASH
     from collections.abc import Iterable
 
 _START: Final = 20
@@ -34,6 +36,9 @@ _HEAD: Final = struct.Struct("!HIB")
 
 _HEAD_SIZE: Final = 7
 _KEY: Final = 59
+_BLOCK: Final = 64
+"""Octets that MD5 and SHA-1 digest at a time (RFC 2104 2)."""
+
 _MANDATORY: Final = 0x8000
 _HIDDEN: Final = 0x4000
 _LENGTH: Final = 0x03FF
@@ -69,15 +74,28 @@ def shared_key(secret: bytes, purpose: int) -> bytes:
 
 @attrs.frozen(repr=False)
 class Signer:
-    """One secret with one algorithm, ready to sign any number of messages."""
+    """One secret with one algorithm, ready to sign any number of messages.
+
+    The key is hashed once, into the two states of HMAC (RFC 2104 2) that are copied for each message. `hmac.HMAC` can be
+    copied as well, in half as much time again.
+    """
 
     algorithm: int
     key: bytes
-    _keyed: hmac.HMAC = attrs.field(init=False, eq=False)  # copied for each message: the key is hashed once
+    _inner: HASH = attrs.field(init=False, eq=False)
+    _outer: HASH = attrs.field(init=False, eq=False)
 
-    @_keyed.default
-    def _begin(self) -> hmac.HMAC:
-        return hmac.new(self.key, digestmod=_ALGORITHMS[self.algorithm])
+    @_inner.default
+    def _begin(self) -> HASH:
+        return self._keyed(0x36)
+
+    @_outer.default
+    def _finish(self) -> HASH:
+        return self._keyed(0x5C)
+
+    def _keyed(self, pad: int) -> HASH:
+        block = bytes(octet ^ pad for octet in self.key.ljust(_BLOCK, b"\0"))
+        return hashlib.new(_ALGORITHMS[self.algorithm], block, usedforsecurity=False)
 
     @classmethod
     @lru_cache(maxsize=_SECRETS)
@@ -91,19 +109,14 @@ class Signer:
             raise LocalProtocolError(msg)
         return cls(algorithm, shared_key(secret, AUTHENTICATION))
 
-    def digest(self, covered: bytes | bytearray) -> bytes:
-        """Give the keyed digest."""
-        keyed = self._keyed.copy()
-        keyed.update(covered)
-        return keyed.digest()
-
-
-class _Found(NamedTuple):
-    """A Message Digest AVP of a message; `start` is where its digest begins."""
-
-    algorithm: int
-    start: int
-    digest: bytes
+    def digest(self, nonces: bytes, covered: bytes | bytearray) -> bytes:
+        """Give the keyed digest of both, one behind the other."""
+        inner = self._inner.copy()
+        inner.update(nonces)
+        inner.update(covered)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def sign(message: bytes, signers: Iterable[Signer], sender_nonce: bytes = b"", receiver_nonce: bytes = b"") -> bytes:
@@ -116,12 +129,12 @@ def sign(message: bytes, signers: Iterable[Signer], sender_nonce: bytes = b"", r
     signers = tuple(signers)
     _check_signable(message, signers)
     heads = _MANDATORY_HEADS if message[1] & 0xF == 3 else _OPTIONAL_HEADS
-    blanks = [heads[one.algorithm] for one in signers]
-    start = _lengthened(message, sum(map(len, blanks))) + message[4:_START]
+    blanks = b"".join([heads[one.algorithm] for one in signers])
+    start, rest = _lengthened(message, len(blanks)) + message[4:_START], message[_START:]
     nonces = b"" if _is_request(message) else sender_nonce + receiver_nonce
-    covered = b"".join((nonces, start, *blanks, message[_START:]))
-    signed = [head[:_HEAD_SIZE] + one.digest(covered) for one, head in zip(signers, blanks, strict=True)]
-    return b"".join((start, *signed, message[_START:]))
+    covered = start + blanks + rest
+    signed = [heads[one.algorithm][:_HEAD_SIZE] + one.digest(nonces, covered) for one in signers]
+    return b"".join((start, *signed, rest))
 
 
 def verify(
@@ -132,33 +145,34 @@ def verify(
     None means that it carries no digest at all, which only a receiver that demands none may let pass. What follows the
     Length of the header is no part of the message. Digests are compared in constant time. Never raises.
     """
+    if message[_START + 2 : _START + 6] != _MARK:
+        return None
     message = message[: int.from_bytes(message[2:4], "big")]
     found = _digests(message)
     if not found:
         return None
     nonces = b"" if _is_request(message) else sender_nonce + receiver_nonce
-    covered = bytearray(nonces + message)
-    for one in found:
-        start = len(nonces) + one.start
-        covered[start : start + len(one.digest)] = bytes(len(one.digest))
+    covered = bytearray(message)
+    for _, where in found:
+        covered[where] = bytes(where.stop - where.start)
     right = False
     for signer in signers:
-        for one in found:
-            if one.algorithm == signer.algorithm:
-                right |= hmac.compare_digest(signer.digest(covered), one.digest)
+        for algorithm, where in found:
+            if algorithm == signer.algorithm:
+                right |= hmac.compare_digest(signer.digest(nonces, covered), message[where])
     return right
 
 
-def _digests(message: bytes) -> list[_Found]:
-    """Find the Message Digest AVPs at their fixed offset, two at most, whatever is in them."""
-    found: list[_Found] = []
+def _digests(message: bytes) -> list[tuple[int, slice]]:
+    """Find the Message Digest AVPs at their fixed offset, two at most, whatever is in them: type and place of each digest."""
+    found: list[tuple[int, slice]] = []
     position = _START
     while len(found) < 2 and position + _HEAD_SIZE <= len(message):
         head, key, algorithm = _HEAD.unpack_from(message, position)
         end = position + (head & _LENGTH)
         if key != _KEY or head & _HIDDEN or not position + _HEAD_SIZE <= end <= len(message):
             break
-        found.append(_Found(algorithm, position + _HEAD_SIZE, message[position + _HEAD_SIZE : end]))
+        found.append((algorithm, slice(position + _HEAD_SIZE, end)))
         position = end
     return found
 

@@ -49,18 +49,14 @@ class Peek(NamedTuple):
 
 
 class ControlHeader(NamedTuple):
-    """The fields of a control header; the ids are those of the recipient (RFC 2661 3.1)."""
+    """The fields of a control header; the ids are those of the recipient (RFC 2661 3.1).
+
+    In version 3 `tunnel_id` is the control connection id, 0 before its sender was told one, and `session_id` is 0 (RFC
+    3931 3.2.1).
+    """
 
     tunnel_id: int
     session_id: int
-    ns: int
-    nr: int
-
-
-class ControlHeader3(NamedTuple):
-    """The fields of a control header of version 3; the id is the recipient's, 0 before it named one (RFC 3931 3.2.1)."""
-
-    connection_id: int
     ns: int
     nr: int
 
@@ -136,7 +132,7 @@ def parse_control(datagram: bytes) -> tuple[ControlHeader, bytes]:
     return ControlHeader(tunnel_id, session_id, ns, nr), datagram[12:length]
 
 
-def parse_control3(message: bytes) -> tuple[ControlHeader3, bytes]:
+def parse_control3(message: bytes) -> tuple[ControlHeader, bytes]:
     """Split a control message of version 3 into its header and its body; an empty body is a ZLB (RFC 3931 6.15).
 
     Over IP `message` begins after the four octets of zeros (4.1.1.2). Raise `Malformed` on what is none: such a message
@@ -152,7 +148,7 @@ def parse_control3(message: bytes) -> tuple[ControlHeader3, bytes]:
     if not 12 <= length <= size:
         msg = f"length field {length} in a message of {size} octets"
         raise Malformed(msg)
-    return ControlHeader3(connection_id, ns, nr), message[12:length]
+    return ControlHeader(connection_id, 0, ns, nr), message[12:length]
 
 
 def _control_defect(flags: int, version: int) -> str:

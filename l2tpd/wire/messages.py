@@ -427,10 +427,12 @@ def _missing(row: MessageRow, values: Mapping[AnyAvp, Any]) -> str:
 def _append_plain(parts: list[bytes], values: Mapping[AnyAvp, Any], column: int) -> None:
     pack_header = HEADER.pack
     for avp, value in values.items():
-        if avp is MESSAGE_TYPE:
-            continue
-        for one in _single_values(avp, value) if avp.repeats else (value,):
-            octets = encode_value(avp, one)
+        if avp.repeats:
+            for one in _single_values(avp, value):
+                octets = encode_value(avp, one)
+                parts += (pack_header(avp.heads[column] + len(octets), avp.key), octets)
+        elif avp is not MESSAGE_TYPE:
+            octets = encode_value(avp, value)
             parts += (pack_header(avp.heads[column] + len(octets), avp.key), octets)
 
 

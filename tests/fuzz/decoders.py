@@ -66,7 +66,7 @@ def _control3_of(data: bytes) -> bytes | None:
         header, body = parse_control3(data)
     except Malformed:
         return None
-    again = build_control3(*header, body)
+    again = build_control3(header.tunnel_id, header.ns, header.nr, body)
     need(again[2:] == data[2 : 12 + len(body)], "a control header of version 3 that does not survive being built again")
     if right is None and 8 <= len(body) < 65_000:
         need(

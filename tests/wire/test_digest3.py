@@ -66,7 +66,7 @@ def test_a_signed_message_reads_as_before() -> None:
     """The header counts the digest, and the decoder finds it where it is expected."""
     header, body = parse_control3(sign(HELLO, [SIGNER], b"a", b"b"))
     said = decode3(body)
-    assert (7, 8, 9) == header
+    assert (7, 0, 8, 9) == header
     assert (None, ()) == (said.fault, said.notes)
     assert 12 + 8 + 23 == 12 + len(body)
 

@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from l2tpd.errors import Malformed
-from l2tpd.wire.header import ControlHeader3, Peek, build_control3, parse_control3, peek
+from l2tpd.wire.header import ControlHeader, Peek, build_control3, parse_control3, peek
 
 
 def by_hand(flags: int = 0xC803, length: int = 14, rest: bytes = b"AB") -> bytes:
@@ -18,14 +18,14 @@ def by_hand(flags: int = 0xC803, length: int = 14, rest: bytes = b"AB") -> bytes
 def test_3_2_1_layout() -> None:
     """T, L and S are set, Ver is 3, and the Control Connection ID takes the place of both ids of version 2."""
     assert bytes.fromhex("c803 000e 01020304 0009 000a 4142") == by_hand()
-    assert (ControlHeader3(0x01020304, 9, 10), b"AB") == parse_control3(by_hand())
+    assert (ControlHeader(0x01020304, 0, 9, 10), b"AB") == parse_control3(by_hand())
     assert by_hand() == build_control3(0x01020304, 9, 10, b"AB")
 
 
 @pytest.mark.parametrize("bit", [1, 2, 3, 5, 6, 7, 8, 9, 10, 11])
 def test_3_2_1_reserved_bits_must_be_ignored_on_incoming_messages(bit: int) -> None:
     """Also bits 6 and 7, which were O and P in version 2; bit 1 is L and set in any case."""
-    assert (ControlHeader3(0x01020304, 9, 10), b"AB") == parse_control3(by_hand(0xC803 | 0x8000 >> bit))
+    assert (ControlHeader(0x01020304, 0, 9, 10), b"AB") == parse_control3(by_hand(0xC803 | 0x8000 >> bit))
 
 
 def test_3_2_1_reserved_bits_must_be_0_on_outgoing_messages() -> None:
@@ -57,7 +57,7 @@ def test_3_2_1_what_follows_the_length_is_no_part_of_the_message() -> None:
 
 def test_3_2_1_the_first_message_has_control_connection_id_0() -> None:
     """5.4.3: before the peer has assigned one, 0 stands there."""
-    assert ControlHeader3(0, 0, 0) == parse_control3(bytes.fromhex("c803 000c 00000000 0000 0000"))[0]
+    assert ControlHeader(0, 0, 0, 0) == parse_control3(bytes.fromhex("c803 000c 00000000 0000 0000"))[0]
 
 
 def test_4_1_1_2_over_ip_32_bits_of_zeros_stand_before_the_same_header() -> None:

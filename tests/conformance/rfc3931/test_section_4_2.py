@@ -29,7 +29,7 @@ def test_4_2_what_only_acknowledges_is_an_explicit_ack(secret: str) -> None:
     confirmation = say.peer.seal.sign(build_control3(OURS, 1, 1, say.peer.body(scccn3())))
     say.core.receive_datagram(confirmation, say.core.peer, 0.0)
     header, body = parse_control3(raw(say.core.datagrams_to_send(0.0)))
-    assert (THEIRS, 1, 2) == header
+    assert (THEIRS, 0, 1, 2) == header
     assert MessageType.ACK == decode3(body).type
     assert bool(secret) == (len(body) > len(ACK))
 
