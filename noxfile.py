@@ -192,7 +192,7 @@ def vm(session: nox.Session) -> None:
 
 def in_guests(session: nox.Session, rig: str) -> None:
     """Try the rig itself on the host, then run the tests inside a guest of each kernel; what comes back is in the session's folder."""
-    debian(session, "iperf3", "iproute2", "iputils-ping", "ppp", "xl2tpd")
+    debian(session, "iperf3", "iproute2", "iputils-ping", "ppp", "systemd", "xl2tpd")
     install(session)
     session.install("-q", *GUEST_TOOLS)
     parser = argparse.ArgumentParser(allow_abbrev=False)

@@ -186,7 +186,7 @@ class Process:
     def _ready(self, then: Callable[[], None]) -> None:
         freeze_collector()
         _log.notice("ready")
-        Notifier().ready()
+        Notifier().ready("serving")
         then()
 
 

@@ -70,15 +70,18 @@ class Reloader:
                 raise ControlError(REFUSED, "the daemon is stopping")
             notifier = systemd.Notifier()
             notifier.reloading()
+            status = "serving"
             try:
                 config, plan = await self._read()
                 with trio.CancelScope(shield=True):  # who asked for it may go away; half of a plan is nobody's wish
                     await self._apply(config, plan)
             except ConfigError as error:
+                # A supervisor that asked by a signal learns of it here alone.
+                status = f"serving by the former configuration: {error.problems[0]}"
                 self._report(error)
                 raise
             finally:
-                notifier.ready()
+                notifier.ready(status)
             return plan
 
     async def _read(self) -> tuple[Config, Plan]:

@@ -197,7 +197,7 @@ def test_ready_is_told_to_systemd(command: Command) -> None:
         sock.bind(str(command.directory / "notify"))
         sock.setblocking(False)
         command.run("options.ready()", "-f", "-c", "l2tpd.toml", NOTIFY_SOCKET=str(command.directory / "notify"))
-        assert b"READY=1" == sock.recv(100)
+        assert b"READY=1\nSTATUS=serving" == sock.recv(100)
 
 
 @pytest.mark.parametrize(

@@ -116,15 +116,26 @@ def _place(listener: socket.socket, path: Path, uid: int, gid: int, mode: int) -
     beside.unlink(missing_ok=True)
     listener.bind(os.fsencode(beside))
     try:
-        os.chown(beside, uid, gid)
+        _give(beside, uid, gid)
         beside.chmod(mode)
         listener.listen(BACKLOG)
         beside.rename(path)
-    except OSError:
+    except (OSError, StartupError):
         beside.unlink(missing_ok=True)
         raise
     made = path.lstat()
     return made.st_dev, made.st_ino
+
+
+def _give(socket_path: Path, uid: int, gid: int) -> None:
+    """Let user and group have the socket, -1 being nobody in particular. Raises `StartupError` where it is not ours to give."""
+    try:
+        os.chown(socket_path, uid, gid)
+    except PermissionError:
+        raise StartupError(
+            "cannot give the control socket to system.control_owner or control_group: "
+            "that takes CAP_CHOWN, or to be a member of the group (in a unit of systemd's, SupplementaryGroups=)"
+        ) from None
 
 
 def _refuse_live(path: Path) -> None:

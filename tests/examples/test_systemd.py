@@ -57,18 +57,13 @@ def version(of: str) -> int:
 def unit(tmp_path: Path) -> Path:
     """The unit, as installed beside a program that is there."""
     path = tmp_path / "l2tpd.service"
-    path.write_text(UNIT.replace("ExecStart=l2tpd ", f"ExecStart={sys.executable} "))
+    path.write_text(re.sub("^(Exec.*)=l2tp[a-z]+ ", rf"\1={sys.executable} ", UNIT, flags=re.MULTILINE))
     return path
 
 
-@pytest.mark.parametrize("drop_in", [False, True])
-def test_systemd_understands_the_unit(unit: Path, drop_in: bool) -> None:
+def test_systemd_understands_the_unit(unit: Path) -> None:
     """Every line of it; but for notify-reload where that is not known yet, which leaves the service at notify."""
     analyze = program("systemd-analyze")
-    if drop_in:
-        where = unit.with_name("l2tpd.service.d")
-        where.mkdir()
-        shutil.copy(FOLDER / "reload-before-253.conf", where / "reload.conf")
     said = run(analyze, "verify", "--man=no", unit).stdout
     complaints = {line.partition(": ")[2] for line in said.splitlines() if "l2tpd.service" in line}
     assert complaints == (
@@ -257,6 +252,89 @@ def test_a_service_that_cannot_start_says_why(machine: Machine) -> None:
     done = machine.run(f"{machine.service} start || echo status $?")
     assert "hostnam" in done.stdout
     assert "status 2" in done.stdout
+
+
+# What openrc-run(8) brings to a script, as far as ours asks for it; start-stop-daemon is the machine's own.
+OPENRC = """
+ebegin() { :; }
+eend() { return "$1"; }
+einfo() { echo "$*"; }
+eerror() { echo "$*"; }
+checkpath() { mkdir -p "$4"; }
+service_started() { test -e /run/started; }
+. "$SCRIPT"
+command=$L2TPD
+RC_CMD=$1
+begin() {
+    start_pre && start-stop-daemon --start --exec "$command" --pidfile "$pidfile" -- $command_args && touch /run/started
+}
+end() { stop_pre && stop && rm -f /run/started; }
+case $1 in
+start) begin ;;
+stop) end ;;
+restart) end && begin ;;
+*) "$1" ;;
+esac
+"""
+
+
+def test_an_openrc_service(machine: Machine) -> None:
+    """Each verb does what it says; one that was killed has crashed, and whoever has its number now is left alone."""
+    program("start-stop-daemon")
+    (machine.folder / "openrc").write_text(OPENRC)
+    done = machine.run(f"""
+        export SCRIPT={FOLDER}/l2tpd.openrc
+        service="sh {machine.folder}/openrc"
+        $service status || echo "$?"
+        $service start
+        $service status
+        $service reload
+        $service reopen
+        number=$(cat /run/l2tpd/l2tpd.pid)
+        $service restart
+        test "$number" != "$(cat /run/l2tpd/l2tpd.pid)"
+        echo x > {machine.folder}/l2tpd.toml
+        $service reload 2>/dev/null || echo "reload $?"
+        $service restart 2>/dev/null || echo "restart $?"
+        $service status
+        kill -KILL "$(cat /run/l2tpd/l2tpd.pid)"
+        flock --shared /run/l2tpd/l2tpd.pid true
+        $service status || echo "$?"
+        sleep 60 &
+        echo $! > /run/l2tpd/l2tpd.pid
+        $service stop
+        kill $!
+        $service status || echo "$?"
+    """)
+    stopped = ["status: stopped", "3"]
+    expected = [
+        *stopped,
+        "status: started",
+        "reload 2",
+        "restart 2",
+        "status: started",
+        "status: crashed",
+        "32",
+        *stopped,
+    ]
+    assert (0, expected) == (done.returncode, done.stdout.splitlines())
+    log = machine.log.read_text()
+    assert (2, 1) == (log.count("notice: ready"), log.count("configuration reloaded"))
+
+
+def test_a_running_service_is_not_given_up_for_a_mistake(machine: Machine) -> None:
+    """SysV's restart and reload look at the configuration before they touch the daemon."""
+    done = machine.run(f"""
+        service={machine.service}
+        $service start
+        number=$(cat /run/l2tpd/l2tpd.pid)
+        echo x > {machine.folder}/l2tpd.toml
+        $service restart 2>/dev/null || echo "restart $?"
+        $service reload 2>/dev/null || echo "reload $?"
+        $service status
+        test "$number" = "$(cat /run/l2tpd/l2tpd.pid)"
+    """)
+    assert (0, ["restart 2", "reload 2", "l2tpd is running"]) == (done.returncode, done.stdout.splitlines())
 
 
 def test_logrotate(machine: Machine) -> None:
