@@ -250,10 +250,15 @@ def guest_folder(session: nox.Session, version: str) -> Path:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Throw mutated datagrams at decoders, cores and a daemon, for a minute or the budget after `--`."""
-    install(session, "test")
+    """Throw mutated datagrams at decoders, cores and a daemon, then let coverage guide the mutations; for ten minutes, or `-- --seconds N`."""
+    install(session, "fuzz")
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    budget: float = parser.parse_args(session.posargs).seconds
+    crashes = f"--crashes={Path(session.create_tmp()).resolve()}/crashes"
     session.run("python", "-m", "pytest", "tests/fuzz")
-    session.run("python", "tests/fuzz/run.py", *session.posargs)
+    session.run("python", "tests/fuzz/run.py", f"--seconds={budget / 5}", crashes)
+    session.run("python", "tests/fuzz/guided.py", f"--seconds={budget * 4 / 5}", crashes)
 
 
 @nox.session

@@ -12,7 +12,7 @@ import pytest
 from importing.converting import FILES, SAMPLES, beside, convert, sample
 from l2tpctl.importing import NAMES, accel, formats, openl2tpd, pppd, prol2tpd, xl2tpd
 from l2tpctl.importing.draft import Draft
-from l2tpctl.importing.source import Item
+from l2tpctl.importing.source import Item, SourceError
 from l2tpd.config.load import parse
 
 
@@ -84,3 +84,10 @@ def test_samples_are_all_used() -> None:
     """No file lies here that no test reads."""
     named = {*FILES.values(), "l2tp-secrets", "options.xl2tpd", "options.upstream", "one.args"}
     assert named == {path.name for path in SAMPLES.iterdir()}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_nul_is_refused_with_its_place(kind: str) -> None:
+    """No value of ours can hold one, and no text of theirs should."""
+    with pytest.raises(SourceError, match="f:2: this line holds a NUL"):
+        formats.convert(kind, "# a comment\nsecret = a\0b\n", "f", beside)

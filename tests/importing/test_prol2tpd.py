@@ -149,3 +149,13 @@ tunnel "three" {
 def test_what_is_malformed_is_told_with_its_line(text: str, said: str) -> None:
     """As FILE:LINE: what is wrong."""
     assert f"their.conf:{said}" == complaint("prol2tpd", text)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("hex:00:17:2a", "\0\x17*"), ("hex:0017 2a", "\0\x17*"), ("0xzz", "0xzz"), ("lan", "lan")],
+)
+def test_a_remote_end_id_keeps_its_octets(theirs: str, ours: str) -> None:
+    """Also where they are no text, or text that would be taken for digits."""
+    text = f'session profile "s" {{\nremote_end_id "{theirs}"\npseudowire eth\n}}'
+    assert ours == loaded("prol2tpd", text).session_profiles["s"]["remote_end_id"]

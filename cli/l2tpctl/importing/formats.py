@@ -9,7 +9,7 @@ from typing import NamedTuple
 from l2tpctl.importing import accel, gol2tp, openl2tpd, prol2tpd, render, xl2tpd
 from l2tpctl.importing.draft import Draft, Fate
 from l2tpctl.importing.settle import settle
-from l2tpctl.importing.source import Read
+from l2tpctl.importing.source import Read, plain
 
 FORMATS: Mapping[str, Callable[[str, str, Read], Draft]] = {
     "xl2tpd": xl2tpd.convert,
@@ -34,7 +34,12 @@ class Outcome(NamedTuple):
 
 def convert(kind: str, text: str, file: str, read: Read) -> Outcome:
     """Convert a file of the format `kind`; raise `SourceError` where it is none."""
-    draft = settle(FORMATS[kind](text, file, read))
+
+    def named(name: str) -> str | None:
+        found = read(name)
+        return None if found is None else plain(found, name)
+
+    draft = settle(FORMATS[kind](plain(text, file), file, named))
     counts = Counter(draft.fates().values())
     return Outcome(
         render.toml(draft), tuple(dict.fromkeys(draft.warnings)), counts[None], counts[Fate.SAME], counts[Fate.LOST]

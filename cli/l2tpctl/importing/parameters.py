@@ -137,7 +137,7 @@ CALL: Rows = {
     "sub_address": To("home", "sub_address", values.avp_ascii),
     "persist": To("home", "persist", values.boolean),
     "user_data": To("home", "user_data"),
-    "remote_end_id": To("home", "remote_end_id", lambda text: values.avp_text("0x" + _hex(text[4:]) if text.startswith("hex:") else text)),
+    "remote_end_id": To("home", "remote_end_id", lambda text: values.avp_text(_end_id(text))),
     "mtu": To("home", "mtu", values.within(68, 65535)),
     "vlan_id": To("home", "vlan_id", values.within(1, 4094)),
     "bridge": To("home", "bridge", values.bridge),
@@ -176,13 +176,17 @@ def _speed(text: str) -> int:
     return found
 
 
-def _hex(text: str) -> str:
-    digits = text.replace(":", "")
+def _end_id(text: str) -> str:
+    """Return a Remote End ID as ours: text, or what is not, or would be read as digits, as digits after `0x`."""
+    if not text.startswith("hex:"):
+        return f"0x{text.encode().hex()}" if text.startswith("0x") else text
     try:
-        bytes.fromhex(digits)
+        octets = bytes.fromhex(text[4:].replace(":", ""))
     except ValueError:
-        raise values.Wrong(f"`{text}` is not hexadecimal") from None
-    return digits
+        octets = b""
+    if not octets:
+        raise values.Wrong(f"`{text[4:]}` is not hexadecimal")
+    return f"0x{octets.hex()}"
 
 
 _PROTOCOL = No("the engine's own timers and counts hold (RFC 1661 4.6)")

@@ -20,6 +20,14 @@ class SourceError(CommandError):
         super().__init__(f"{file}:{line}: {text}")
 
 
+def plain(text: str, file: str) -> str:
+    """Return a text that holds no NUL, which no value of ours can hold; raises `SourceError` at the first."""
+    before, found, _ = text.partition("\0")
+    if found:
+        raise SourceError(file, before.count("\n") + 1, "this line holds a NUL")
+    return text
+
+
 @attrs.frozen(eq=False)
 class Item:
     """One key of the input with its value as text; two that look alike are still two. `shown` is how a comment quotes it."""
