@@ -204,6 +204,7 @@ class Daemon:
             system=lambda: self.config.system,
             drain=lambda: self.policy.drain,
             pools=console.pools,
+            radius=self.radius.state,
         )
         _log.notice("metrics", address=str(await services.start(metrics.serve, address, parts)))
 

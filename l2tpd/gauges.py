@@ -24,6 +24,7 @@ from l2tpd.config.model import Pseudowire, Version
 from l2tpd.control.views import UP
 from l2tpd.histogram import Histogram
 from l2tpd.ledger import OPERATIONS, Labels, Ledger, events
+from l2tpd.radius import tally as radius
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.channel import ChannelStats
 from l2tpd.tunnel.states import State
@@ -99,6 +100,7 @@ class Reading:
     pools: Mapping[str, int]  # addresses that are handed out, by pool
     data: Mapping[str, int]  # what the data plane counts; empty where it counts nothing
     data_age: float | None  # seconds since it was asked; None: it never answered
+    radius: radius.State
 
 
 class Type(enum.Enum):
@@ -345,6 +347,56 @@ METRICS: tuple[Metric, ...] = (
         "How old the counts of the data plane are.",
         lambda r: {} if r.data_age is None else {(): r.data_age},
     ),
+    # RADIUS
+    _counter(
+        "radius_requests",
+        ("type", "server", "result"),
+        "Requests to RADIUS servers, by what came of them.",
+        lambda r: _tallied(r, lambda tally: tally.results),
+    ),
+    _counter(
+        "radius_repetitions",
+        ("type", "server"),
+        "Requests to RADIUS servers that were sent again.",
+        lambda r: _tallied(r, lambda tally: tally.repeated),
+    ),
+    _histogram(
+        "radius_answer",
+        ("type", "server"),
+        "How long RADIUS servers took to answer, from the first time that they were asked.",
+        lambda r: {labels: found for tally in r.radius.tallies for labels, found in tally.round_trips.items()},
+    ),
+    _gauge(
+        "radius_server_up",
+        ("type", "server"),
+        "Whether a RADIUS server is asked at present, or taken for dead.",
+        lambda r: {labels: float(up) for labels, up in r.radius.up.items()},
+    ),
+    _gauge(
+        "radius_requests_under_way",
+        ("type",),
+        "Requests to RADIUS servers that have no outcome yet.",
+        lambda r: _by(r.radius.under_way),
+    ),
+    _counter(
+        "radius_ignored_answers",
+        ("type",),
+        "Datagrams that were no answer to what RADIUS servers were asked.",
+        lambda r: {(tally.kind,): tally.ignored for tally in r.radius.tallies},
+    ),
+    _gauge(
+        "radius_spooled_records",
+        (),
+        "Accounting records on disk, which no RADIUS server has taken yet.",
+        _alone(lambda r: r.radius.spooled),
+    ),
+    _counter("radius_lost_records", (), "Accounting records that were lost.", _alone(lambda r: r.radius.lost)),
+    _counter(
+        "radius_dynauth_requests",
+        ("type", "result"),
+        "Requests to end or change sessions, by what came of them.",
+        lambda r: {labels: float(number) for labels, number in r.radius.demands.items()},
+    ),
     # hook scripts
     _counter(
         "scripts",
@@ -355,6 +407,10 @@ METRICS: tuple[Metric, ...] = (
     _gauge("scripts_running", (), "Hook scripts that run.", _alone(lambda r: r.scripts.running)),
     _gauge("scripts_waiting", (), "Events that wait for their script.", _alone(lambda r: r.scripts.waiting)),
 )
+
+
+def _tallied(reading: Reading, of: Callable[[radius.Tally], Mapping[tuple[str, ...], int]]) -> Mapping[Labels, float]:
+    return {labels: number for tally in reading.radius.tallies for labels, number in of(tally).items()}
 
 
 def _by(counts: Mapping[str, int]) -> Mapping[Labels, float]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from l2tpd.config.model import System
     from l2tpd.kernel.adapter import Adapter
     from l2tpd.ledger import Ledger
+    from l2tpd.radius.tally import State
     from l2tpd.registry import Registry
     from l2tpd.scripts import Scripts
     from l2tpd.tunnel.site import Site
@@ -66,6 +67,7 @@ class Parts:
     system: Callable[[], System]
     drain: Callable[[], bool]
     pools: Callable[[], Iterable[PoolView]]
+    radius: Callable[[], State]
 
 
 async def serve(
@@ -130,6 +132,7 @@ class Scraper:
             pools={pool.name: pool.used for pool in parts.pools() if pool.used is not None},
             data=self._data.counts,
             data_age=self._data.age(),
+            radius=parts.radius(),
         )
 
     async def _walk(self) -> Walk:

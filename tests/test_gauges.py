@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from l2tpd.histogram import Histogram
 from l2tpd.kernel.carriage import Counters as CarriageCounters
 from l2tpd.kernel.genl import COUNTERS
 from l2tpd.ledger import Labels, Ledger
+from l2tpd.radius.numbers import Code
+from l2tpd.radius.tally import ACCOUNTING, LOGIN, State, Tally
 from l2tpd.tunnel.channel import ChannelStats
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.site import Counters, Site
@@ -58,6 +61,7 @@ def reading(**more: Any) -> Reading:
         "pools": {},
         "data": {},
         "data_age": None,
+        "radius": State(),
     }
     return Reading(**{**nothing, **more})
 
@@ -125,6 +129,21 @@ def test_the_manual_lists_them() -> None:
 # --- nothing is missing
 
 
+def told_by_radius(numbers: Iterator[int]) -> State:
+    tally = Tally(LOGIN, ignored=next(numbers))
+    tally.know("one")
+    tally.results[LOGIN, "one", "accepted"] = next(numbers)
+    tally.repeated[LOGIN, "one"] = next(numbers)
+    return State(
+        tallies=(tally,),
+        up={(LOGIN, "one"): True},
+        under_way={LOGIN: next(numbers)},
+        spooled=next(numbers),
+        lost=next(numbers),
+        demands={("disconnect", "done"): next(numbers)},
+    )
+
+
 def full() -> Reading:
     """Return a daemon every count of which is another number."""
     numbers = count(1_000)
@@ -143,6 +162,7 @@ def full() -> Reading:
         crashes={"tunnel": next(numbers)},
         pools={"subscribers": next(numbers)},
         data_age=float(next(numbers)),
+        radius=told_by_radius(numbers),
     )
 
 
@@ -154,6 +174,14 @@ def test_everything_that_is_counted_is_told() -> None:
     counted |= {name: number for name, number in of.walk.transport.items() if name not in IN_MESSAGES}
     counted |= {"running": of.scripts.running, "waiting": of.scripts.waiting, "run": of.scripts.fates["run"]}
     counted |= {"half_open": of.half_open, "queue": of.queue, "age": of.data_age}
+    counted |= {name: number for name, number in attrs.asdict(of.radius).items() if name in {"spooled", "lost"}}
+    counted |= {"under way": of.radius.under_way[LOGIN], "demands": of.radius.demands["disconnect", "done"]}
+    (tally,) = of.radius.tallies
+    counted |= {
+        "strange": tally.ignored,
+        "repeated": tally.repeated[LOGIN, "one"],
+        "accepted": tally.results[LOGIN, "one", "accepted"],
+    }
     missing = {name for name, number in counted.items() if isinstance(number, (int, float)) and number not in told}
     assert set() == missing
     for kinds in (of.counters.received, of.counters.sent, of.counters.bad):
@@ -175,6 +203,19 @@ def test_messages_by_type_and_direction() -> None:
     assert 2 == value(of, "l2tpd_control_messages_total", "SCCRP", "sent")
     assert 3 == value(of, "l2tpd_control_messages_total", "unknown", "received")
     assert 1 == value(of, "l2tpd_bad_control_messages_total", "unknown")
+
+
+def test_servers_of_radius() -> None:
+    """All results of a server are there from the beginning; one that is taken for dead is told as 0."""
+    tally = Tally(ACCOUNTING)
+    tally.know("one")
+    tally.answered("one", Code.ACCOUNTING_RESPONSE, 0.002)
+    of = reading(radius=State(tallies=(tally,), up={(ACCOUNTING, "one"): False}))
+    assert 1 == value(of, "l2tpd_radius_requests_total", ACCOUNTING, "one", "taken")
+    assert 0 == value(of, "l2tpd_radius_requests_total", ACCOUNTING, "one", "silent")
+    assert 0 == value(of, "l2tpd_radius_repetitions_total", ACCOUNTING, "one")
+    assert 1 == value(of, "l2tpd_radius_answer_seconds", ACCOUNTING, "one")
+    assert 0 == value(of, "l2tpd_radius_server_up", ACCOUNTING, "one")
 
 
 def test_a_plane_that_counts_nothing_tells_nothing() -> None:

@@ -4,19 +4,23 @@ Theory of operation. Log-ins and accounting have an exchange and a courier each,
 goes to the spool, and so does what comes after it from the same session; a task delivers the spool, oldest first, as long as that succeeds, and tries
 again a while after it has not. Files are written and read in a thread of their own.
 
+Accounting-On ends at a server whatever has begun before, so nothing may overtake it: until there is an outcome, what comes after it is held; if no server
+takes it, it goes to the spool, and all else behind it. Where servers take other records and not this one, it is given up.
+
 The end has an order: sessions have ended and their Stops are under way; `finish` waits for them within bounds, says Accounting-Off, and what is not
 delivered by then goes to the spool. Cancelled, it keeps what it has, at once.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -35,6 +39,7 @@ from l2tpd.radius.ignored import REASONS
 from l2tpd.radius.numbers import Code, ErrorCause, Status
 from l2tpd.radius.roster import Roster
 from l2tpd.radius.spool import Spool
+from l2tpd.radius.tally import ACCOUNTING, LOGIN, State, Tally
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Config
@@ -45,6 +50,8 @@ PATIENCE: Final = 15.0  # seconds between two attempts to deliver the spool
 BATCH: Final = 64  # records that are delivered at once
 FINISH: Final = 5.0  # seconds for what is under way when the daemon stops
 
+_ANNOUNCEMENTS: Final = {Status.ON: "Accounting-On", Status.OFF: "Accounting-Off"}
+
 _log = log.get("radius")
 
 
@@ -54,8 +61,8 @@ class Radius:
     def __init__(self, config: Callable[[], Config]) -> None:
         """Take settings from the configuration in force; nothing is opened yet."""
         self._config = config
-        self._login = Courier(self._exchange(for_login=True))
-        self._account = Courier(self._exchange(for_login=False))
+        self._tallies = Tally(LOGIN), Tally(ACCOUNTING)
+        self._login, self._account = (Courier(self._exchange(tally)) for tally in self._tallies)
         life = f"{int(time.time()):08X}{os.urandom(2).hex().upper()}"
         self.books = Books(life, self.identity, lambda: config().radius.interim_interval, random.random)
         self.roster = Roster()
@@ -65,6 +72,8 @@ class Radius:
         self._spool: Spool | None = None
         self._to_keep: dict[int, Record] = {}  # by serial: not delivered
         self._under_way: dict[int, Record] = {}
+        self._held: list[Record] | None = None  # behind an Accounting-On that is under way
+        self._announcing = False  # an Accounting-On is about to go to the spool
         self._serial = 0
         self._wake_keeper = trio.Event()
         self._wake_timer = trio.Event()
@@ -82,25 +91,26 @@ class Radius:
 
     def apply(self) -> None:
         """Go on with the servers and clients of a configuration that was read anew."""
-        self._login.replace(self._exchange(for_login=True))
-        self._account.replace(self._exchange(for_login=False))
+        for courier, tally in zip((self._login, self._account), self._tallies, strict=True):
+            courier.replace(self._exchange(tally))
         desk = self._desk()
         self.desk.clients, self.desk.window = desk.clients, desk.window
 
-    def _exchange(self, *, for_login: bool) -> Exchange:
-        settings = self._config().radius
+    def _exchange(self, tally: Tally) -> Exchange:
+        settings, for_login = self._config().radius, tally.kind == LOGIN
         servers = [
             Server(
                 address=Address(server.address, server.auth_port if for_login else server.acct_port),
+                name=name,
                 secret=server.secret.encode(),
                 timeout=server.timeout,
                 retries=server.retries,
                 dead_time=server.dead_time,
             )
-            for server in settings.servers.values()
+            for name, server in settings.servers.items()
             if (server.auth_port if for_login else server.acct_port)
         ]
-        return Exchange(servers, os.urandom, require_signature=settings.require_message_authenticator)
+        return Exchange(servers, os.urandom, tally, require_signature=settings.require_message_authenticator)
 
     def _desk(self) -> Desk:
         settings = self._config().radius
@@ -112,6 +122,18 @@ class Radius:
     def _accounting(self) -> bool:
         settings = self._config().radius
         return settings.accounting and any(server.acct_port for server in settings.servers.values())
+
+    def state(self) -> State:
+        """Return how it is now, for the metrics."""
+        now, couriers = trio.current_time(), (self._login, self._account)
+        return State(
+            tallies=self._tallies,
+            up={asked: up for courier in couriers for asked, up in courier.exchange.up(now).items()},
+            under_way={courier.exchange.tally.kind: courier.exchange.under_way for courier in couriers},
+            spooled=0 if self._spool is None else len(self._spool),
+            lost=self.lost,
+            demands=self.desk.counts,
+        )
 
     # --- authority ------------------------------------------------------------------------------------------------------------------
 
@@ -171,21 +193,37 @@ class Radius:
         """Have a server take a record, or keep it: never waits."""
         self._serial += 1
         serial = self._serial
-        if self._spool is not None and self._spool.holds(record.key):
+        if self._announcing or (self._spool is not None and (self._spool.announces or self._spool.holds(record.key))):
             self._keep(serial, record)
             return
+        if self._held is not None:
+            self._held.append(record)
+            return
+        if record.status is Status.ON:
+            self._held = []
         self._under_way[serial] = record
         self._account.ask_nowait(_question(record), partial(self._delivered, serial))
 
     def _delivered(self, serial: int, outcome: Outcome) -> None:
         record = self._under_way.pop(serial)
         needless = record.status is Status.INTERIM and record.key not in self.books  # its Stop has gone out meanwhile
+        if outcome.answer is None and record.status in _ANNOUNCEMENTS:
+            _log.warning(f"RADIUS: no server takes {_ANNOUNCEMENTS[record.status]}", reason=outcome.reason)
         if outcome.answer is None and not needless:
             self._keep(serial, record)
+        if record.status is Status.ON:
+            self._release()
+
+    def _release(self) -> None:
+        """Deliver what was held behind an Accounting-On, or keep it behind that."""
+        held, self._held = self._held or [], None
+        for record in held:
+            self._deliver(record)
 
     def _keep(self, serial: int, record: Record) -> None:
-        if record.status in {Status.ON, Status.OFF}:
-            return  # late, it would end at the server what has begun since
+        if record.status is Status.OFF:
+            return  # the Accounting-On of our next life says as much
+        self._announcing |= record.status is Status.ON
         self._to_keep[serial] = record
         self._wake_keeper.set()
 
@@ -217,6 +255,7 @@ class Radius:
         for serial, record in self._under_way.items():
             self._keep(serial, record)
         self._under_way.clear()
+        self._release()
         self._keep_now()
 
     async def _prepare(self) -> None:
@@ -251,6 +290,8 @@ class Radius:
                 self.lost += 1
                 _log.error("an accounting record is lost", account=record.key, status=record.status.name, reason=reason)
             del self._to_keep[serial]
+            if record.status is Status.ON:
+                self._announcing = False  # from now on the spool says so
 
     def _open_spool(self) -> Spool:
         """Return the spool, opened when there is a use for it: accounting may come with a reload. Blocks. Raises `OSError`."""
@@ -273,6 +314,17 @@ class Radius:
         if self._spool is None or not len(self._spool):
             return False
         records = await trio.to_thread.run_sync(self._spool.oldest, BATCH, limiter=self._limiter)
+        if records and records[0].status is Status.ON:
+            taken, left = await self._announced(records), []
+        else:
+            records = [*itertools.takewhile(lambda one: one.status is not Status.ON, records)]
+            taken = await self._taken(records)
+            left = [record for record in records if record not in taken]
+        await trio.to_thread.run_sync(self._forget, taken, left, limiter=self._limiter)
+        return bool(taken)
+
+    async def _taken(self, records: Iterable[Record]) -> list[Record]:
+        """Have servers take records; return those that were taken."""
         taken: list[Record] = []
 
         async def deliver(record: Record) -> None:
@@ -282,9 +334,17 @@ class Radius:
         async with trio.open_nursery() as nursery:
             for record in records:
                 nursery.start_soon(deliver, record)
-        left = [record for record in records if record not in taken]
-        await trio.to_thread.run_sync(self._forget, taken, left, limiter=self._limiter)
-        return bool(taken)
+        return taken
+
+    async def _announced(self, records: list[Record]) -> list[Record]:
+        """Have a server take an Accounting-On, the first of these; if none does but takes what comes next, go on without it."""
+        first, *others = records
+        if (await self._account.ask(_question(first))).answer is not None:
+            return [first]
+        taken = await self._taken(itertools.takewhile(lambda one: one.status is not Status.ON, others[:1]))
+        if taken:
+            _log.warning("RADIUS: servers take accounting, but not Accounting-On: it is given up")
+        return [first, *taken] if taken else []
 
     def _forget(self, taken: list[Record], left: list[Record]) -> None:
         if self._spool is not None:
@@ -331,13 +391,12 @@ class Radius:
                 data, sender = ear.recvfrom(LARGEST)
             except OSError:  # nothing there after all, or an ICMP message about an answer
                 continue
-            source = Address(sender[0], sender[1])
-            answer = self._answer(data, source)
+            answer = self._answer(data, Address(_as_it_is(sender[0]), sender[1]))
             if answer is not None:
                 try:
                     ear.sendto(answer, sender)
                 except OSError as error:
-                    _log.debug("not sent", client=str(source), reason=str(error.strerror))
+                    _log.debug("not sent", client=sender[0], reason=str(error.strerror))
 
     def _answer(self, data: bytes, source: Address) -> bytes | None:
         found = self.desk.receive(data, source, time.time())
@@ -359,6 +418,13 @@ class Radius:
                 self.books.change(account, demand.changes.interim_interval, trio.current_time())
                 self._wake_timer.set()
         return None
+
+
+def _as_it_is(host: str) -> str:
+    """Return the IPv4 address of a host that has come to a socket of IPv6 by it (RFC 4291 2.5.5.2)."""
+    address = ip_address(host)
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return host if mapped is None else str(mapped)
 
 
 def _question(record: Record) -> Question:

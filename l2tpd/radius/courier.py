@@ -35,7 +35,7 @@ class Courier:
 
     def __init__(self, exchange: Exchange) -> None:
         """Begin with an exchange, of which `replace` may make another later."""
-        self._exchange = exchange
+        self.exchange = exchange
         self._asked: dict[int, _Asked] = {}
         self._sockets: dict[tuple[int, socket.AddressFamily], socket.socket] = {}
         self._nursery: trio.Nursery | None = None
@@ -60,7 +60,7 @@ class Courier:
 
     def ask_nowait(self, question: Question, told: Told) -> int:
         """Ask, and have `told` called once with what comes of it, perhaps at once; return a ticket."""
-        ticket = self._exchange.ask(question, trio.current_time())
+        ticket = self.exchange.ask(question, trio.current_time())
         self._asked[ticket] = _Asked(question, told, ticket)
         self._flush()
         return ticket
@@ -84,7 +84,7 @@ class Courier:
 
     def replace(self, exchange: Exchange) -> None:
         """Go on with other servers; what is under way is put to them anew."""
-        asked, self._asked, self._exchange = self._asked, {}, exchange
+        asked, self._asked, self.exchange = self._asked, {}, exchange
         for one in asked.values():
             one.ticket = exchange.ask(one.question, trio.current_time())
             self._asked[one.ticket] = one
@@ -97,30 +97,30 @@ class Courier:
             await self._idle.wait()
 
     def _withdraw(self, asked: _Asked) -> None:
-        self._exchange.withdraw(asked.ticket, trio.current_time())
+        self.exchange.withdraw(asked.ticket, trio.current_time())
         del self._asked[asked.ticket]
         self._flush()
 
     def _flush(self) -> None:
         """Send what is to be sent, tell what has come of questions, and see to the timer; nothing here waits."""
-        for datagram in self._exchange.datagrams_to_send():
+        for datagram in self.exchange.datagrams_to_send():
             self._send(datagram)
-        for outcome in self._exchange.take_outcomes():
+        for outcome in self.exchange.take_outcomes():
             self._asked.pop(outcome.ticket).told(outcome)
         if not self._asked:
             self._idle.set()
-        when = self._exchange.next_timer()
+        when = self.exchange.next_timer()
         if when is not None and when < self._armed:
             self._wake.set()
 
     async def _keep_time(self) -> None:
         while True:
-            when = self._exchange.next_timer()
+            when = self.exchange.next_timer()
             self._armed = math.inf if when is None else when
             with trio.move_on_at(self._armed):
                 await self._wake.wait()
             self._wake = trio.Event()
-            self._exchange.handle_timer(trio.current_time())
+            self.exchange.handle_timer(trio.current_time())
             self._flush()
 
     def _send(self, datagram: Datagram) -> None:
@@ -160,4 +160,4 @@ class Courier:
                 return
             except OSError:  # an ICMP message about something that was sent
                 continue
-            self._exchange.receive_datagram(source, data, Address(sender[0], sender[1]), trio.current_time())
+            self.exchange.receive_datagram(source, data, Address(sender[0], sender[1]), trio.current_time())

@@ -11,6 +11,8 @@ A session is described by what a request says of it; it has to agree with all of
 from __future__ import annotations
 
 import ipaddress
+import itertools
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -85,6 +87,10 @@ _ASIDE: Final = row.used("i")
 _ACK: Final = {Code.DISCONNECT_REQUEST: Code.DISCONNECT_ACK, Code.COA_REQUEST: Code.COA_ACK}
 _NAK: Final = {Code.DISCONNECT_REQUEST: Code.DISCONNECT_NAK, Code.COA_REQUEST: Code.COA_NAK}
 
+_KINDS: Final = {Code.DISCONNECT_REQUEST: "disconnect", Code.COA_REQUEST: "change"}
+_STRANGE: Final = "unknown", "ignored"  # what is not believed is of no kind
+_COUNTED: Final = (*itertools.product(_KINDS.values(), ("done", "refused", "ignored")), _STRANGE)
+
 _Seen = tuple[Address, int, bytes]
 """Who asked, under which identifier and authenticator."""
 
@@ -99,8 +105,8 @@ class Desk:
         self._identity = identity
         self._answers: dict[_Seen, tuple[float, bytes]] = {}  # the oldest first
         self._under_way: set[_Seen] = set()
-        self.ignored = 0
-        """Requests that were passed over in silence."""
+        self.counts: Counter[tuple[str, ...]] = Counter(dict.fromkeys(_COUNTED, 0))
+        """Requests by type, and what came of them."""
 
     def receive(self, data: bytes, source: Address, wall: float) -> Demand | bytes | None:
         """Return what is to be done, or an answer, or nothing. Never raises."""
@@ -110,7 +116,7 @@ class Desk:
         except Malformed:
             request = None
         if client is None or request is None:
-            self.ignored += 1
+            self.counts[_STRANGE] += 1
             return None
         return self._new(request, client, source, wall)
 
@@ -136,7 +142,7 @@ class Desk:
         if seen in self._answers:
             return self._answers[seen][1]
         if seen in self._under_way or len(self._answers) + len(self._under_way) >= REMEMBERED:
-            self.ignored += 1
+            self.counts[_KINDS[Code(request.code)], "ignored"] += 1
             return None
         try:
             match, changes = self._match(request), self._changes(request)
@@ -183,6 +189,7 @@ class Desk:
         if cause is not None:
             row.ERROR_CAUSE.put(draft, cause)
         code = (_ACK if cause is None else _NAK)[Code(request.code)]
+        self.counts[_KINDS[Code(request.code)], "done" if cause is None else "refused"] += 1
         octets = encode_answer(code, request, draft, client.secret, sign=True)
         seen = source, request.identifier, request.authenticator
         self._under_way.discard(seen)

@@ -28,6 +28,7 @@ from l2tpd.errors import LocalProtocolError, Malformed
 from l2tpd.radius.attributes import ACCT_DELAY_TIME, Attributes, Draft
 from l2tpd.radius.numbers import Code
 from l2tpd.radius.packet import Packet, check_answer, encode_access, encode_signed
+from l2tpd.radius.tally import Asked, Tally
 
 IDENTIFIERS: Final = 256
 WINDOW: Final = 1024
@@ -39,6 +40,7 @@ class Server:
     """A server as it is asked; times in seconds."""
 
     address: Address
+    name: str = ""  # in our configuration
     secret: bytes = attrs.field(repr=False)
     timeout: float = 2.0  # until a request is repeated for the first time
     retries: int = 2  # repetitions, after which the next server is asked
@@ -113,13 +115,17 @@ class Exchange:
         self,
         servers: Sequence[Server],
         random: Callable[[int], bytes],
+        tally: Tally,
         *,
         require_signature: bool = True,
         window: int = WINDOW,
     ) -> None:
-        """Ask `servers`, best first; `random` gives unpredictable octets."""
+        """Ask `servers`, best first, and enter into `tally` what becomes of it; `random` gives unpredictable octets."""
         self._peers = [_Peer(server) for server in servers]
         self._random = random
+        self.tally = tally
+        for server in servers:
+            tally.know(server.name)
         self._require_signature = require_signature
         self._window = window
         self._sources = max(
@@ -130,8 +136,6 @@ class Exchange:
         self._out: list[Datagram] = []
         self._outcomes: list[Outcome] = []
         self._last_ticket = 0
-        self.ignored = 0
-        """Datagrams that were no answer of ours."""
 
     def ask(self, question: Question, now: float) -> int:
         """Begin with a question and return its ticket; what comes of it is among the outcomes, perhaps at once."""
@@ -153,15 +157,16 @@ class Exchange:
         peer = next((one for one in self._peers if one.server.address == address), None)
         request = peer.asked.get((source, data[1])) if peer is not None and len(data) > 1 else None
         if peer is None or request is None:
-            self.ignored += 1
+            self.tally.ignored += 1
             return
         try:
             answer = check_answer(request.octets, data, peer.server.secret, require_signature=self._require_signature)
         except Malformed as error:
-            self.ignored += 1  # somebody may be forging answers: go on waiting for the right one
+            self.tally.ignored += 1  # somebody may be forging answers: go on waiting for the right one
             request.fault = f", but sent {error}"
             return
         peer.dead_until, peer.heard = 0.0, now
+        self.tally.answered(peer.server.name, answer.code, now - request.begun)
         self._finish(request, Outcome(ticket=request.ticket, answer=answer), now)
 
     def handle_timer(self, now: float) -> None:
@@ -174,8 +179,10 @@ class Exchange:
             if request.slot is None:
                 self._next(request, f"{peer.server.address} is asked too much", now)
             elif request.sent <= peer.server.retries and not request.once and peer.dead_until <= now:
+                self.tally.repeat(peer.server.name)
                 self._send(request, request.slot[0], now)
             else:
+                self.tally.silent(peer.server.name)
                 if (
                     peer.heard < request.begun
                 ):  # else it is only that this one was lost, as happens to many that come at once
@@ -199,6 +206,10 @@ class Exchange:
     def dead(self, now: float) -> tuple[Address, ...]:
         """Return the servers that are passed over at present."""
         return tuple(peer.server.address for peer in self._peers if peer.dead_until > now)
+
+    def up(self, now: float) -> dict[Asked, bool]:
+        """Tell of each server, by type of request and name, whether it is asked at present."""
+        return {(self.tally.kind, peer.server.name): peer.dead_until <= now for peer in self._peers}
 
     @property
     def under_way(self) -> int:

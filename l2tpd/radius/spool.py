@@ -34,6 +34,7 @@ class Spool:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         stamped = ((file.stat().st_mtime, file.name) for file in directory.iterdir() if file.suffix == _SUFFIX)
         self._names = dict.fromkeys(name for _, name in sorted(stamped))
+        self._announcements = {name for name in self._names if name.endswith(_suffix(Status.ON))}
 
     def __len__(self) -> int:
         """Count the records."""
@@ -42,6 +43,11 @@ class Spool:
     def holds(self, key: str) -> bool:
         """Tell whether records of a session are kept: what comes after them waits with them, to keep its place."""
         return any(_named(key, status) in self._names for status in Status)
+
+    @property
+    def announces(self) -> bool:
+        """Tell whether an Accounting-On is kept: all that comes after it waits with it, for it ends at the server what has begun before."""
+        return bool(self._announcements)
 
     def add(self, record: Record) -> bool:
         """Keep a record; tell whether there was room. Raises `OSError`."""
@@ -53,6 +59,8 @@ class Spool:
         self._write(name, record)
         self._names.pop(name, None)  # it is the youngest now
         self._names[name] = None
+        if record.status is Status.ON:
+            self._announcements.add(name)
         return True
 
     def oldest(self, count: int) -> list[Record]:
@@ -103,11 +111,13 @@ class Spool:
             return _of_plain(json.loads(file.read_text()))
         except (ValueError, TypeError, KeyError, FileNotFoundError):
             self._names.pop(name, None)
+            self._announcements.discard(name)
             with suppress(FileNotFoundError):
                 file.replace(file.with_suffix(".bad"))
             return None
 
     def _forget(self, name: str) -> None:
+        self._announcements.discard(name)
         if name in self._names:
             del self._names[name]
             (self._directory / name).unlink(missing_ok=True)

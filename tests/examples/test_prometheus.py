@@ -27,6 +27,8 @@ from l2tpd.config.model import Address
 from l2tpd.gauges import METRICS
 from l2tpd.kernel.genl import COUNTERS
 from l2tpd.kernel.null import NullPlane
+from l2tpd.radius.client import Radius
+from l2tpd.radius.numbers import Code
 from l2tpd.wire.numbers import MessageType
 from scrapes import ask, exposed, get
 
@@ -35,9 +37,10 @@ BOARD = json.loads((FOLDER / "dashboard.json").read_text())
 PATIENCE = 60.0
 DAEMON = "127.0.0.1:9701"  # in the example
 PEERS = '[peer.default]\n[peer.banned]\nmatch = ["127.0.0.2"]\naccept = false\n'
+SERVER = '[radius]\naccounting = false\n[radius.server.one]\naddress = "127.0.0.1"\nsecret = "x"\n'
 RUBBISH = b"\xc8\x02 rubbish"
-CANNOT_BE = re.compile(r"(l2tpd_send_failures_total.*|^changes.*) > 0")
-"""What will not happen to a test: the system refuses to send, and the daemon was started again just now. All the same it could be drawn."""
+CANNOT_BE = re.compile(r"(l2tpd_send_failures_total.*|^changes.*|.*l2tpd_radius_server_up.*) > 0")
+"""What will not happen to a test: the system refuses to send, the daemon was started again just now, a server is dead. All the same it could be drawn."""
 
 
 def program(name: str) -> str:
@@ -134,7 +137,7 @@ class Carrying(NullPlane):
 @asynccontextmanager
 async def watched() -> AsyncIterator[Address]:
     """Run a daemon with a tunnel that stays, and all that can happen to others, again and again."""
-    async with house(PEERS) as there, exposed(there, there.daemon.ledger) as address:
+    async with house(PEERS + SERVER) as there, exposed(there, there.daemon.ledger) as address:
         there.daemon.adapter.plane = Carrying()
         with Peer(there.address) as lac, Peer(there.address, "127.0.0.2") as banned:
             await (await lac.connect()).say(icrq())
@@ -154,7 +157,16 @@ async def happen(there: House, banned: Peer) -> None:
             await caller.stop()
             await lac.throw(RUBBISH)
             await banned.refused(tunnel_id=number)
+            ask_servers(there.daemon.radius)
             await trio.sleep(0.2)
+
+
+def ask_servers(radius: Radius) -> None:
+    """Have a server of RADIUS answer, and not at once, and ask for something itself."""
+    login, _ = radius.state().tallies
+    login.repeat("one")
+    login.answered("one", Code.ACCESS_ACCEPT, 0.01)
+    radius.desk.counts["disconnect", "done"] += 1
 
 
 async def test_a_scrape_is_as_prometheus_wants_it() -> None:

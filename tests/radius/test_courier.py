@@ -16,6 +16,7 @@ from l2tpd.radius.courier import Courier
 from l2tpd.radius.exchange import Exchange, Question, Server
 from l2tpd.radius.numbers import Code
 from l2tpd.radius.packet import decode, encode_answer
+from l2tpd.radius.tally import Tally
 
 SECRET = b"secret"
 LOGIN = Question(code=Code.ACCESS_REQUEST, attributes={1: (b"joe",)}, password=b"x")
@@ -60,7 +61,9 @@ async def servers(*hosts: str) -> AsyncIterator[tuple[trio.Nursery, list[Echo]]]
 
 
 def exchange(*echoes: Echo, timeout: float = 5.0) -> Exchange:
-    return Exchange([Server(address=one.address, secret=SECRET, timeout=timeout) for one in echoes], os.urandom)
+    return Exchange(
+        [Server(address=one.address, secret=SECRET, timeout=timeout) for one in echoes], os.urandom, Tally("login")
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -131,7 +131,7 @@ def test_passed_over_in_silence(octets: bytes, source: Address) -> None:
     """Nothing tells somebody who has no right to ask that there is anybody."""
     machine = desk()
     assert machine.receive(octets, source, NOW) is None
-    assert 1 == machine.ignored
+    assert 1 == machine.counts["unknown", "ignored"]
 
 
 def test_without_a_window_time_does_not_matter() -> None:
@@ -199,3 +199,22 @@ def test_the_roster_finds_who_is_meant() -> None:
     assert roster.remove("A-0") is None
     assert ["A-1"] == [account for account, _ in roster.find({"user": "joe"})]
     assert (2, None, ["A-1", "A-2"]) == (len(roster), roster.get("A-0"), [account for account, _ in roster])
+
+
+def test_requests_are_counted_by_what_came_of_them() -> None:
+    """A repetition is none; what is not believed is of no kind."""
+    machine, octets = desk(), request(draft())
+    assert {0} == set(machine.counts.values())
+    demand = machine.receive(octets, SERVER, NOW)
+    assert isinstance(demand, Demand)
+    machine.receive(octets, SERVER, NOW)
+    machine.answer(demand, None, NOW)
+    machine.receive(octets, SERVER, NOW)
+    machine.receive(request(draft(), Code.COA_REQUEST), SERVER, NOW)
+    machine.receive(b"", SERVER, NOW)
+    assert {
+        ("disconnect", "done"): 1,
+        ("disconnect", "ignored"): 1,
+        ("change", "refused"): 1,
+        ("unknown", "ignored"): 1,
+    } == {kind: count for kind, count in machine.counts.items() if count}

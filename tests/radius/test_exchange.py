@@ -14,6 +14,7 @@ from l2tpd.radius import attributes as row
 from l2tpd.radius.exchange import Datagram, Exchange, Outcome, Question, Server
 from l2tpd.radius.numbers import Code
 from l2tpd.radius.packet import decode, encode_answer
+from l2tpd.radius.tally import Tally
 
 FIRST = Server(address=Address("192.0.2.1", 1812), secret=b"one", timeout=1.0, retries=2, dead_time=30.0)
 SECOND = attrs.evolve(FIRST, address=Address("192.0.2.2", 1812), secret=b"two")
@@ -30,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 def exchange(*servers: Server, window: int = 1024) -> Exchange:
-    return Exchange(servers or (FIRST, SECOND), random, window=window)
+    return Exchange(servers or (FIRST, SECOND), random, Tally("login"), window=window)
 
 
 def answer(
@@ -137,7 +138,7 @@ def test_answers_of_others_do_not_count() -> None:
     machine.receive_datagram(sent.source, b"", sent.address, 0.1)
     assert [] == answer(machine, sent, 0.1, b"wrong")
     assert [] == answer(machine, sent, 0.1, sign=False)
-    assert 5 == machine.ignored
+    assert 5 == machine.tally.ignored
     assert 1 == len(answer(machine, sent, 0.2))
 
 
@@ -210,7 +211,7 @@ def test_accounting_says_how_late_it_is() -> None:
 
 def test_a_question_that_cannot_be_put_has_an_outcome_at_once() -> None:
     """No server, or a password that does not fit."""
-    machine = Exchange((), random)
+    machine = Exchange((), random, Tally("login"))
     machine.ask(LOGIN, 0.0)
     assert ["no server is configured"] == [outcome.reason for outcome in machine.take_outcomes()]
     machine = exchange()
@@ -288,3 +289,24 @@ def test_many_that_cannot_be_put_in_a_row_are_no_recursion() -> None:
     outcomes = answer(machine, sent, 0.1)
     assert tickets < {outcome.ticket for outcome in outcomes}
     assert 0 == machine.under_way
+
+
+def test_what_became_of_requests_is_entered() -> None:
+    """By server: how often it was asked again, was silent, and answered, and how long that took since it was first asked; all begin with zero."""
+    machine = exchange(attrs.evolve(FIRST, name="first"), attrs.evolve(SECOND, name="second"))
+    tally = machine.tally
+    assert {"accepted": 0, "rejected": 0, "challenged": 0, "silent": 0} == {
+        result: number for (_, server, result), number in tally.results.items() if server == "first"
+    }
+    machine.ask(LOGIN, 0.0)
+    machine.datagrams_to_send()
+    assert {("login", "first"): True, ("login", "second"): True} == machine.up(0.0)
+    sent = sent_until(machine, 8.0)
+    assert (2, 1) == (tally.repeated["login", "first"], tally.results["login", "first", "silent"])
+    assert {("login", "first"): False, ("login", "second"): True} == machine.up(8.0)
+    when, last = sent[-1]
+    answer(machine, last, when + 0.5, b"two")
+    assert 1 == tally.results["login", "second", "accepted"]
+    found = tally.round_trips["login", "second"]
+    assert (1, 1.5) == (found.count, found.total)
+    assert 0 == tally.round_trips["login", "first"].count

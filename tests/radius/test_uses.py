@@ -21,6 +21,7 @@ from l2tpd.radius.exchange import Exchange, Question, Server
 from l2tpd.radius.ignored import IGNORED
 from l2tpd.radius.numbers import MICROSOFT, Code, ErrorCause
 from l2tpd.radius.packet import Packet, check_answer, check_request, decode, encode_answer, encode_signed
+from l2tpd.radius.tally import LOGIN, Tally
 from radius.samples import SAMPLES
 
 SECRET = b"secret"
@@ -66,7 +67,7 @@ def test_what_is_ignored_is_named_alike() -> None:
 
 def on_the_wire(asked: Question) -> Attributes:
     """Return the attributes of a question as a server gets them."""
-    exchange = Exchange([Server(address=SERVER, secret=SECRET)], bytes, require_signature=True)
+    exchange = Exchange([Server(address=SERVER, secret=SECRET)], bytes, Tally(LOGIN))
     exchange.ask(asked, 0.0)
     (datagram,) = exchange.datagrams_to_send()
     return decode(datagram.octets).attributes

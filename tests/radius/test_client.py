@@ -1,0 +1,159 @@
+"""RADIUS as the daemon has it, with a server that takes what it is told to take. Time passes faster than it does for others."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+import trio.testing
+from trio.abc import Clock
+
+from l2tpd.config.load import parse
+from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
+from l2tpd.radius import attributes as row
+from l2tpd.radius.client import Radius
+from l2tpd.radius.numbers import Code, Status
+from l2tpd.radius.packet import check_answer, decode, encode_answer, encode_signed
+
+SECRET = b"secret"
+FASTER = 30.0
+EVERYTHING = frozenset(Status)
+
+
+@attrs.define(eq=False)
+class Server:
+    """Takes accounting of these statuses, and is silent about others."""
+
+    sock: trio.socket.SocketType
+    takes: frozenset[Status] = frozenset()
+    heard: list[Status] = attrs.field(factory=list)
+    records: dict[tuple[str, Status], None] = attrs.field(factory=dict)  # each once, however often it came
+
+    @property
+    def taken(self) -> list[Status]:
+        return [status for _, status in self.records]
+
+    async def serve(self) -> None:
+        while True:
+            data, sender = await self.sock.recvfrom(4096)
+            request = decode(data)
+            status = Status(row.ACCT_STATUS_TYPE.first(request.attributes, 0))
+            self.heard.append(status)
+            if status in self.takes:
+                self.records[row.ACCT_SESSION_ID.first(request.attributes, ""), status] = None
+                await self.sock.sendto(encode_answer(Code.ACCOUNTING_RESPONSE, request, {}, SECRET, sign=False), sender)
+
+
+@asynccontextmanager
+async def served(folder: Path, more: str = "") -> AsyncIterator[tuple[Radius, Server]]:
+    """Run the client with a server that takes nothing yet."""
+    sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    await sock.bind(("127.0.0.1", 0))
+    server = Server(sock)
+    text = (
+        f'[radius]\nspool = "{folder}/spool"\n{more}[radius.server.one]\naddress = "127.0.0.1"\nsecret = "secret"\n'
+        f"acct_port = {sock.getsockname()[1]}\ntimeout = 5\nretries = 1\ndead_time = 2\n"
+    )
+    config = parse([("f", text)])
+    radius = Radius(lambda: config)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.serve)
+            await nursery.start(radius.run)
+            yield radius, server
+            nursery.cancel_scope.cancel()
+    finally:
+        sock.close()
+
+
+async def until(done: Callable[[], bool]) -> None:
+    with trio.fail_after(60 * FASTER):
+        while not done():
+            await trio.sleep(0.2)
+
+
+def somebody(number: int = 1) -> Subscriber:
+    return Subscriber(
+        user="joe",
+        tunnel_id=1,
+        session_id=number,
+        traffic=Traffic,
+        disconnect=lambda _: None,
+        limit=lambda *_: None,
+    )
+
+
+@pytest.fixture
+def clock() -> trio.testing.MockClock:
+    """Let time pass faster."""
+    return trio.testing.MockClock(rate=FASTER)
+
+
+async def test_nothing_overtakes_an_accounting_on(tmp_path: Path, clock: Clock) -> None:
+    """While no server takes it nothing else is told; when one does it comes first, and with it all that has happened since."""
+    async with served(tmp_path) as (radius, server):
+        account = radius.begin(somebody())
+        await until(lambda: radius.state().spooled == 2)
+        radius.end(account, Cause.USER_REQUEST)
+        radius.begin(somebody(2))
+        await until(lambda: radius.state().spooled == 4)
+        server.takes = EVERYTHING
+        await until(lambda: not radius.state().spooled)
+        assert Status.ON == server.taken[0]
+        assert [Status.START, Status.START, Status.STOP] == sorted(server.taken[1:])
+        radius.begin(somebody(3))
+        await until(lambda: server.taken.count(Status.START) == 3)
+
+
+async def test_what_begins_meanwhile_is_held(tmp_path: Path, clock: Clock) -> None:
+    """An Accounting-On that is only late is waited for, without the spool."""
+    async with served(tmp_path) as (radius, server):
+        radius.begin(somebody())
+        await until(lambda: server.heard[:1] == [Status.ON])
+        server.takes = EVERYTHING
+        await until(lambda: server.taken == [Status.ON, Status.START])
+        assert {Status.ON} == set(server.heard[:-1])
+
+
+async def test_a_server_that_takes_no_accounting_on(tmp_path: Path, clock: Clock) -> None:
+    """It hears of sessions all the same."""
+    async with served(tmp_path) as (radius, server):
+        server.takes = EVERYTHING - {Status.ON}
+        radius.begin(somebody())
+        radius.begin(somebody(2))
+        await until(lambda: server.taken == [Status.START, Status.START])
+        await until(lambda: not radius.state().spooled)
+        radius.begin(somebody(3))
+        await until(lambda: len(server.taken) == 3)
+
+
+async def test_an_accounting_on_outlives_the_daemon(tmp_path: Path, clock: Clock) -> None:
+    """It is told by the next one, before that one's own."""
+    async with served(tmp_path) as (radius, _):
+        radius.begin(somebody())
+    async with served(tmp_path) as (radius, server):
+        server.takes = EVERYTHING
+        await until(lambda: len(server.taken) == 3)
+        assert [Status.ON, Status.START, Status.ON] == server.taken
+
+
+async def test_a_client_by_ipv4_where_ipv6_is_listened_to(tmp_path: Path, clock: Clock) -> None:
+    """The system tells its address as one of IPv6; the table of clients has it as it is."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::", 0))
+        port = probe.getsockname()[1]
+    more = f'accounting = false\ndynauth_window = 0\ndynauth_listen = "[::]:{port}"\n[radius.client.four]\nmatch = "127.0.0.0/8"\nsecret = "secret"\n'
+    async with served(tmp_path, more) as (radius, _):
+        ended: list[str] = []
+        radius.begin(attrs.evolve(somebody(), disconnect=ended.append))
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+            request = encode_signed(Code.DISCONNECT_REQUEST, 1, {row.USER_NAME.key: (b"joe",)}, SECRET)
+            await asks.sendto(request, ("127.0.0.1", port))
+            answer = check_answer(request, await asks.recv(4096), SECRET, require_signature=True)
+        assert Code.DISCONNECT_ACK == answer.code
+        assert ["ended by RADIUS"] == ended
