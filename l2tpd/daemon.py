@@ -154,6 +154,7 @@ class Daemon:
                 await services.start(linkwatch.watch, self.circuits)
             await services.start(self.ppp.shared.serve)
             await services.start(self.radius.run)
+            await services.start(self.endpoint.sort_strays)
             for listener in listeners:
                 await services.start(self.endpoint.serve, listener)
                 _log.notice("listening", address=str(listener.address), encap=listener.encap.value)
@@ -292,8 +293,8 @@ class Daemon:
         return 0.0 if self._stop.is_set() else self.config.system.stop_timeout
 
     def dispatch(self, arrived: Arrived) -> Tunnel | None:
-        """Find the tunnel that a datagram is for and feed it."""
-        return self.endpoint.dispatch_contained(arrived)
+        """Find the tunnel that a datagram is for which another one's socket took, and feed it."""
+        return self.endpoint.forward(arrived)
 
     def publish(self, event: Event) -> None:
         """Tell everyone who listens, and the log."""
@@ -363,9 +364,10 @@ class Daemon:
         self.registry.remove(tunnel)
         self.ledger.close(tunnel.core.channel.stats)
         core, now = tunnel.core, trio.current_time()
-        self._ids[core.dialect.id_bits].release(core.local_id, now)
+        stranger = core.origin == "network" and not core.was_up
+        self._ids[core.dialect.id_bits].release(core.local_id, now, stranger=stranger)
         if tunnel.shared_port and core.state is State.LINGERING:
-            self.lingering.add(core.remains(), now)
+            self.lingering.add(core.remains(), now, stranger=stranger)
         self.dialer.over(tunnel)
         if self._stop.is_set() and not len(self.registry):
             self._empty.set()

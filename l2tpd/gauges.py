@@ -147,6 +147,7 @@ DROPS: tuple[tuple[str, str], ...] = (
     ("authentication", "auth_failures"),
     ("data", "data_dropped"),
     ("ignored", "ignored_messages"),
+    ("crowd", "passed_over"),
 )
 """Reasons for a drop, and their fields of `Counters`."""
 

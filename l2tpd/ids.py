@@ -3,6 +3,9 @@
 Identifiers are drawn from a random source that the caller hands in (RFC 2661 9.1 asks for unpredictable ones: whoever guesses an id can inject
 packets). A released id rests for a quarantine, since the peer may still repeat a message that names it (RFC 2661 5.7: 31 seconds).
 
+Ids that strangers had, who never proved that they hear us, rest only as long as there is room: a bounded number of them, the oldest of which goes when
+there are more. Otherwise 2,115 forged requests a second would keep all 65,535 ids resting, and nobody could come in.
+
 Almost every draw succeeds at once. When the space is nearly full a few draws are followed by a walk from a random place, which ends at the
 latest after one step more than there are ids taken: the last free id of 65,535 is found, and a full space is known to be full.
 """
@@ -13,13 +16,16 @@ from collections.abc import Callable, Collection
 
 from l2tpd.errors import Exhausted
 
+STRANGERS = 8192
+"""How many ids that strangers had may rest: an eighth of the smallest space."""
+
 _DRAWS = 16  # at three quarters full, fifteen of 1,500 allocations need the walk
 
 
 class Allocator:
     """Hands out identifiers from 1 to 2**bits - 1; zero is reserved (RFC 2661 3.1)."""
 
-    __slots__ = ("_last", "_octets", "_quarantine", "_random", "_resting")
+    __slots__ = ("_last", "_octets", "_quarantine", "_random", "_resting", "_strangers")
 
     def __init__(self, bits: int, random: Callable[[int], bytes], quarantine: float) -> None:
         """Draw from `random(number of octets)`; keep released ids back for `quarantine` seconds."""
@@ -28,6 +34,7 @@ class Allocator:
         self._random = random
         self._quarantine = quarantine
         self._resting: dict[int, float] = {}  # id -> end of its rest; in order of release, hence of expiry
+        self._strangers: dict[int, float] = {}  # likewise, those that strangers had
 
     def allocate(self, now: float, taken: Collection[int]) -> int:
         """Return an id that is neither in `taken` nor resting.
@@ -36,31 +43,38 @@ class Allocator:
             Exhausted: every id is taken or resting.
         """
         self._wake(now)
-        if len(taken) + len(self._resting) >= self._last:
+        if len(taken) + len(self._resting) + len(self._strangers) >= self._last:
             raise Exhausted(f"all {self._last} identifiers are in use or in quarantine")
         for _ in range(_DRAWS):
             candidate = self._draw()
-            if candidate and candidate not in taken and candidate not in self._resting:
+            if candidate and not self._holds(candidate, taken):
                 return candidate
         return self._walk(candidate or 1, taken)
 
-    def release(self, identifier: int, now: float) -> None:
-        """Let `identifier` rest from `now` on."""
-        if self._quarantine > 0:
-            self._resting.pop(identifier, None)
-            self._resting[identifier] = now + self._quarantine
+    def release(self, identifier: int, now: float, *, stranger: bool = False) -> None:
+        """Let `identifier` rest from `now` on; that of a `stranger` gives way when too many of them do."""
+        if self._quarantine <= 0:
+            return
+        resting = self._strangers if stranger else self._resting
+        resting.pop(identifier, None)
+        resting[identifier] = now + self._quarantine
+        if len(self._strangers) > STRANGERS:
+            del self._strangers[next(iter(self._strangers))]
 
     def resting(self, now: float) -> int:
         """Count the ids that may not be given out yet although nobody uses them."""
         self._wake(now)
-        return len(self._resting)
+        return len(self._resting) + len(self._strangers)
+
+    def _holds(self, candidate: int, taken: Collection[int]) -> bool:
+        return candidate in taken or candidate in self._resting or candidate in self._strangers
 
     def _draw(self) -> int:
         return int.from_bytes(self._random(self._octets), "big") & self._last
 
     def _walk(self, start: int, taken: Collection[int]) -> int:
         candidate = start
-        while candidate in taken or candidate in self._resting:
+        while self._holds(candidate, taken):
             candidate = candidate % self._last + 1
             if candidate == start:
                 text = f"all {self._last} identifiers are in use or in quarantine"
@@ -68,8 +82,9 @@ class Allocator:
         return candidate
 
     def _wake(self, now: float) -> None:
-        while self._resting:
-            identifier = next(iter(self._resting))
-            if self._resting[identifier] > now:
-                return
-            del self._resting[identifier]
+        for resting in (self._resting, self._strangers):
+            while resting:
+                identifier = next(iter(resting))
+                if resting[identifier] > now:
+                    break
+                del resting[identifier]

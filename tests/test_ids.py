@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2tpd.errors import Exhausted, LocalProtocolError
-from l2tpd.ids import Allocator
+from l2tpd.ids import STRANGERS, Allocator
 
 
 def drawing(*values: int) -> Callable[[int], bytes]:
@@ -112,3 +112,16 @@ def test_an_id_fits_its_width(bits: int, seed: bytes) -> None:
     stream = iter(seed * 2)
     allocated = Allocator(bits, lambda octets: bytes(next(stream) for _ in range(octets)), 31.0).allocate(0.0, ())
     assert 0 < allocated < 1 << bits
+
+
+def test_strangers_cannot_use_the_ids_up() -> None:
+    """What a hundred thousand of them had within a cycle is free again but for the last ones; what a peer had rests on."""
+    ids = Allocator(16, os.urandom, 31.0)
+    known = ids.allocate(0.0, ())
+    ids.release(known, 0.0)
+    for number in range(100_000):
+        ids.release(ids.allocate(number / 10_000, ()), number / 10_000, stranger=True)
+    assert STRANGERS + 1 == ids.resting(10.0)
+    everybody = {ids.allocate(10.0, set(range(1, 100))) for _ in range(2_000)}
+    assert known not in everybody
+    assert 0 == ids.resting(41.0)

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import trio
 
+from l2tpd import log
 from l2tpd.config.model import Encapsulation, Version
 from l2tpd.errors import Exhausted, Malformed, RemoteProtocolError
 from l2tpd.trace import Category
 from l2tpd.tunnel import speech
 from l2tpd.tunnel.collision import Verdict, judge
 from l2tpd.tunnel.core import ControlConnection
+from l2tpd.tunnel.crowd import Crowd
 from l2tpd.tunnel.dialect import V2, V3, Dialect
 from l2tpd.tunnel.guard import Guard
 from l2tpd.tunnel.linger import CYCLE
@@ -56,11 +58,20 @@ PROBE_PAUSE = 1.0
 
 _DIALECTS = {2: V2, 3: V3}
 
+_SCCRQ = bytes.fromhex("0000 0000 0001")
+"""What a Message Type AVP with SCCRQ has behind its flags and length."""
+
 WRONG_DIGEST = "the digest is wrong"
 """RFC 3931 5.4.1: such a message MUST be dropped, so nobody is told."""
 
 REFUSALS = 1000.0
 """How many refusals a second may leave."""
+
+MOST_STRAYS = 1024
+"""Datagrams for tunnel 0 that may wait which the sockets of tunnels took; more are lost, as in a full socket buffer."""
+
+
+_log = log.get("endpoint")
 
 
 class Asked(NamedTuple):
@@ -124,8 +135,10 @@ class Endpoint:
         self._refusals = REFUSALS
         self._refilled = -math.inf
         self._next_probe = -math.inf
-        self._strays: deque[Arrived] = deque()
-        self._returning = False
+        self._strays: deque[Arrived] = deque(maxlen=MOST_STRAYS)
+        self._strayed = trio.Event()
+        self._crowd = Crowd()
+        self._remarks = log.RateLimit(rate=1 / 60, burst=1)
         self.listeners: list[AnyListener] = []
 
     async def serve(
@@ -142,6 +155,35 @@ class Endpoint:
         finally:
             self.listeners.remove(listener)
             listener.close()
+
+    async def sort_strays(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Dispatch what `forward` and new sockets have put aside, until cancelled.
+
+        One of these may open a tunnel, whose socket takes the next ones: in a flood there is always another. So others get their turn in between.
+        """
+        task_status.started()
+        while True:
+            await self._strayed.wait()
+            strays = [self._strays.popleft() for _ in range(min(BATCH, len(self._strays)))]
+            for tunnel in {fed for stray in strays if (fed := self.dispatch_contained(stray)) is not None}:
+                tunnel.flush_contained()
+            if not self._strays:
+                self._strayed = trio.Event()
+            await trio.lowlevel.checkpoint()
+
+    def forward(self, arrived: Arrived) -> Tunnel | None:
+        """Dispatch what the socket of a tunnel took for somebody else; what is for tunnel 0 and may ask for a new one waits its turn."""
+        if arrived.data[:1] > b"\x7f" and arrived.data[4:6] == b"\0\0":
+            self._put_aside([arrived])
+            return None
+        return self.dispatch_contained(arrived)
+
+    def _put_aside(self, strays: list[Arrived]) -> None:
+        """Keep datagrams until `sort_strays` comes to them, the newest where there are too many."""
+        if strays:
+            self._ward.site.counters.passed_over += max(0, len(self._strays) + len(strays) - MOST_STRAYS)
+            self._strays.extend(strays)
+            self._strayed.set()
 
     def _drain(self, listener: AnyListener) -> set[Tunnel]:
         fed: set[Tunnel] = set()
@@ -226,6 +268,9 @@ class Endpoint:
             self._send(answer, arrived, header.tunnel_id)
 
     def _take_unaddressed(self, arrived: Arrived, dialect: Dialect) -> Tunnel | None:
+        if arrived.data[14:20] == _SCCRQ and self._is_passed_over(arrived):
+            self._ward.site.counters.passed_over += 1
+            return None
         try:
             asked = self._read(arrived, dialect)
         except Malformed:
@@ -256,6 +301,16 @@ class Endpoint:
         if known is not None:
             known.probe()  # its caller has begun anew under the same id, so very likely nobody is there any more
         return self._take_request(arrived, asked)
+
+    def _is_passed_over(self, arrived: Arrived) -> bool:
+        """Tell whether a request has to be repeated before it is read."""
+        if not self._ward.policy.is_crowded(arrived.peer.host):
+            return False
+        now = trio.current_time()
+        if self._crowd.knows((arrived.peer, arrived.data), now):
+            return False
+        self._remarks.say("", now, _log.warning, "many tunnels are half open: who asks for another has to ask twice")
+        return True
 
     def _read(self, arrived: Arrived, dialect: Dialect) -> Asked:
         """Read a message to nobody in particular, with the secret that its Host Name leads to if it hides something. Raises `Malformed`."""
@@ -420,25 +475,9 @@ class Endpoint:
         ward.registry.note_caller(tunnel, (peer, peer_id))
         tunnel.begin(asked.header, asked.body, peer, asked.said)
         ward.launch(tunnel)
-        if over_udp:
-            self._return_strays(tunnel, arrived.local)
+        if over_udp and tunnel.sock is not None:
+            self._put_aside(take_strays(tunnel.sock, arrived.local))
         return tunnel
-
-    def _return_strays(self, tunnel: Tunnel, local: Address) -> None:
-        """Dispatch what reached the new socket before it was connected, so that nobody's datagram is lost."""
-        if tunnel.sock is None:
-            return
-        self._strays.extend(take_strays(tunnel.sock, local))
-        if self._returning:  # a stray opened this tunnel: the loop below, further up the stack, goes on with its strays
-            return
-        self._returning = True
-        try:
-            while self._strays:
-                fed = self.dispatch_contained(self._strays.popleft())
-                if fed is not None and fed is not tunnel:
-                    fed.flush_contained()
-        finally:
-            self._returning = False
 
     def _listener_of(self, local: Address) -> AnyListener:
         for listener in self.listeners:

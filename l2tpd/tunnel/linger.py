@@ -3,6 +3,9 @@
 RFC 2661 5.7 and 5.8: whoever answered a StopCCN stays able to acknowledge its copies for a full retransmission cycle (31 s), or the peer whose
 ack was lost retries into a void. A finished tunnel needs no task for that: what is left of it is its ids, its peer and two sequence
 numbers, held here. Its id stays taken as long, so that no late packet reaches a new tunnel.
+
+That much anybody can bring about, under any address: an SCCRQ, and a StopCCN after it. So of callers who never proved that they hear us a bounded number
+is kept, and the oldest goes when there are more; it loses an acknowledgement and repeats its StopCCN in vain.
 """
 
 from __future__ import annotations
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 
 CYCLE = 31.0
 """A full retransmission cycle in seconds (RFC 2661 5.7)."""
+
+STRANGERS = 4096
+"""How many tunnels of strangers are kept: of those that never came up."""
 
 
 class Remains(NamedTuple):
@@ -56,7 +62,9 @@ class Lingering:
         """Start with none."""
         self._remains: dict[int, Remains] = {}
         self._by_caller: dict[tuple[Address, int], int] = {}
+        self._until: dict[int, float] = {}
         self._ends: deque[tuple[float, int]] = deque()
+        self._strangers: deque[tuple[float, int]] = deque()
 
     def __contains__(self, local_id: object) -> bool:
         """Tell whether a tunnel id is still taken."""
@@ -66,12 +74,16 @@ class Lingering:
         """Return how many finished tunnels are kept."""
         return len(self._remains)
 
-    def add(self, remains: Remains, now: float) -> None:
-        """Keep a finished tunnel for one cycle from now."""
+    def add(self, remains: Remains, now: float, *, stranger: bool = False) -> None:
+        """Keep a finished tunnel for one cycle from now; that of a `stranger` gives way when there are too many of them."""
         self.expire(now)
+        self._drop(remains.local_id)  # of a stranger whose id did not rest for long
         self._remains[remains.local_id] = remains
         self._by_caller[remains.peer, remains.peer_id] = remains.local_id
-        self._ends.append((now + CYCLE, remains.local_id))
+        self._until[remains.local_id] = until = now + CYCLE
+        (self._strangers if stranger else self._ends).append((until, remains.local_id))
+        if len(self._strangers) > STRANGERS:
+            self._end(*self._strangers.popleft())
 
     def answer(self, header: ControlHeader, body: bytes, datagram: bytes, peer: Address, now: float) -> bytes | None:
         """Return what acknowledges a late message to a finished tunnel, or None when nothing is due.
@@ -94,7 +106,17 @@ class Lingering:
 
     def expire(self, now: float) -> None:
         """Forget the tunnels whose cycle is over."""
-        while self._ends and self._ends[0][0] <= now:
-            remains = self._remains.pop(self._ends.popleft()[1], None)
-            if remains is not None and self._by_caller.get((remains.peer, remains.peer_id)) == remains.local_id:
+        for ends in (self._ends, self._strangers):
+            while ends and ends[0][0] <= now:
+                self._end(*ends.popleft())
+
+    def _end(self, until: float, local_id: int) -> None:
+        if self._until.get(local_id) == until:  # else the id has been somebody else's since
+            self._drop(local_id)
+
+    def _drop(self, local_id: int) -> None:
+        remains = self._remains.pop(local_id, None)
+        if remains is not None:
+            del self._until[local_id]
+            if self._by_caller.get((remains.peer, remains.peer_id)) == local_id:
                 del self._by_caller[remains.peer, remains.peer_id]

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from l2tpd.tunnel.core import ControlConnection
 
 
+CROWD = 256
+"""Half-open tunnels, also of one source, that nobody minds; above, and above an eighth of a limit, a request has to be repeated."""
+
+
 class Admitted(NamedTuple):
     """A caller that may have a tunnel: the peer entry that it matched, and what follows from it."""
 
@@ -70,6 +74,12 @@ class Policy:
         ):
             if limit and reached >= limit:
                 raise RemoteProtocolError(StopResult.ERROR, ErrorCode.NO_RESOURCES, f"{limit} {what} are the limit")
+
+    def is_crowded(self, host: str) -> bool:
+        """Tell whether so many tunnels are half open that a host has to ask twice for another one."""
+        system, registry = self.config.system, self._registry
+        everywhere, here = system.max_half_open // 8, system.max_half_open_per_source // 8
+        return registry.half_open >= max(CROWD, everywhere) or registry.half_open_from(host) >= max(CROWD, here)
 
     def displaced(self, host: str) -> Any | None:
         """Return the half-open tunnel that has to go before a host may begin another, or None while the limits leave room.

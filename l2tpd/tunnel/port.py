@@ -206,14 +206,15 @@ def omit_checksums(sock: socket.socket) -> None:
 
 
 def take_strays(sock: DatagramSocket, local: Address) -> list[Arrived]:
-    """Return what a socket got before it was connected."""
+    """Return what a socket got before it was connected: no more than a batch, for its peer may be sending all the while."""
     strays: list[Arrived] = []
-    while True:
+    for _ in range(BATCH):
         try:
             size, name = sock.recvfrom_into(BUFFER)
         except OSError:
-            return strays
+            break
         strays.append(Arrived(bytes(BUFFER[:size]), Address(name[0], name[1]), local))
+    return strays
 
 
 def any_address(peer: Address) -> str:

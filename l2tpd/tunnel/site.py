@@ -51,6 +51,7 @@ class Counters:
     auth_failures: int = 0
     tunnels_refused: int = 0
     sessions_refused: int = 0
+    passed_over: int = 0  # requests for a tunnel that have to be repeated, as so many come
     send_failures: int = 0
 
     def reset(self) -> None:

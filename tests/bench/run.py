@@ -140,6 +140,10 @@ FULL = (
         program="ppp_run.py null --tunnels 100 --sessions 240 --at-once",
     ),
     Discipline(name="lac", text="our LAC opens 1,000 x 1", lac=(1000, 1)),
+    *(
+        Discipline(name=f"flood-{kind}", text="a flood beside 1,000 tunnels", program=f"flood.py --only {kind}")
+        for kind in ("sccrq-one", "sccrq-many", "sccrq-stop", "icrq", "junk")
+    ),
     Discipline(name="watch", text="10,000 tunnels beside 20 watchers, and with scripts", program="watched.py"),
     Discipline(name="reload", text="10 of 10,000 tunnels changed by a reload", program="reloads.py"),
 )

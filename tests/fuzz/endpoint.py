@@ -53,6 +53,7 @@ async def _run(dice: Random, crashes: Crashes, datagrams: int, until: float) -> 
     count = 0
     async with trio.open_nursery() as services:
         listener = Listener(Address("127.0.0.1", 0))
+        await services.start(daemon.endpoint.sort_strays)
         await services.start(daemon.endpoint.serve, listener)
         async with trio.open_nursery() as tunnels:
             daemon.adopt(tunnels)

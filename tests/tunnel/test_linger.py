@@ -6,7 +6,7 @@ import pytest
 
 from l2tpd.config.model import Address
 from l2tpd.tunnel.dialect import V2
-from l2tpd.tunnel.linger import CYCLE, Lingering, Remains
+from l2tpd.tunnel.linger import CYCLE, STRANGERS, Lingering, Remains
 from l2tpd.wire.header import ControlHeader, parse_control
 
 PEER = Address("192.0.2.9", 1701)
@@ -97,3 +97,34 @@ def test_the_newest_tunnel_of_a_caller_is_the_one_that_is_found() -> None:
     assert 8 == kept.called_by(PEER, 9, 131.0)
     assert 1 == len(kept)
     assert kept.called_by(PEER, 9, 141.0) is None
+
+
+def test_strangers_give_way_to_newer_ones() -> None:
+    """Anybody can leave remains behind, so a bounded number is kept of who never came up; peers are not displaced by them."""
+    kept = Lingering()
+    kept.add(LEFT, 0.0)
+    for number in range(3 * STRANGERS):
+        kept.add(
+            LEFT._replace(local_id=100 + number, peer_id=number, peer=Address("203.0.113.1", number)),
+            1.0,
+            stranger=True,
+        )
+    assert STRANGERS + 1 == len(kept)
+    assert 7 in kept
+    assert [False, True] == [number in kept for number in (100, 100 + 3 * STRANGERS - 1)]
+    kept.expire(1.0 + CYCLE)
+    assert 0 == len(kept)
+    assert kept.called_by(Address("203.0.113.1", 3 * STRANGERS - 1), 3 * STRANGERS - 1, 1.0 + CYCLE) is None
+
+
+def test_an_id_that_is_used_again_belongs_to_its_newest_tunnel() -> None:
+    """The end of the first one's cycle is not the second one's, and the first caller is forgotten."""
+    kept = Lingering()
+    kept.add(LEFT, 0.0, stranger=True)
+    other = Address("203.0.113.1", 1701)
+    kept.add(LEFT._replace(peer=other), 10.0)
+    assert kept.called_by(PEER, 9, CYCLE) is None
+    assert 7 in kept
+    assert 7 == kept.called_by(other, 9, CYCLE)
+    kept.expire(10.0 + CYCLE)
+    assert 7 not in kept
