@@ -66,13 +66,12 @@ class Dialled:
         }
 
 
-def matrix(*, ppp: bool) -> list[Dialled]:
-    """Return pseudowires in one tunnel for each way and digest: Ethernet, a VLAN, and PPP if so said; every other one numbered.
+def matrix() -> list[Dialled]:
+    """Return pseudowires in one tunnel for each way and digest: Ethernet, a VLAN, and PPP; every other one numbered.
 
     Each of these kinds has every digest and cookies of every size on each way, with a VLAN's 0 at one end and 8 at the other.
     """
-    kinds = ["eth", "eth-vlan", "ppp"] if ppp else ["eth", "eth-vlan"]
-    places = product(enumerate(WAYS.values()), enumerate(DIGESTS), enumerate(kinds))
+    places = product(enumerate(WAYS.values()), enumerate(DIGESTS), enumerate(("eth", "eth-vlan", "ppp")))
     made: list[Dialled] = []
     for number, ((row, way), (column, digest), (kind, pseudowire)) in enumerate(places, 1):
         octets = list(COOKIES)[(row + column) % len(COOKIES)]

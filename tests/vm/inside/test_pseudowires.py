@@ -179,8 +179,8 @@ async def test_alike_at_both_ends(wired: Cable, daemon: Start, tmp_path: Path) -
 
 @pytest.mark.parametrize("plane", ["kernel", "user"])
 async def test_two_of_ours_agree(wired: Cable, daemon: Start, tmp_path: Path, plane: str) -> None:
-    """All pseudowires that the caller's data plane knows, over each way, unsigned and signed by either hash: pings cross, cookies and numbers are as asked."""
-    made = dialled.matrix(ppp=plane == "kernel")
+    """All pseudowires, also with a caller on the user plane, over each way, unsigned and signed by either hash: pings cross, cookies and numbers are as asked."""
+    made = dialled.matrix()
     async with (
         daemon(wired.us, dialled.listener(wired, made)) as ours,
         stage.l2tpd(wired.them, tmp_path / "caller", dialled.caller(made), data_plane=plane) as theirs,
