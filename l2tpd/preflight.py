@@ -22,7 +22,7 @@ import attrs
 import trio
 
 from l2tpd.config import load
-from l2tpd.config.model import Config, DataPlane, Encapsulation, PppEngine, Pseudowire, SessionSettings
+from l2tpd.config.model import Config, DataPlane, Encapsulation, Mppe, PppEngine, Pseudowire, SessionSettings
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings, session_settings
 from l2tpd.errors import ConfigError, PlaneError, StartupError
 from l2tpd.kernel.choose import choose
@@ -139,11 +139,17 @@ def _needed_modules(config: Config) -> Mapping[str, str]:
     kinds, ways = _pseudowires(config), _ip_versions(config)
     wanted = {
         "l2tp_ppp": (Pseudowire.PPP in kinds, "PPP sessions"),
+        "ppp_mppe": (Pseudowire.PPP in kinds and _must_encrypt(config), 'encryption of PPP (`mppe = "require"`)'),
         "l2tp_eth": (bool(kinds - {Pseudowire.PPP}), "Ethernet and VLAN sessions"),
         "l2tp_ip": (4 in ways, "L2TP directly over IPv4"),
         "l2tp_ip6": (6 in ways, "L2TP directly over IPv6"),
     }
     return {module: why for module, (needed, why) in wanted.items() if needed}
+
+
+def _must_encrypt(config: Config) -> bool:
+    """Tell whether a PPP profile requires encryption."""
+    return any(ppp_settings(config, name).mppe is Mppe.REQUIRE for name in config.ppp_profiles)
 
 
 def _known_modules(folder: Path) -> frozenset[str]:

@@ -145,6 +145,8 @@ def test_modules_are_known_by_their_files(tmp_path: Path) -> None:
     [
         ("", set()),
         ("[peer.default]\n", {"l2tp_ppp"}),
+        ('[peer.default]\n[profile.ppp.default]\nmppe = "require"\n', {"l2tp_ppp", "ppp_mppe"}),
+        ('[peer.default]\n[profile.ppp.default]\nmppe = "allow"\n', {"l2tp_ppp"}),
         ("[peer.default]\naccept = false\n", set()),
         ('[profile.session.default]\npseudowire = "eth"\n[peer.default]\n', {"l2tp_eth"}),
         ('[[listen]]\naddress = "[::]"\nencap = "ip"\n', {"l2tp_ip6"}),

@@ -17,7 +17,9 @@ from l2tpd.config.model import (
     Digest,
     Encapsulation,
     Mode,
+    Mppe,
     Peer,
+    PppAuthentication,
     PppAuthority,
     PppEngine,
     Said,
@@ -90,6 +92,7 @@ class Checker:
         self._profiles("pseudowire", config.pseudowire_profiles)
         self._profiles("ppp", config.ppp_profiles)
         self._authorities()
+        self._encryption()
         self._pools()
         self._users()
         self._radius()
@@ -257,6 +260,20 @@ class Checker:
                     "has no use here: a pppd looks its users up itself; leave out one of `authority` and `ppp_engine`"
                 )
                 self._document.wrong(("profile", "ppp", name, "authority"), text)
+
+    def _encryption(self) -> None:
+        """A profile that asks callers for another proof than MS-CHAPv2 has no keys for them (RFC 3079 3)."""
+        for name in self._config.ppp_profiles:
+            keys = merged(self._config.ppp_profiles, name)
+            path = ("profile", "ppp", name)
+            if keys.get("ppp_engine") is PppEngine.PPPD:
+                for key in ("mppe", "mppe_bits", "mppe_stateful"):
+                    if key in keys:
+                        self._document.wrong((*path, key), "has no use here: a pppd is told by `pppd_options`")
+            elif keys.get("mppe") is Mppe.REQUIRE and _without_keys(keys):
+                self._document.wrong(
+                    (*path, "mppe"), '`"require"` needs `auth = "mschapv2"`: no other proof leaves keys'
+                )
 
     def _pools(self) -> None:
         pools = self._config.pools
@@ -433,6 +450,13 @@ def _statics(config: Config, *, but: str = "") -> Iterator[Static]:
 
 def _profile_paths(kind: str, name: str) -> tuple[KeyPath, KeyPath]:
     return ("profile", kind, "default"), ("profile", kind, name)
+
+
+def _without_keys(keys: Mapping[str, Any]) -> bool:
+    """Tell whether a PPP profile is one for callers and asks them for a proof that leaves no keys."""
+    auth = keys.get("auth", PppAuthentication.NONE)
+    serves = auth is not PppAuthentication.NONE or "pool" in keys or "local_address" in keys
+    return serves and auth is not PppAuthentication.MSCHAPV2
 
 
 def _version(host: str, of_names: int = 0) -> int:

@@ -37,6 +37,7 @@ from l2tpd.config.model import (
 )
 from l2tpd.config.scalars import ElementError, described, listed, mismatch, quoted, suggestion
 from l2tpd.ppp import hashed
+from l2tpd.ppp.mppe import STRENGTHS
 from l2tpd.wire.values import pack_text
 
 Check = Callable[[Any], Any]
@@ -313,6 +314,14 @@ def servers(values: tuple[str, ...]) -> tuple[str, ...]:
     return _each(ipv4, values)
 
 
+def mppe_bits(values: tuple[int, ...]) -> tuple[int, ...]:
+    """Accept strengths that MPPE has (RFC 3078 2), at least one."""
+    for value in at_least_one(values):
+        if value not in STRENGTHS:
+            raise ValueError(f"names {value}, and MPPE has keys of 40, 56 and 128 bits (RFC 3078 2)")
+    return values
+
+
 def command_words(value: object) -> tuple[str, ...]:
     """Accept words for a command line; unlike those of other arrays they may well repeat."""
     if not isinstance(value, list):
@@ -396,6 +405,7 @@ RULES: Mapping[tuple[type, str], Check] = {
     (PppSettings, "chap_rechallenge"): _SECONDS,
     (PppSettings, "lcp_echo_interval"): between(0, 86400),
     (PppSettings, "lcp_echo_failure"): between(0, 1000),
+    (PppSettings, "mppe_bits"): mppe_bits,
     (Pool, "quarantine"): _SECONDS,
     (User, "pap_hash"): optional(pap_hash),
     (User, "address"): optional(ipv4),

@@ -123,6 +123,14 @@ class PppAuthority(enum.Enum):
     RADIUS = "radius"
 
 
+class Mppe(enum.Enum):
+    """Whether packets inside PPP are encrypted, by the built-in engine (RFC 3078)."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"  # if the peer will
+    REQUIRE = "require"  # or there is no session
+
+
 class PppEngine(enum.Enum):
     """Who runs PPP."""
 
@@ -295,6 +303,9 @@ class PppSettings:
     default_route: bool = False
     lcp_echo_interval: int = 30  # seconds; 0: never
     lcp_echo_failure: int = 3  # echo requests without an answer that end the session; 0: any number
+    mppe: Mppe = Mppe.REFUSE
+    mppe_bits: tuple[int, ...] = (128,)  # strengths that may be agreed on
+    mppe_stateful: bool = False  # the key is changed every 256 packets instead of for each
     pppd_options: tuple[str, ...] = ()  # appended to pppd's command line
 
 

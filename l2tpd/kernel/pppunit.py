@@ -33,6 +33,7 @@ import trio
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import nlmsg, nlsock, rtnl
 from l2tpd.kernel.links import Links, Network
+from l2tpd.kernel.pppcipher import STRENGTHS, UnitCipher
 from l2tpd.kernel.pppox import DEVICE
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp.accountant import Traffic
@@ -41,6 +42,7 @@ from l2tpd.ppp.numbers import Protocol as Number
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import Link as Interface
+    from l2tpd.ppp.mppe import Keys
     from l2tpd.ppp.task import Owner
 
 T = TypeVar("T")
@@ -56,6 +58,7 @@ _NPIOCTL: Final = struct.Struct("=Ii")
 _IDLE: Final = struct.Struct("=qq")  # ppp_idle64: seconds since the last packet was sent, and was received
 _PASS, _DROP = 0, 1
 _NETWORKS: Final = (Number.IPV4, Number.IPV6)
+_CCP: Final = Number.CCP.to_bytes(2, "big")
 
 # linux/rtnetlink.h, linux/if_link.h, linux/neighbour.h
 _NEWLINK, _NEWROUTE, _GETROUTE, _NEWNEIGH, _DELNEIGH = 16, 24, 26, 28, 29
@@ -387,13 +390,35 @@ class UnitCarrier:
         self._socket = Frames(sock)
         self._channel: Frames | None = None
         self._unit: Unit | None = None
+        self._cipher: UnitCipher | None = None
         self._until_attached = trio.CancelScope()
         self._attached = trio.Event()
 
     def send(self, frame: bytes) -> None:
         """Send a frame; one that the kernel does not take now is lost. It writes address and control itself."""
+        packet, descriptor = frame.removeprefix(ADDRESS_AND_CONTROL), (self._channel or self._socket).descriptor
         with suppress(OSError):
-            os.write((self._channel or self._socket).descriptor, frame.removeprefix(ADDRESS_AND_CONTROL))
+            if self._cipher is not None and packet.startswith(_CCP):
+                self._cipher.send(packet, descriptor)
+            else:
+                os.write(descriptor, packet)
+
+    @property
+    def strengths(self) -> frozenset[int]:
+        """Those that the kernel has."""
+        return STRENGTHS
+
+    def encrypt(self, keys: Keys, *, must: bool) -> None:
+        """Have the interface encrypt. Raises `PlaneError`."""
+        if self._unit is None:
+            raise PlaneError(errno.ENODEV, "there is no PPP interface")
+        self._cipher = UnitCipher(self._unit.frames.descriptor, keys, must=must)
+
+    def encrypted(self) -> None:
+        """Let packets pass; of an interface that is gone, its reader hears."""
+        with suppress(OSError):
+            if self._cipher is not None:
+                self._cipher.start()
 
     async def serve(self, owner: Owner) -> str:
         """Hand over the frames of the session until there can be no more, and return why."""
@@ -425,6 +450,9 @@ class UnitCarrier:
         if self._unit is None:
             raise PlaneError(errno.ENODEV, "there is no PPP interface")
         await self._units.extend(self._unit, interface, protocol)
+        if self._cipher is not None:
+            with suppress(OSError):
+                self._cipher.admit(protocol)
 
     async def pump(self, owner: Owner) -> bool:
         """Hand over the frames that come by the interface until it is gone. Raises `trio.ClosedResourceError` when it is closed."""
@@ -454,13 +482,13 @@ class UnitCarrier:
 
     async def close(self) -> None:
         """Remove the interface; another can be made."""
-        unit, self._unit = self._unit, None
+        unit, self._unit, self._cipher = self._unit, None, None
         if unit is not None and self._channel is not None:
             await self._units.remove(unit, self._channel)
 
     async def finish(self) -> None:
         """Remove the interface and let go of the session."""
-        unit, self._unit = self._unit, None
+        unit, self._unit, self._cipher = self._unit, None, None
         held = (unit.frames if unit else None, self._channel, self._socket)
         await self._units.close_all(
             [descriptor for frames in held if frames is not None for descriptor in frames.shut()]

@@ -11,6 +11,7 @@ from l2tpd.ppp.auth import AuthCarrier, Authenticator, Patience, Prover
 from l2tpd.ppp.chap import ChapAuthenticator, ChapProver
 from l2tpd.ppp.credentials import Credentials
 from l2tpd.ppp.frame import parse_packet
+from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.numbers import Auth, ChapCode, PapCode, Protocol
 from l2tpd.ppp.pap import PapAuthenticator, PapProver
 from l2tpd.ppp.proxy import credentials as proxied_by
@@ -40,6 +41,11 @@ class Admission:
     def complete(self) -> bool:
         """Tell whether each direction that was agreed on is done."""
         return all(machine is None or machine.proven for machine in (self._authenticator, self._prover))
+
+    @property
+    def keys(self) -> Keys | None:
+        """What our own proof has brought us for encryption."""
+        return self._prover.keys if isinstance(self._prover, ChapProver) else None
 
     @property
     def deadline(self) -> float | None:

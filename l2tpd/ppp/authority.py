@@ -10,6 +10,7 @@ from typing import Protocol
 import attrs
 
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.way import UNTOLD, Way
 
 
@@ -41,6 +42,7 @@ class Verdict:
     routes: tuple[str, ...] = ()  # prefixes towards the subscriber
     interface_id: bytes = b""  # 8 octets (RFC 5072 4.1)
     mtu: int = 0  # at most
+    keys: Keys | None = None  # for encryption
     max_sessions: int = 0  # of this user at a time, with this one
     session_timeout: float = 0.0
     idle_timeout: float = 0.0  # without a packet in either direction

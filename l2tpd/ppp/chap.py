@@ -14,8 +14,9 @@ import attrs
 
 from l2tpd.errors import Malformed
 from l2tpd.ppp.auth import AuthCarrier, Patience, Refusal
-from l2tpd.ppp.credentials import MSCHAPV2_CHALLENGE, RESPONSE_SIZES, Credentials, expected_success, respond
+from l2tpd.ppp.credentials import MSCHAPV2_CHALLENGE, RESPONSE_SIZES, Credentials, expected_success, mppe_keys, respond
 from l2tpd.ppp.frame import Packet, build_packet
+from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.numbers import Auth, ChapCode, Disconnect, Protocol
 from l2tpd.wire.values import pack_text, unpack_text
 
@@ -148,6 +149,11 @@ class ChapProver:
     _asked: tuple[int, bytes] = (0, b"")  # identifier and value of the last Challenge; no value is empty
     _response: bytes = b""
     _awaiting: bool = False
+
+    @property
+    def keys(self) -> Keys | None:
+        """What the last proof is worth for encryption: nothing, but for MS-CHAPv2's."""
+        return mppe_keys(self.kind, self._response, self.password, server=False) if self.proven else None
 
     def start(self, carrier: AuthCarrier, now: float) -> None:
         """Wait for a Challenge."""

@@ -35,8 +35,6 @@ from l2tpd.wire.values import DisconnectCause, unpack_text
 _DEAF: Final = frozenset({State.CLOSED, State.CLOSING, State.STOPPING})
 """States in which a Configure-Request is not judged: it is answered by a Terminate-Ack, or not at all."""
 
-_COPIES: Final = 3  # of a granted request that are granted again
-
 
 class Carrier(Protocol):
     """What a control protocol may ask of its link."""
@@ -75,6 +73,7 @@ class Control(abc.ABC):
     OPTIONS: ClassVar[Table[Any]]
     TIMEOUT: ClassVar[Disconnect] = Disconnect.NCP_TIMEOUT
     SILENCE: ClassVar[Disconnect] = Disconnect.NCP_TIMEOUT  # when the peer never said anything
+    COPIES: ClassVar[int] = 3  # of a granted request that are granted again
 
     limits: Limits
     automaton: Automaton = attrs.field(init=False)
@@ -216,7 +215,7 @@ class Control(abc.ABC):
         if HEAD + len(packet.data) > self.room(carrier):
             carrier.discard()
             return
-        if self.opened and (packet.identifier, packet.data) == self._granted_last and self._regrants < _COPIES:
+        if self.opened and (packet.identifier, packet.data) == self._granted_last and self._regrants < self.COPIES:
             self._regrants += 1
             carrier.transmit(self.PROTOCOL, build_packet(Code.CONFIGURE_ACK, packet.identifier, packet.data))
             return

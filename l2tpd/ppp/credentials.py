@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from l2tpd.ppp.mppe import Keys, mschapv2_keys
 from l2tpd.ppp.mschap import authenticator_response, challenge_response, generate_nt_response, nt_password_hash
 from l2tpd.ppp.numbers import Auth
 from l2tpd.wire.values import pack_text
@@ -57,6 +58,11 @@ def verify(credentials: Credentials, password: str) -> bytes | None:
         return b""
     peer_challenge, _, nt_response = _parts(credentials.response)
     return authenticator_response(password, nt_response, peer_challenge, credentials.challenge, credentials.name)
+
+
+def mppe_keys(kind: Auth, response: bytes, password: str, *, server: bool) -> Keys | None:
+    """Return the start keys that a proof leaves its two ends with; only MS-CHAPv2's does. `server`: the keys of who has asked for it."""
+    return mschapv2_keys(password, _parts(response)[2], server=server) if kind is Auth.MSCHAPV2 else None
 
 
 def _parts(response: bytes) -> tuple[bytes, bytes, bytes]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from l2tpd.errors import Malformed
+from l2tpd.ppp.ccp import Ccp
 from l2tpd.ppp.frame import Packet, parse_frame, parse_options, parse_packet
 from l2tpd.ppp.ipcp import Ipcp
 from l2tpd.ppp.ipv6cp import Ipv6cp
@@ -29,7 +30,7 @@ _KINDS: Final[Mapping[int, _Kind]] = {
     Protocol.LCP: _Kind(Code, Lcp.OPTIONS),
     Protocol.IPCP: _Kind(Code, Ipcp.OPTIONS),
     Protocol.IPV6CP: _Kind(Code, Ipv6cp.OPTIONS),
-    Protocol.CCP: _Kind(Code, {}),
+    Protocol.CCP: _Kind(Code, Ccp.OPTIONS),
     Protocol.PAP: _Kind(PapCode),
     Protocol.CHAP: _Kind(ChapCode),
 }

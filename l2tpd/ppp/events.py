@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.numbers import Auth
 from l2tpd.wire.values import DisconnectCause
 
@@ -48,6 +49,29 @@ class AddressNeeded:
 
 
 @attrs.frozen(kw_only=True)
+class EncryptionNeeded:
+    """Who will encrypt packets? Answer with `Link.encrypt` or `Link.leave_unencrypted`; until then no network protocol is negotiated."""
+
+    keys: Keys
+    required: bool
+
+
+@attrs.frozen(kw_only=True)
+class EncryptionUp:
+    """Packets pass encrypted from now on, with keys of so many bits; stateless ones change with each packet, others with every 256th."""
+
+    send_bits: int
+    receive_bits: int
+    send_stateless: bool
+    receive_stateless: bool
+
+
+@attrs.frozen(kw_only=True)
+class EncryptionOver:
+    """Nothing is encrypted any longer, or will be, for LCP has fallen or the peer will not; whoever encrypts packets shall forget the keys."""
+
+
+@attrs.frozen(kw_only=True)
 class Ipv4Up:
     """IPv4 packets may pass. `peer` is empty when it never said; `dns` is what the peer told us."""
 
@@ -79,4 +103,16 @@ class LinkDown:
     cause: DisconnectCause
 
 
-Event = LinkOpened | CheckCredentials | AuthFailed | AddressNeeded | Ipv4Up | Ipv6Up | NetworkDown | LinkDown
+Event = (
+    LinkOpened
+    | CheckCredentials
+    | AuthFailed
+    | AddressNeeded
+    | EncryptionNeeded
+    | EncryptionUp
+    | EncryptionOver
+    | Ipv4Up
+    | Ipv6Up
+    | NetworkDown
+    | LinkDown
+)

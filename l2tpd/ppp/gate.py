@@ -141,6 +141,7 @@ class Gate:
             dns=verdict.dns,
             nbns=verdict.nbns,
             interface_id=verdict.interface_id,
+            keys=verdict.keys,
             message=verdict.message,
         )
         if asked.again and verdict.idle_timeout:

@@ -8,8 +8,8 @@ LCP opens first. Then each direction that LCP has agreed on authenticates, then 
 Opened, because either side negotiates anew or ends, all above it falls and is built up again if LCP comes back (3.4). What belongs to another
 phase is dropped in silence; a protocol that we do not speak is rejected, in the Network phase only (3.5, 5.7).
 
-Two questions go outside as events and may take their time: whether credentials are right, and which address a peer shall have. While the second
-is open, the peer's last IPCP packet is kept, so that it need not be repeated.
+Three questions go outside as events and may take their time: whether credentials are right, who encrypts, and which address a peer shall have. While
+one of the latter two is open, the peer's last packet of a protocol that waits for it is kept, so that it need not be repeated.
 
 What it never does: raise because of what a peer sends; send a packet larger than the peer takes; wait for ever, since each phase has its deadline.
 """
@@ -28,8 +28,10 @@ from l2tpd.ppp.admission import Admission
 from l2tpd.ppp.auth import Refusal
 from l2tpd.ppp.automaton import Event as Input
 from l2tpd.ppp.automaton import State
+from l2tpd.ppp.ccp import Ccp
 from l2tpd.ppp.control import Control
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.encryption import Encryption
 from l2tpd.ppp.events import (
     AddressNeeded,
     AuthFailed,
@@ -77,7 +79,7 @@ class Counters:
     rejected: int = 0  # of a protocol that we do not speak
 
 
-_DATA: Final = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6}
+_DATA: Final = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6, Protocol.CCP: Protocol.COMPRESSED}
 """The protocol that an NCP opens."""
 
 
@@ -99,6 +101,7 @@ class Link:
         "_random",
         "cause",
         "counters",
+        "encryption",
         "lcp",
         "phase",
         "settings",
@@ -120,8 +123,9 @@ class Link:
         self._grant = Grant()
         self._address_for: str | None = None  # the user to whom the address of our settings was given
         self._deadline: float | None = None  # of the phase
-        self._held = b""  # the peer's last IPCP packet, while its address is not known
-        self._passing: set[int] = set()  # network protocols whose packets may pass
+        self._held: dict[int, bytes] = {}  # the peer's last packet of protocols that cannot begin yet
+        self._passing: set[int] = set()  # network protocols whose packets may pass as they are
+        self.encryption = Encryption(settings, self)
         self._headers: dict[int, bytes] = {}
         self._frames: list[bytes] = []
         self._events: deque[Event] = deque()
@@ -157,7 +161,7 @@ class Link:
 
     def close(self, now: float, text: str = "", code: Disconnect = Disconnect.ADMIN) -> None:
         """End the link with a Terminate-Request that carries `text`; `LinkDown` follows when the peer has answered, or does not."""
-        self._end(DisconnectCause(code, 0, BY_US, text), now)
+        self.end(DisconnectCause(code, 0, BY_US, text), now)
 
     def awaits(self, credentials: Credentials) -> bool:
         """Tell whether a decision about these very credentials is still waited for."""
@@ -204,6 +208,8 @@ class Link:
             protocol, information = parse_frame(frame)
             if protocol in self._passing:
                 return Payload(protocol, information)
+            if protocol == Protocol.COMPRESSED and self.encryption.on:
+                return Payload(*self.encryption.unseal(information, now))
             self._receive(protocol, information, now)
         except Malformed:
             self.discard()
@@ -212,7 +218,7 @@ class Link:
     def handle_timer(self, now: float) -> None:
         """Do all that is due."""
         self.lcp.handle_timer(now, self)
-        for ncp in self._ncps.values():
+        for ncp in self._above:
             ncp.handle_timer(now, self)
         self._admission.handle_timer(self, now)
         if self._deadline is not None and self._deadline <= now:
@@ -222,7 +228,7 @@ class Link:
     def next_timer(self) -> float | None:
         """Return when `handle_timer` is to be called, None: never, as things stand. A `Payload` changes nothing in that."""
         deadlines = [self._deadline, self.lcp.deadline, self._admission.deadline]
-        deadlines += [ncp.deadline for ncp in self._ncps.values()]
+        deadlines += [ncp.deadline for ncp in self._above]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def frames_to_send(self) -> list[bytes]:
@@ -246,8 +252,13 @@ class Link:
         return events
 
     def header(self, protocol: int) -> bytes | None:
-        """Return what to put before a packet of a network protocol, None while none may pass."""
+        """Return what to put before a packet of a network protocol, None while none may pass as it is."""
         return self._header(protocol) if protocol in self._passing else None
+
+    def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
+        """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
+        sealed = self.encryption.seal(protocol, packet)
+        return self._header(Protocol.COMPRESSED) + sealed if sealed is not None else None
 
     # --- what protocols ask of their link -----------------------------------------------------------------------------------------
 
@@ -271,7 +282,9 @@ class Link:
     def give_up(self, control: Control, cause: DisconnectCause, now: float) -> None:
         """Close a protocol, and with LCP the link."""
         if isinstance(control, Lcp):
-            self._end(cause, now)
+            self.end(cause, now)
+        elif isinstance(control, Ccp):
+            self.encryption.give_up(cause, now)
         else:
             control.blame(cause)
             control.close(self, now, cause.message)
@@ -285,9 +298,12 @@ class Link:
         """Go back: a protocol is Opened no longer."""
         if isinstance(control, Lcp):
             self._lcp_down(now)
-            return
-        self._passing.discard(_DATA[Protocol(control.PROTOCOL)])
-        self._report(control)
+        elif isinstance(control, Ccp):
+            control.end()
+        else:
+            for passing in (self._passing, self.encryption.passing):
+                passing.discard(_DATA[Protocol(control.PROTOCOL)])
+            self._report(control)
 
     def layer_finished(self, control: Control, now: float) -> None:
         """End the link with LCP, or with the last NCP that we have given up ourselves (3.7: one that the peer closed is no reason).
@@ -297,9 +313,12 @@ class Link:
         if isinstance(control, Lcp):
             self._finish(now)
             return
+        if isinstance(control, Ccp):
+            self.encryption.finished(control, now)
+            return
         self._report(control)
         if control.forsaken or all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values()):
-            self._end(control.cause or DisconnectCause(Disconnect.NO_NCP), now)
+            self.end(control.cause or DisconnectCause(Disconnect.NO_NCP), now)
 
     def _report(self, ncp: Control) -> None:
         """Say once that packets of an NCP's protocol may not pass."""
@@ -309,13 +328,12 @@ class Link:
 
     def protocol_refused(self, protocol: int, now: float) -> None:
         """Stop using a protocol that the peer does not know (RFC 1661 5.7)."""
-        for ncp in self._ncps.values():
+        for ncp in self._above:
             if protocol in {ncp.PROTOCOL, _DATA[Protocol(ncp.PROTOCOL)]}:
-                self._fall_silent(
-                    ncp, ncp.fault(Disconnect.NO_NCP, BY_PEER, "the peer does not know the protocol"), now
-                )
+                unknown = ncp.fault(Disconnect.NO_NCP, BY_PEER, "the peer does not know the protocol")
+                self._fall_silent(ncp, ncp.unencrypted() if isinstance(ncp, Ccp) else unknown, now)
         if protocol in {Protocol.PAP, Protocol.CHAP} and self.phase is Phase.AUTHENTICATE:
-            self._end(
+            self.end(
                 DisconnectCause(Disconnect.AUTH_UNACCEPTABLE, protocol, BY_PEER, "the peer does not know the protocol"),
                 now,
             )
@@ -333,7 +351,7 @@ class Link:
         """Say who was refused, and end the link (3.5)."""
         self._events.append(AuthFailed(kind=kind, user=user, ours=refusal.ours, message=refusal.text))
         direction = BY_US if refusal.ours else BY_PEER  # RFC 3145 3.3: whose identity it was
-        self._end(DisconnectCause(refusal.code, kind.protocol, direction, refusal.text), now)
+        self.end(DisconnectCause(refusal.code, kind.protocol, direction, refusal.text), now)
 
     def reflected(self, challenge: bytes, name: bytes) -> bool:
         """Tell whether a Challenge is one of ours, or comes under our own name while we challenge as well."""
@@ -360,11 +378,11 @@ class Link:
             self.discard()
 
     def _receive_network(self, protocol: int, information: bytes, now: float) -> None:
-        ncp = self._ncps.get(protocol)
-        if ncp is None:
+        ncp = self._ncps.get(protocol) if protocol != Protocol.CCP else self.encryption.ccp
+        if (ncp is None and protocol == Protocol.CCP and self.encryption.on) or (ncp and ncp.state is State.STARTING):
+            self._held[protocol] = information
+        elif ncp is None:
             self._receive_strange(protocol, information)
-        elif isinstance(ncp, Ipcp) and self._waits_for_address(ncp):
-            self._held = information
         else:
             ncp.receive(information, self, now)
 
@@ -415,11 +433,19 @@ class Link:
             *((Phase.TERMINATE, now, 0.0) if ending else (Phase.ESTABLISH, now, self.settings.establish_timeout))
         )
         self._admission.stop()
-        self._held = b""
+        self._held.clear()
         self._drop_ncps(now)
 
+    @property
+    def _above(self) -> tuple[Control, ...]:
+        """All that is negotiated in phase Network."""
+        ccp = self.encryption.ccp
+        return (*self._ncps.values(), ccp) if ccp is not None else tuple(self._ncps.values())
+
     def _drop_ncps(self, now: float) -> None:
-        for ncp in self._ncps.values():
+        above = self._above
+        self.encryption.drop()  # first: an interface that has the keys does not outlive them
+        for ncp in above:
             if ncp.state >= State.CLOSED:
                 ncp.feed(Input.DOWN, self, now)
 
@@ -431,12 +457,16 @@ class Link:
 
     def _start_network(self, now: float) -> None:
         self._enter(Phase.NETWORK, now, self.settings.network_timeout)
+        self.encryption.begin(self._grant.keys or self._admission.keys, now)
+
+    def start_networks(self, now: float) -> None:
+        """Let the network protocols begin."""
         for ncp in self._ncps.values():
             if ncp.state is not State.STARTING:
                 continue  # given up before
             self._START[type(ncp)](self, ncp, now)
         if not self._ncps:
-            self._end(DisconnectCause(Disconnect.NO_NCP, 0, 0, "no network protocol is wanted"), now)
+            self.end(DisconnectCause(Disconnect.NO_NCP, 0, 0, "no network protocol is wanted"), now)
 
     def _start_ipv4(self, ipcp: Ipcp, now: float) -> None:
         settings = self._ipv4(ipcp)
@@ -448,7 +478,7 @@ class Link:
     def _start_ipv6(self, ipv6cp: Ipv6cp, now: float) -> None:
         base = self.settings.ipv6 or ipv6cp.settings
         ipv6cp.settings = attrs.evolve(base, peer=self._grant.interface_id or base.peer)
-        ipv6cp.feed(Input.UP, self, now)
+        self.start(ipv6cp, now)
 
     def _ipv4(self, ipcp: Ipcp) -> Ipv4Settings:
         """Return the settings for this user: granted ones first, then an address that the same user was given before."""
@@ -460,10 +490,13 @@ class Link:
 
     def _start_ipcp(self, ipcp: Ipcp, settings: Ipv4Settings, now: float) -> None:
         ipcp.settings = settings
-        ipcp.feed(Input.UP, self, now)
-        held, self._held = self._held, b""
-        if held:
-            ipcp.receive(held, self, now)
+        self.start(ipcp, now)
+
+    def start(self, control: Control, now: float) -> None:
+        """Let a protocol of phase Network begin, and hear what has waited for it."""
+        control.feed(Input.UP, self, now)
+        if held := self._held.pop(control.PROTOCOL, b""):
+            control.receive(held, self, now)
 
     def _waits_for_address(self, ipcp: Ipcp) -> bool:
         return self.phase is Phase.NETWORK and ipcp.state is State.STARTING
@@ -474,12 +507,15 @@ class Link:
             return
         self._pass(Protocol.IPV4, Ipv4Up(local=ipcp.local_address, peer=ipcp.peer_address, dns=ipcp.dns))
 
+    def _ccp_up(self, ccp: Ccp, now: float) -> None:
+        self.encryption.opened(ccp, now)
+
     def _ipv6cp_up(self, ipv6cp: Ipv6cp, now: float) -> None:
         self._pass(Protocol.IPV6, Ipv6Up(local=ipv6cp.local, peer=ipv6cp.peer_identifier))
 
     def _pass(self, protocol: int, event: Event) -> None:
         self._deadline = None
-        self._passing.add(protocol)
+        (self.encryption.passing if self.encryption.on else self._passing).add(protocol)
         self._events.append(event)
 
     def _fall_silent(self, ncp: Control, cause: DisconnectCause, now: float) -> None:
@@ -492,9 +528,14 @@ class Link:
     def _phase_is_over(self, now: float) -> None:
         """End a phase that lasted too long."""
         code = _TOO_LATE[self.phase]
-        self._end(DisconnectCause(code, 0, 0, f"phase {self.phase.value} lasted too long"), now)
+        self.end(DisconnectCause(code, 0, 0, f"phase {self.phase.value} lasted too long"), now)
 
-    def _end(self, cause: DisconnectCause, now: float) -> None:
+    def tell(self, event: Event) -> None:
+        """Tell the outside what has happened."""
+        self._events.append(event)
+
+    def end(self, cause: DisconnectCause, now: float) -> None:
+        """End the link for this cause."""
         self.lcp.blame(cause)
         if self.phase is Phase.DEAD:
             self._finish(now)
@@ -523,6 +564,7 @@ class Link:
         Lcp: _lcp_up,
         Ipcp: _ipcp_up,
         Ipv6cp: _ipv6cp_up,
+        Ccp: _ccp_up,
     }
     _START: ClassVar[Mapping[type[Control], Callable[[Link, Any, float], None]]] = {
         Ipcp: _start_ipv4,

@@ -14,6 +14,7 @@ class Protocol(enum.IntEnum):
 
     IPV4 = 0x0021
     IPV6 = 0x0057
+    COMPRESSED = 0x00FD  # or encrypted (RFC 1962 5, RFC 3078 3)
     IPCP = 0x8021
     IPV6CP = 0x8057
     CCP = 0x80FD
@@ -77,6 +78,19 @@ class Ipv6cpOption(enum.IntEnum):
     """IPV6CP configuration options (RFC 5072 4)."""
 
     INTERFACE_IDENTIFIER = 1
+
+
+class CcpCode(enum.IntEnum):
+    """Packet codes of CCP besides those of every NCP (RFC 1962 4)."""
+
+    RESET_REQUEST = 14
+    RESET_ACK = 15
+
+
+class CcpOption(enum.IntEnum):
+    """CCP configuration options: of the algorithms, the one that encrypts (RFC 3078 2)."""
+
+    MPPE = 18
 
 
 class PapCode(enum.IntEnum):

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from l2tpd.ppp.authority import REFUSED, Verdict
-from l2tpd.ppp.credentials import Credentials, verify
+from l2tpd.ppp.credentials import Credentials, mppe_keys, verify
 
 
 class Secret(NamedTuple):
@@ -40,7 +40,8 @@ def decide(found: Secret | None, said: Credentials) -> Verdict:
     message = verify(said, found.secret) if found and found.addresses != ("-",) else None
     if found is None or message is None:
         return REFUSED
-    return Verdict(accepted=True, message=message, address=_own_address(found))
+    keys = mppe_keys(said.kind, said.response, found.secret, server=True)
+    return Verdict(accepted=True, message=message, address=_own_address(found), keys=keys)
 
 
 def _own_address(found: Secret) -> str:

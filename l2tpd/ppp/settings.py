@@ -10,6 +10,7 @@ import attrs
 
 from l2tpd.errors import LocalProtocolError
 from l2tpd.ppp.automaton import Limits
+from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.numbers import DEFAULT_MRU, MINIMUM_MRU, Auth
 
 
@@ -82,6 +83,21 @@ class Ipv6Settings:
     peer: bytes = attrs.field(default=b"", validator=_identifier)  # suggested to a peer that has none
 
 
+def _some(holder: object, field: attrs.Attribute[Any], value: frozenset[int]) -> None:
+    """See to it that there is a strength to agree on."""
+    if not value:
+        raise LocalProtocolError(f"{field.name}: at least one is needed")
+
+
+@attrs.frozen(kw_only=True)
+class EncryptionSettings:
+    """Encryption by MPPE; without these settings CCP is a protocol that we do not speak."""
+
+    required: bool = False  # no packet may pass without
+    strengths: frozenset[int] = attrs.field(default=frozenset({128}), validator=_some)  # bits of a key that may be used
+    stateful: bool = False  # the key may be changed every 256 packets, instead of for each
+
+
 @attrs.frozen(kw_only=True)
 class LinkSettings:
     """One link; times in seconds, 0 where something never happens, sizes in octets of the information field."""
@@ -109,6 +125,7 @@ class LinkSettings:
     limits: Limits = attrs.field(factory=Limits)
     ipv4: Ipv4Settings | None = attrs.field(factory=Ipv4Settings)  # None: not over this link
     ipv6: Ipv6Settings | None = None  # likewise
+    encryption: EncryptionSettings | None = None
     proxy: Proxy | None = None
     proxy_policy: ProxyPolicy = ProxyPolicy.USE
 
@@ -126,4 +143,5 @@ class Grant:
     dns: tuple[str, ...] = attrs.field(default=(), validator=_addresses)
     nbns: tuple[str, ...] = attrs.field(default=(), validator=_addresses)
     interface_id: bytes = attrs.field(default=b"", validator=_identifier)
+    keys: Keys | None = None  # for encryption
     message: bytes = b""  # of the Success or Ack; MS-CHAPv2 needs the authenticator response in it (RFC 2759 5)

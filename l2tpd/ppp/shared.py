@@ -26,7 +26,7 @@ from l2tpd.kernel.ops import Link as Interface
 from l2tpd.ppp.accountant import Meter, Traffic
 from l2tpd.ppp.numbers import Protocol as Number
 from l2tpd.ppp.subscribers import Network, Subscribers, destination, source
-from l2tpd.ppp.tun import Tun, Tuns, read_packets, send_packet
+from l2tpd.ppp.tun import Tun, Tuns, Unencrypting, read_packets, send_packet
 from l2tpd.supervise import contain
 
 _IPV4_ALONE = "a shared interface carries IPv4 alone"
@@ -152,7 +152,7 @@ class SharedTuns:
 
 
 @attrs.define(eq=False)
-class SharedCarrier:
+class SharedCarrier(Unencrypting):
     """Carries the PPP of a session whose frames come to this process: its packets go through the interface of its profile."""
 
     _port: FramePort

@@ -26,10 +26,22 @@ from l2tpd.ppp.account import Account
 from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
 from l2tpd.ppp.describe import describe
-from l2tpd.ppp.events import AddressNeeded, AuthFailed, CheckCredentials, Ipv4Up, Ipv6Up, LinkDown, NetworkDown
+from l2tpd.ppp.events import (
+    AddressNeeded,
+    AuthFailed,
+    CheckCredentials,
+    EncryptionNeeded,
+    EncryptionOver,
+    EncryptionUp,
+    Ipv4Up,
+    Ipv6Up,
+    LinkDown,
+    NetworkDown,
+)
 from l2tpd.ppp.gate import Gate
 from l2tpd.ppp.ipv6cp import link_local
 from l2tpd.ppp.link import Link
+from l2tpd.ppp.mppe import GROWTH, STRENGTHS, Keys
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
 from l2tpd.ppp.way import UNTOLD, Way
@@ -49,6 +61,7 @@ _RESULTS = {
     Disconnect.AUTH_TIMEOUT: CallResult.ADMIN,
     Disconnect.AUTH_UNACCEPTABLE: CallResult.ADMIN,
     Disconnect.ADMIN: CallResult.ADMIN,
+    Disconnect.NO_ENCRYPTION: CallResult.ADMIN,
     Disconnect.NO_ADDRESS: CallResult.NO_FACILITIES_TEMPORARY,
 }
 """What a CDN says of why PPP ended (RFC 2661 4.4.2); of any other reason, that the carrier was lost."""
@@ -64,7 +77,10 @@ class Owner(Protocol):
         """Take a frame of the peer; never raises, never waits."""
 
     def header(self, protocol: int) -> bytes | None:
-        """Return what to put before a packet of a network protocol, None while none may pass."""
+        """Return what to put before a packet of a network protocol, None while none may pass as it is."""
+
+    def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
+        """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
 
     def gone(self, interface: str) -> None:
         """Hear that the interface for packets exists no longer."""
@@ -72,6 +88,10 @@ class Owner(Protocol):
 
 class Carrier(Protocol):
     """What a link runs over: its frames, and the interface of its packets."""
+
+    @property
+    def strengths(self) -> frozenset[int]:
+        """The bits of a key with which the carrier encrypts packets itself; none: that is done before they come to it."""
 
     def send(self, frame: bytes) -> None:
         """Send a frame to the peer. Never waits: what cannot be sent now is lost."""
@@ -84,6 +104,12 @@ class Carrier(Protocol):
 
     async def open(self, interface: Interface, mru: int, protocol: int) -> str:
         """Make the interface for packets of a protocol, up, and return its name; `mru` is the most that we take. Raises `PlaneError`."""
+
+    def encrypt(self, keys: Keys, *, must: bool) -> None:
+        """Get ready to encrypt what the interface sends, as CCP will agree on; nothing else passes from now on if it `must`. Raises `PlaneError`."""
+
+    def encrypted(self) -> None:
+        """Hear that CCP has agreed: packets may pass."""
 
     async def extend(self, interface: Interface, protocol: int) -> None:
         """Let packets of another protocol pass through the interface as well, and give it their address. Raises `PlaneError`."""
@@ -207,6 +233,7 @@ class _Running:
     gate: Gate
     accountant: Accountant | None
     account: Account = attrs.field(init=False)
+    _interface: str = ""  # the carrier's, which may be there before a network is up
     _networks: dict[int, Ipv4Up | Ipv6Up] = attrs.field(factory=dict)  # what passes through the interface, by protocol
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
@@ -268,8 +295,12 @@ class _Running:
         self._look()
 
     def header(self, protocol: int) -> bytes | None:
-        """Return what to put before a packet of a network protocol, None while none may pass."""
+        """Return what to put before a packet of a network protocol, None while none may pass as it is."""
         return self.link.header(protocol)
+
+    def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
+        """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
+        return self.link.seal(protocol, packet)
 
     def gone(self, interface: str) -> None:
         """Hear that the interface for packets exists no longer."""
@@ -336,6 +367,14 @@ class _Running:
                 nursery.start_soon(self._check, event, self._asking)
             case AddressNeeded():
                 self.link.assign_address(self.gate.any_address(), trio.current_time())
+            case EncryptionNeeded():
+                await self._encrypt(event, nursery)
+            case EncryptionUp():
+                self.carrier.encrypted()
+                mode = "stateless" if event.send_stateless and event.receive_stateless else "stateful"
+                _log.notice("PPP: encrypted by MPPE", **self._ids, bits=event.send_bits, mode=mode)
+            case EncryptionOver():
+                await self._strip()
             case Ipv4Up():
                 await self._bring_up(event, nursery)
             case Ipv6Up():
@@ -376,16 +415,47 @@ class _Running:
         if protocol == Number.IPV6 and self._mtu < _IPV6_MTU:
             raise PlaneError(errno.EMSGSIZE, f"an MTU of {self._mtu} is less than the {_IPV6_MTU} of IPv6 (RFC 8200 5)")
         wanted = Interface(name=self.lease.interface, mtu=self._mtu, address=near, peer_address=far)
-        if self.call.interface:
+        if self._interface:
             await self.carrier.extend(wanted, protocol)
         else:
-            self.call.interface = await self.carrier.open(wanted, self.link.lcp.mru, protocol)
-            nursery.start_soon(self._pump, self.call.interface)
-        return self.call.interface
+            await self._make(wanted, protocol, nursery)
+        self.call.interface = self._interface
+        return self._interface
+
+    async def _make(self, wanted: Interface, protocol: int, nursery: trio.Nursery) -> None:
+        self._interface = await self.carrier.open(wanted, self.link.lcp.mru, protocol)
+        nursery.start_soon(self._pump, self._interface)
+
+    async def _encrypt(self, event: EncryptionNeeded, nursery: trio.Nursery) -> None:
+        """Have packets encrypted by the carrier, whose interface has to be there for that before there is an address; else by the link."""
+        strengths = self.carrier.strengths
+        if strengths:
+            try:
+                await self._make(Interface(name=self.lease.interface, mtu=self._mtu), Number.CCP, nursery)
+                self.carrier.encrypt(event.keys, must=event.required)
+            except PlaneError as error:
+                _log.warning("PPP: no encryption", **self._ids, reason=error.text)
+                self.link.encryption.forgo(error.text, trio.current_time())
+                self._look()
+                return
+        self.link.encryption.agree(strengths or STRENGTHS, trio.current_time(), inside=not strengths)
+        self._look()
+
+    async def _strip(self) -> None:
+        """Remove an interface that has keys which hold no longer."""
+        if self.carrier.strengths and self._interface:
+            self._networks.clear()
+            await self._remove()
 
     async def _bring_down(self, protocol: int, nursery: trio.Nursery) -> None:
-        """Remove the interface, and make another one for the protocol that is left, if one is."""
+        """Remove the interface, and make another one for the protocol that is left, if one is.
+
+        One that encrypts by itself cannot be made anew without its peer's help, and goes with the session.
+        """
         if self._networks.pop(protocol, None) is None:
+            return
+        if self.carrier.strengths and self.link.encryption.on:
+            self._disconnect("a network protocol has ended, and with it what encrypts")
             return
         rest = list(self._networks.values())
         self._networks.clear()
@@ -395,7 +465,8 @@ class _Running:
 
     @property
     def _mtu(self) -> int:
-        return min(self.gate.verdict.mtu or self.lease.mtu, self.lease.mtu, self.link.peer_mru)
+        room = min(self.lease.mtu, self.link.peer_mru) - (GROWTH if self.link.encryption.on else 0)
+        return min(self.gate.verdict.mtu or room, room)
 
     async def _announce(self, peer: str) -> None:
         if not (self.lease.ppp.proxy_arp and self.surroundings and peer):
@@ -425,7 +496,7 @@ class _Running:
 
     async def _remove(self) -> None:
         await self._withdraw()
-        self.call.interface = ""
+        self.call.interface = self._interface = ""
         self.account.carry_over()
         await self.carrier.close()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from l2tpd.config.model import PppAuthentication
+from l2tpd.config.model import Mppe, PppAuthentication, PppSettings
 from l2tpd.ppp import proxy
 from l2tpd.ppp.numbers import Auth
-from l2tpd.ppp.settings import Ipv4Settings, Ipv6Settings, LinkSettings, Proxy
+from l2tpd.ppp.settings import EncryptionSettings, Ipv4Settings, Ipv6Settings, LinkSettings, Proxy
 
 if TYPE_CHECKING:
     from l2tpd.ppp.lease import Lease
@@ -35,6 +35,7 @@ def settings(lease: Lease, name: str, report: Proxy | None = None) -> LinkSettin
         echo_interval=ppp.lcp_echo_interval,
         echo_failure=ppp.lcp_echo_failure,
         rechallenge=ppp.chap_rechallenge,
+        encryption=_encryption(ppp),
         proxy=report,
         proxy_policy=proxy.policy(ppp.proxy_lcp, ppp.proxy_auth, asked=bool(require)),
         ipv6=Ipv6Settings() if ppp.ipv6 else None,
@@ -46,3 +47,10 @@ def settings(lease: Lease, name: str, report: Proxy | None = None) -> LinkSettin
             ask_dns=client,
         ),
     )
+
+
+def _encryption(ppp: PppSettings) -> EncryptionSettings | None:
+    if ppp.mppe is Mppe.REFUSE:
+        return None
+    required = ppp.mppe is Mppe.REQUIRE
+    return EncryptionSettings(required=required, strengths=frozenset(ppp.mppe_bits), stateful=ppp.mppe_stateful)

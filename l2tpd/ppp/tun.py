@@ -23,6 +23,7 @@ from l2tpd.ppp.numbers import Protocol as Number
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import FramePort
     from l2tpd.kernel.ops import Link as Interface
+    from l2tpd.ppp.mppe import Keys
     from l2tpd.ppp.subscribers import Network
     from l2tpd.ppp.task import Owner
 
@@ -92,15 +93,31 @@ def _drain(tun: Tun, take: Callable[[memoryview], None]) -> None:
 
 def send_packet(packet: memoryview, owner: Owner, port: FramePort) -> None:
     """Send the packet that `read_packets` has just read, if its protocol is Opened."""
-    header = owner.header(Number.IPV6 if packet[0] >> 4 == 6 else Number.IPV4)
+    protocol = Number.IPV6 if packet[0] >> 4 == 6 else Number.IPV4
+    header = owner.header(protocol)
     if header is not None:
         start = _HEADROOM - len(header)
         _BUFFER[start:_HEADROOM] = header
         port.send(_BUFFER[start : _HEADROOM + len(packet)])
+    elif (frame := owner.seal(protocol, packet)) is not None:
+        port.send(frame)
+
+
+class Unencrypting:
+    """What a carrier says of encryption to whom the link gives packets that are encrypted already."""
+
+    strengths: frozenset[int] = frozenset()
+
+    def encrypt(self, keys: Keys, *, must: bool) -> None:
+        """Do nothing: the link sees to it."""
+        del keys, must
+
+    def encrypted(self) -> None:
+        """Do nothing."""
 
 
 @attrs.define(eq=False)
-class TunCarrier:
+class TunCarrier(Unencrypting):
     """Carries the PPP of a session whose frames come to this process: its packets go through a TUN interface."""
 
     _port: FramePort

@@ -5,7 +5,7 @@ from __future__ import annotations
 from l2tpd.config.model import User
 from l2tpd.ppp import hashed
 from l2tpd.ppp.authority import REFUSED, Verdict
-from l2tpd.ppp.credentials import Credentials, verify
+from l2tpd.ppp.credentials import Credentials, mppe_keys, verify
 from l2tpd.ppp.numbers import Auth
 
 
@@ -17,6 +17,7 @@ def decide(user: User | None, said: Credentials) -> Verdict:
     return Verdict(
         accepted=True,
         message=message,
+        keys=mppe_keys(said.kind, said.response, user.password, server=True),
         address=user.address,
         pool=user.pool,
         routes=user.routes,

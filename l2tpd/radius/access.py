@@ -9,6 +9,7 @@ from typing import Final
 from l2tpd.errors import Malformed
 from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.mppe import START_KEY, STRENGTHS, Keys
 from l2tpd.ppp.numbers import Auth
 from l2tpd.radius import attributes as row
 from l2tpd.radius.accounting import Identity, describe_tunnel
@@ -20,6 +21,9 @@ from l2tpd.wire.values import pack_text
 
 _ANY_ADDRESS: Final = frozenset({"255.255.255.255", "255.255.255.254"})  # the caller chooses, or we do: RFC 2865 5.8
 _CLASSES: Final = ((0x80, 8), (0xC0, 16), (0xE0, 24))  # first octets below, and the length of the prefix: RFC 2865 5.22
+
+_REQUIRED: Final = 2  # RFC 2548 2.4.4
+_TYPES: Final = {40: 0x2, 128: 0x4}  # RFC 2548 2.4.5: strengths in bits, and their bits
 
 
 def question(request: Request, identity: Identity) -> Question:
@@ -66,18 +70,20 @@ def verdict(kind: Auth, answer: Packet) -> tuple[Verdict, str]:
     try:
         if answer.code != Code.ACCESS_ACCEPT:
             return Verdict(accepted=False, message=_refusal(kind, answer.attributes)), _reason(answer)
-        return _accepted(kind, answer.attributes)
+        return _accepted(kind, answer.attributes, _keys(answer))
     except Malformed as error:
         return Verdict(accepted=False), f"the server's answer makes no sense: {error}"
 
 
-def _accepted(kind: Auth, said: Attributes) -> tuple[Verdict, str]:
+def _accepted(kind: Auth, said: Attributes, keys: Keys | None) -> tuple[Verdict, str]:
     service, protocol = row.SERVICE_TYPE.first(said, SERVICE_FRAMED), row.FRAMED_PROTOCOL.first(said, PROTOCOL_PPP)
     if (service, protocol) != (SERVICE_FRAMED, PROTOCOL_PPP):  # RFC 2865 5.6: what we do not offer is a rejection
         return Verdict(accepted=False), f"the server allows service {service}, protocol {protocol}, and not PPP"
     proof = row.MS_CHAP2_SUCCESS.first(said, b"")[1:]
     if kind is Auth.MSCHAPV2 and not proof:  # a caller would not believe a Success without it (RFC 2759 5)
         return Verdict(accepted=False), "the server has sent no MS-CHAP2-Success"
+    if keys is None and row.MS_MPPE_POLICY.first(said, 0) == _REQUIRED:
+        return Verdict(accepted=False), "the server requires encryption, and has sent no keys for it"
     address = row.FRAMED_IP_ADDRESS.first(said, "")
     return (
         Verdict(
@@ -89,6 +95,7 @@ def _accepted(kind: Auth, said: Attributes) -> tuple[Verdict, str]:
             nbns=(*row.MS_PRIMARY_NBNS.of(said), *row.MS_SECONDARY_NBNS.of(said))[:2],
             routes=tuple(route(text) for text in (*row.FRAMED_ROUTE.of(said), *row.FRAMED_IPV6_ROUTE.of(said))),
             interface_id=row.FRAMED_INTERFACE_ID.first(said, b""),
+            keys=keys,
             mtu=row.FRAMED_MTU.first(said, 0),
             session_timeout=row.SESSION_TIMEOUT.first(said, 0),
             idle_timeout=row.IDLE_TIMEOUT.first(said, 0),
@@ -98,6 +105,17 @@ def _accepted(kind: Auth, said: Attributes) -> tuple[Verdict, str]:
         ),
         "",
     )
+
+
+def _keys(answer: Packet) -> Keys | None:
+    """Return what an answer brings for encryption, None unless there is a key for each direction (RFC 2548 2.4)."""
+    send, receive = (one.first(answer.keys, b"") for one in (row.MS_MPPE_SEND_KEY, row.MS_MPPE_RECV_KEY))
+    if min(len(send), len(receive)) < START_KEY:
+        return None
+    types = row.MS_MPPE_TYPES.first(answer.attributes, 0)
+    strengths = frozenset(bits for bits, bit in _TYPES.items() if types & bit)
+    required = row.MS_MPPE_POLICY.first(answer.attributes, 0) == _REQUIRED
+    return Keys(send=send[:START_KEY], receive=receive[:START_KEY], strengths=strengths or STRENGTHS, required=required)
 
 
 def route(text: str) -> str:

@@ -36,7 +36,6 @@ _LAC: Final = "for a client that is to open a tunnel: we describe those that we 
 _DIALOGUE: Final = "PPP without EAP has no second question to a user"
 _CHAPV1: Final = "no MS-CHAPv1 towards callers, and no change of passwords"
 _IPV6: Final = "of IPv6, callers get an interface identifier and routes"
-_MPPE: Final = "no MPPE"
 
 # fmt: off
 IGNORED: Final[tuple[Ignored, ...]] = (
@@ -89,16 +88,12 @@ IGNORED: Final[tuple[Ignored, ...]] = (
     Ignored("MS-CHAP-CPW-2",                  (MICROSOFT, 4),  "RFC 2548 2.1.7", _CHAPV1),
     Ignored("MS-CHAP-LM-Enc-PW",              (MICROSOFT, 5),  "RFC 2548 2.1.8", _CHAPV1),
     Ignored("MS-CHAP-NT-Enc-PW",              (MICROSOFT, 6),  "RFC 2548 2.2",   _CHAPV1),
-    Ignored("MS-MPPE-Encryption-Policy",      (MICROSOFT, 7),  "RFC 2548 2.4.4", _MPPE),
-    Ignored("MS-MPPE-Encryption-Types",       (MICROSOFT, 8),  "RFC 2548 2.4.5", _MPPE),
     Ignored("MS-RAS-Vendor",                  (MICROSOFT, 9),  "RFC 2548 2.7.1", "nothing depends on who made a server"),
     Ignored("MS-CHAP-Domain",                 (MICROSOFT, 10), "RFC 2548 2.1.4", "the user's name is what it has sent"),
     Ignored("MS-CHAP-MPPE-Keys",              (MICROSOFT, 12), "RFC 2548 2.4.1", _CHAPV1),
     Ignored("MS-BAP-Usage",                   (MICROSOFT, 13), "RFC 2548 2.5.1", _MULTILINK),
     Ignored("MS-Link-Utilization-Threshold",  (MICROSOFT, 14), "RFC 2548 2.5.2", _MULTILINK),
     Ignored("MS-Link-Drop-Time-Limit",        (MICROSOFT, 15), "RFC 2548 2.5.3", _MULTILINK),
-    Ignored("MS-MPPE-Send-Key",               (MICROSOFT, 16), "RFC 2548 2.4.2", _MPPE),
-    Ignored("MS-MPPE-Recv-Key",               (MICROSOFT, 17), "RFC 2548 2.4.3", _MPPE),
     Ignored("MS-RAS-Version",                 (MICROSOFT, 18), "RFC 2548 2.7.2", "nothing depends on who made a server"),
     Ignored("MS-Old-ARAP-Password",           (MICROSOFT, 19), "RFC 2548 2.6.1", _APPLETALK),
     Ignored("MS-New-ARAP-Password",           (MICROSOFT, 20), "RFC 2548 2.6.2", _APPLETALK),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 from hashlib import md5
+from operator import xor
 from typing import Final
 
 import attrs
@@ -16,7 +17,13 @@ from pyrad.packet import AcctPacket, AuthPacket, PacketError
 from pyrad.packet import Packet as RawPacket
 
 from l2tpd.errors import LocalProtocolError, Malformed
-from l2tpd.radius.attributes import MESSAGE_AUTHENTICATOR, PROXY_STATE, Attributes
+from l2tpd.radius.attributes import (
+    MESSAGE_AUTHENTICATOR,
+    MS_MPPE_RECV_KEY,
+    MS_MPPE_SEND_KEY,
+    PROXY_STATE,
+    Attributes,
+)
 from l2tpd.radius.numbers import Code
 
 HEAD: Final = 20  # octets
@@ -32,6 +39,7 @@ ANSWERS: Final = {
 
 _NO_NAMES: Final = Dictionary()  # vendors' attributes are split only with a dictionary, be it an empty one
 _SIGNATURE: Final = MESSAGE_AUTHENTICATOR.key
+_HIDDEN: Final = (MS_MPPE_SEND_KEY.key, MS_MPPE_RECV_KEY.key)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +51,8 @@ class Packet:
     authenticator: bytes
     attributes: Attributes
     octets: bytes = attrs.field(repr=False)
+    keys: Attributes = attrs.field(factory=dict, repr=False)
+    """Of the answer to an Access-Request: the values of its MS-MPPE keys in clear."""
 
     @property
     def signed(self) -> bool:
@@ -120,7 +130,20 @@ def check_answer(request: bytes, data: bytes, secret: bytes, *, require_signatur
         raise Malformed("no Message-Authenticator")
     if asked.code == Code.ACCESS_REQUEST and PROXY_STATE.key in answer.attributes:
         raise Malformed("a Proxy-State that was not sent")  # the very sign of that attack
-    return answer
+    hidden = {key: answer.attributes[key] for key in _HIDDEN if key in answer.attributes}
+    keys = {key: (_reveal(values[0], asked.authenticator, secret),) for key, values in hidden.items()}
+    return attrs.evolve(answer, keys=keys)
+
+
+def _reveal(value: bytes, authenticator: bytes, secret: bytes) -> bytes:
+    """Return the key in an attribute of RFC 2548 2.4.2, nothing where there is none in it."""
+    hidden, clear = value[2:], b""
+    before = authenticator + value[:2]
+    for at in range(0, len(hidden) - 15, 16):
+        pad = md5(secret + before).digest()
+        before = hidden[at : at + 16]
+        clear += bytes(map(xor, before, pad))
+    return clear[1 : clear[0] + 1] if clear and clear[0] < len(clear) else b""
 
 
 def check_request(data: bytes, secret: bytes, *, require_signature: bool) -> Packet:

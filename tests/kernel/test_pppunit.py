@@ -34,6 +34,9 @@ class Taken:
         del protocol
         return None
 
+    def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
+        raise AssertionError(f"a packet of 0x{protocol:04x} that the kernel should have moved")
+
     def gone(self, interface: str) -> None:
         raise AssertionError(interface)
 

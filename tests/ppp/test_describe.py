@@ -20,7 +20,7 @@ from l2tpd.wire.values import DisconnectCause
         ("8021 0301000a 03060a000002", "IPCP Configure-Nak 1 <IP-Address 10.0.0.2>"),
         ("8021 0101000a 810600000000", "IPCP Configure-Request 1 <Primary DNS 0.0.0.0>"),
         ("8057 0201000e 010a0000000000000001", "IPV6CP Configure-Ack 1 <Interface-Identifier 0x0000000000000001>"),
-        ("80fd 0101000a 120600000001", "CCP Configure-Request 1 <option 18 0x00000001>"),
+        ("80fd 0101000a 120600000001", "CCP Configure-Request 1 <MPPE 0x00000001>"),
         ("c021 09050008 00000000", "LCP Echo-Request 5"),
         ("c021 63050004", "LCP code 99 5"),
         ("c223 03070006 6f6b", "CHAP Success 7"),

@@ -7,6 +7,7 @@ import pytest
 from l2tpd.errors import Malformed
 from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.numbers import Auth
 from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.radius import attributes as row
@@ -163,3 +164,34 @@ def test_no_route() -> None:
 
 def _refused(found: tuple[Verdict, str]) -> tuple[bool, str]:
     return found[0].accepted, found[1]
+
+
+def sealed(policy: int = 0, types: int = 0, send: bytes = bytes(16), receive: bytes = b"r" * 16) -> tuple[Verdict, str]:
+    """What an answer to MS-CHAPv2 with keys comes to."""
+    said = {row.MS_CHAP2_SUCCESS.key: (b"\x09S=0",)}
+    said |= {row.MS_MPPE_POLICY.key: (policy.to_bytes(4, "big"),)} if policy else {}
+    said |= {row.MS_MPPE_TYPES.key: (types.to_bytes(4, "big"),)} if types else {}
+    keys = {row.MS_MPPE_SEND_KEY.key: (send,), row.MS_MPPE_RECV_KEY.key: (receive,)}
+    code = Code.ACCESS_ACCEPT
+    packet = Packet(code=code, identifier=0, authenticator=bytes(16), attributes=said, octets=b"", keys=keys)
+    return verdict(Auth.MSCHAPV2, packet)
+
+
+@pytest.mark.parametrize(
+    ("policy", "types", "required", "strengths"),
+    [(0, 0, False, {40, 56, 128}), (1, 6, False, {40, 128}), (2, 4, True, {128}), (2, 2, True, {40})],
+)
+def test_keys_for_encryption(policy: int, types: int, required: bool, strengths: set[int]) -> None:
+    """RFC 2548 2.4: what the server sends with is what its subscriber receives with; Policy 2 requires, Types name strengths."""
+    found, _ = sealed(policy, types)
+    assert Keys(send=bytes(16), receive=b"r" * 16, required=required, strengths=frozenset(strengths)) == found.keys
+
+
+def test_required_encryption_without_keys_lets_nobody_in() -> None:
+    """Nor does a key of the wrong size count."""
+    assert (False, "the server requires encryption, and has sent no keys for it") == (
+        (refused := sealed(policy=2, send=b""))[0].accepted,
+        refused[1],
+    )
+    allowed, _ = sealed(policy=1, receive=bytes(8))
+    assert (True, None) == (allowed.accepted, allowed.keys)

@@ -9,6 +9,7 @@ from hashlib import md5
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyrad.packet import Packet as RawPacket
 
 from l2tpd.errors import LocalProtocolError, Malformed
 from l2tpd.radius import attributes as row
@@ -213,3 +214,21 @@ def test_a_signature_is_found_wherever_it_stands() -> None:
     signature = hmac.digest(SECRET, head + authenticator + attributes, "md5")
     answer = signed(2, 3, attributes[:-16] + signature, authenticator)
     assert check_answer(request, answer, SECRET, require_signature=True).signed
+
+
+def test_keys_come_in_clear() -> None:
+    """RFC 2548 2.4.2, as the library hides them (RFC 2868 3.5 does so alike); they are shown to nobody who looks at the packet."""
+    library = RawPacket(secret=SECRET, authenticator=decode(TELNET).authenticator)
+    hidden: Draft = {(311, 16): (library.SaltCrypt(b"s" * 16),), (311, 17): (library.SaltCrypt(b"r" * 16),)}
+    found = check_answer(TELNET, answered(Code.ACCESS_ACCEPT, TELNET, hidden), SECRET, require_signature=False)
+    assert {(311, 16): (b"s" * 16,), (311, 17): (b"r" * 16,)} == found.keys
+    assert "s" * 16 not in repr(found)
+
+
+@pytest.mark.parametrize("value", [b"", b"\x80", b"\x80\0", bytes(17), b"\xff" * 18, b"\xff" * 33])
+def test_a_key_that_makes_no_sense_is_none(value: bytes) -> None:
+    """Whoever sends it knows the secret: the answer counts, and the log says that there are no keys where some are needed."""
+    found = check_answer(
+        TELNET, answered(Code.ACCESS_ACCEPT, TELNET, {(311, 16): (value,)}), SECRET, require_signature=False
+    )
+    assert len(found.keys[311, 16][0]) < 16

@@ -130,8 +130,11 @@ def test_what_is_taken_from_an_answer(code: Code, use: str) -> None:
     for kind in KINDS:
         proof = {row.MS_CHAP2_SUCCESS.key: (b"\x09S=0",)} if code is Code.ACCESS_ACCEPT else {}
         said = Watched(proof)
-        verdict(kind, Packet(code=code, identifier=0, authenticator=bytes(16), attributes=said, octets=b""))
+        keys = Watched(dict.fromkeys((row.MS_MPPE_SEND_KEY.key, row.MS_MPPE_RECV_KEY.key), (bytes(16),)))
+        verdict(kind, Packet(code=code, identifier=0, authenticator=bytes(16), attributes=said, octets=b"", keys=keys))
         taken |= said.looked_for
+        if code is Code.ACCESS_ACCEPT:
+            taken |= keys.looked_for
     assert used(use) == taken
 
 

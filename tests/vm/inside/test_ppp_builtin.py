@@ -379,6 +379,10 @@ class Taken:
         """Let no packet pass."""
         del protocol
 
+    def seal(self, protocol: int, packet: bytes | memoryview) -> None:
+        """Encrypt nothing."""
+        del protocol, packet
+
     def gone(self, interface: str) -> None:
         """Know that the interface is there."""
         raise AssertionError(interface)

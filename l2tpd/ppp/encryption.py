@@ -1,0 +1,145 @@
+"""The encryption of one link, between authentication and the network protocols (RFC 3078). Pure.
+
+Theory of operation. Where the settings want it and the authentication has left keys, the outside is asked who encrypts; then CCP is negotiated, and when it
+has opened, or has failed and need not, the network protocols begin. From then on their packets pass encrypted or not at all, until LCP falls: also while
+CCP is negotiated anew, which leaves the network protocols as they are. A CCP that has been Opened and is given up ends the link, required or not: nobody
+shall find that what he believed to be hidden is so no longer.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from l2tpd.errors import Malformed
+from l2tpd.ppp.automaton import Event as Input
+from l2tpd.ppp.ccp import Ccp
+from l2tpd.ppp.control import Carrier, Control
+from l2tpd.ppp.events import EncryptionNeeded, EncryptionOver, Event
+from l2tpd.ppp.frame import parse_frame
+from l2tpd.ppp.mppe import Keys
+from l2tpd.ppp.numbers import BY_US, Disconnect
+from l2tpd.ppp.numbers import Protocol as Number
+from l2tpd.ppp.settings import LinkSettings
+from l2tpd.wire.values import DisconnectCause
+
+_NO_KEYS = "encryption is required, and not to be had with this profile or by this way to prove who one is"
+
+
+class Encrypted(Carrier, Protocol):
+    """What encryption may ask of its link."""
+
+    def tell(self, event: Event) -> None:
+        """Tell the outside what has happened."""
+
+    def end(self, cause: DisconnectCause, now: float) -> None:
+        """End the link."""
+
+    def start(self, control: Control, now: float) -> None:
+        """Let a protocol begin, and hear what has waited for it."""
+
+    def start_networks(self, now: float) -> None:
+        """Let the network protocols begin."""
+
+
+@attrs.define(eq=False)
+class Encryption:
+    """The encryption of one link."""
+
+    _settings: LinkSettings
+    _link: Encrypted
+    ccp: Ccp | None = None
+    passing: set[int] = attrs.field(factory=set)
+    """Network protocols whose packets may pass encrypted."""
+    _keys: Keys | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether packets pass encrypted, if at all."""
+        return self._keys is not None
+
+    def begin(self, keys: Keys | None, now: float) -> None:
+        """See to encryption, with what the authentication has left, and then let the network protocols begin; or end the link."""
+        if keys is not None and self._settings.encryption is not None:
+            self._keys = keys
+            self._link.tell(EncryptionNeeded(keys=keys, required=self._required(keys)))
+        elif self._required(keys):
+            self._link.end(_fault(_NO_KEYS), now)
+        else:
+            self._link.start_networks(now)
+
+    def agree(self, strengths: frozenset[int], now: float, *, inside: bool) -> None:
+        """Encrypt packets with one of these strengths (in bits), if the peer agrees: here (`inside`), or outside. See `EncryptionNeeded`."""
+        wanted, keys = self._settings.encryption, self._keys
+        if wanted is None or keys is None or self.ccp is not None:
+            return
+        usable = strengths & wanted.strengths & keys.strengths
+        if not usable:
+            self.forgo("no strength of encryption is both allowed and possible", now)
+            return
+        limits = self._settings.limits
+        self.ccp = Ccp(limits, keys=keys, strengths=usable, stateful=wanted.stateful, inside=inside)
+        self.ccp.feed(Input.OPEN, self._link, now)
+        self._link.start(self.ccp, now)
+
+    def forgo(self, text: str, now: float) -> None:
+        """Go on without encryption, or end the link where it is required; `text` says why. See `EncryptionNeeded`."""
+        keys, self._keys, self.ccp = self._keys, None, None
+        if self._required(keys):
+            self._link.end(_fault(text), now)
+        elif keys is not None:
+            self._link.tell(EncryptionOver())
+            self._link.start_networks(now)
+
+    def opened(self, ccp: Ccp, now: float) -> None:
+        """Go on: CCP is Opened."""
+        resumed, up = ccp.begun, ccp.begin()
+        if up is None:
+            self.give_up(ccp.unencrypted(), now)
+            return
+        self._link.tell(up)
+        if not resumed:
+            self._link.start_networks(now)
+
+    def finished(self, ccp: Ccp, now: float) -> None:
+        """Do without CCP, which will do nothing more, if that may be."""
+        cause = ccp.cause or ccp.unencrypted()
+        if ccp.begun or self._required(self._keys):
+            self._link.end(cause, now)
+        else:
+            self.forgo(cause.message, now)
+
+    def give_up(self, cause: DisconnectCause, now: float) -> None:
+        """Close CCP; what that means for the link is said when it has finished."""
+        if self.ccp is not None:
+            self.ccp.blame(cause)
+            self.ccp.close(self._link, now, cause.message)
+
+    def drop(self) -> None:
+        """Forget everything: LCP is Opened no longer."""
+        if self.on:
+            self._link.tell(EncryptionOver())
+        self._keys = self.ccp = None
+
+    # --- packets --------------------------------------------------------------------------------------------------------------------
+
+    def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
+        """Return the information field of protocol 0x00FD for a packet of a network protocol, None while none may pass."""
+        return self.ccp.seal(protocol, packet) if self.ccp is not None and protocol in self.passing else None
+
+    def unseal(self, information: bytes, now: float) -> tuple[int, bytes]:
+        """Return protocol and octets of the packet in such an information field. Raises `Malformed` where there is none that may pass."""
+        frame = self.ccp.unseal(information, self._link, now) if self.ccp is not None else None
+        protocol, packet = parse_frame(frame or b"")
+        if protocol not in self.passing:
+            raise Malformed("no packet that may pass")
+        return protocol, packet
+
+    def _required(self, keys: Keys | None) -> bool:
+        wanted = self._settings.encryption
+        return (wanted is not None and wanted.required) or (keys is not None and keys.required)
+
+
+def _fault(text: str) -> DisconnectCause:
+    return DisconnectCause(Disconnect.NO_ENCRYPTION, Number.CCP, BY_US, text)
