@@ -87,6 +87,17 @@ def test_what_is_captured_is_for_the_owner_alone(tmp_path: Path) -> None:
         os.umask(before)
 
 
+def test_a_file_that_was_there_becomes_the_owners_alone(tmp_path: Path) -> None:
+    """What others could read before they can read no longer when there is something in it; a device keeps its mode."""
+    (tmp_path / "out").touch()
+    (tmp_path / "out").chmod(0o666)
+    with Ring(tmp_path / "out", "1"):
+        assert 0o600 == stat.S_IMODE((tmp_path / "out").stat().st_mode)
+    before = Path("/dev/null").stat().st_mode
+    with Ring(Path("/dev/null"), "1"):
+        assert before == Path("/dev/null").stat().st_mode
+
+
 def test_a_row_of_files(tmp_path: Path) -> None:
     """Each takes messages until it has reached its size; their names are those of tcpdump, and all can be read alone."""
     with Ring(tmp_path / "out", "1", size=1000) as ring:

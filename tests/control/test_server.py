@@ -17,6 +17,7 @@ import trio
 import trio.testing
 
 from control.double import SESSION_DOWN, TUNNEL_UP, Double, example
+from l2tpd.config.model import Address, Encapsulation
 from l2tpd.control import server
 from l2tpd.control.jsonrpc import (
     BUSY,
@@ -30,6 +31,7 @@ from l2tpd.control.jsonrpc import (
     REFUSED,
 )
 from l2tpd.errors import Problem, StartupError
+from l2tpd.passed import Passed
 
 
 @pytest.fixture
@@ -490,6 +492,25 @@ async def test_a_watcher_that_does_not_read_loses_events_and_is_told_how_many(do
             heard += params["object"] == "tunnel"
         assert 10_000 == heard + lost
         assert lost > 0
+
+
+async def test_captured_messages_are_not_kept(double: Double, path: Path) -> None:
+    """Nobody else is told the same of them, and they are large: when they have been sent the daemon knows them no longer."""
+    here, there = Address("192.0.2.1", 1701), Address("192.0.2.2", 1701)
+
+    def passed(number: int) -> Passed:
+        return Passed(float(number), "in", bytes(20), here, there, Encapsulation.UDP, 0, "", b"")
+
+    async with serving(double, path), client(path) as peer:
+        await peer.ask("capture.start")
+        first = passed(0)
+        before = sys.getrefcount(first)
+        double.tap.offer(first)
+        assert 0 == (await peer.line())["params"]["time"]
+        double.tap.offer(passed(1))  # for the task that tells them has the last ones at hand
+        assert 1 == (await peer.line())["params"]["time"]
+        await trio.testing.wait_all_tasks_blocked()
+        assert before == sys.getrefcount(first)
 
 
 async def test_the_end_of_the_events_ends_the_connection(double: Double, path: Path) -> None:

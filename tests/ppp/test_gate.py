@@ -19,6 +19,7 @@ from l2tpd.config.model import Config, PppAuthority, PppSettings, SessionSetting
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp import hashed
+from l2tpd.ppp.accountant import Cause
 from l2tpd.ppp.authorities import LocalUsers
 from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.gate import Gate
@@ -310,11 +311,11 @@ async def test_who_proves_itself_again_keeps_its_address() -> None:
         assert 0 == server.leases.fill("subscribers").used
 
 
-def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
-    """Not at every packet; a limit that is taken away while the session lasts holds no longer."""
+def quiet_gate() -> Gate:
+    """Return the way in of a session that nobody asks about."""
     empty, call = Config(), Call(2, Kind.LNS_INCOMING, SessionSettings(), 0.0, 1)
     leases, link = Leases(lambda: empty), Link(LinkSettings(), bytes)
-    gate = Gate(
+    return Gate(
         tunnel_id=1,
         way=UNTOLD,
         name="lns",
@@ -324,6 +325,11 @@ def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
         link=link,
         authority=LocalUsers(leases.config),
     )
+
+
+def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
+    """Not at every packet; a limit that is taken away while the session lasts holds no longer."""
+    gate = quiet_gate()
     gate.begin(0)
     assert math.inf == gate.deadline
     gate.verdict = Verdict(accepted=True, idle_timeout=5)
@@ -335,6 +341,17 @@ def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
     gate.verdict = Verdict(accepted=True, idle_timeout=5)
     gate.begin(20)
     assert ("the user has been idle for too long", math.inf) == (gate.overdue(25, lambda _now: 5), gate.deadline)
+
+
+def test_time_counts_from_the_first_network_of_who_was_asked_for_nothing() -> None:
+    """Nobody has proved anything: a Session-Timeout that comes later is counted from the beginning all the same, and not from that of the clock."""
+    gate = quiet_gate()
+    gate.begin(1000)
+    gate.begin(1010)
+    gate.limit(60.0, None, 1020)
+    assert 1060 == gate.deadline
+    assert "" == gate.overdue(1059, lambda _now: 0)
+    assert ("the user's time is up", Cause.SESSION_TIMEOUT) == (gate.overdue(1060, lambda _now: 0), gate.cause)
 
 
 async def test_a_limit_that_comes_with_a_later_proof() -> None:

@@ -157,3 +157,22 @@ async def test_a_client_by_ipv4_where_ipv6_is_listened_to(tmp_path: Path, clock:
             answer = check_answer(request, await asks.recv(4096), SECRET, require_signature=True)
         assert Code.DISCONNECT_ACK == answer.code
         assert ["ended by RADIUS"] == ended
+
+
+async def test_the_longest_prefix_of_clients_wins(tmp_path: Path, clock: Clock) -> None:
+    """Whatever the order in which they stand in the file: its secret counts, and no other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    more = f'accounting = false\ndynauth_window = 0\ndynauth_listen = "127.0.0.1:{port}"\n' + "".join(
+        f'[radius.client.{name}]\nmatch = "{match}"\nsecret = "{name}"\n'
+        for name, match in (("wide", "127.0.0.0/8"), ("host", "127.0.0.1"), ("middle", "127.0.0.0/24"))
+    )
+    async with served(tmp_path, more) as (radius, _):
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+            for number, secret in enumerate((b"wide", b"middle", b"host")):
+                request = encode_signed(Code.DISCONNECT_REQUEST, number, {row.USER_NAME.key: (b"joe",)}, secret)
+                await asks.sendto(request, ("127.0.0.1", port))
+            answer = check_answer(request, await asks.recv(4096), b"host", require_signature=True)
+        assert Code.DISCONNECT_NAK == answer.code
+        assert 2 == radius.state().demands["unknown", "ignored"]

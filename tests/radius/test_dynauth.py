@@ -218,3 +218,20 @@ def test_requests_are_counted_by_what_came_of_them() -> None:
         ("change", "refused"): 1,
         ("unknown", "ignored"): 1,
     } == {kind: count for kind, count in machine.counts.items() if count}
+
+
+def test_proxy_states_that_no_answer_has_room_for() -> None:
+    """A request that holds too many is passed over, and is no mistake of ours; as many as fit come back as they came."""
+    machine = desk()
+    room = {**draft(), row.PROXY_STATE.key: (bytes(253),) * 15 + (bytes(195),)}
+    octets = request(room)
+    demand = machine.receive(octets, SERVER, NOW)
+    assert isinstance(demand, Demand)
+    answer = believed(octets, machine.answer(demand, ErrorCause.SESSION_CONTEXT_NOT_FOUND, NOW))
+    assert room[row.PROXY_STATE.key] == answer.attributes[row.PROXY_STATE.key]
+    stamp: Draft = {row.EVENT_TIMESTAMP.key: draft()[row.EVENT_TIMESTAMP.key]}
+    assert (
+        machine.receive(request({**stamp, row.PROXY_STATE.key: (bytes(253),) * 15 + (bytes(220),)}), SERVER, NOW)
+        is None
+    )
+    assert 1 == machine.counts["unknown", "ignored"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import attrs
 import pytest
@@ -310,3 +311,22 @@ def test_what_became_of_requests_is_entered() -> None:
     found = tally.round_trips["login", "second"]
     assert (1, 1.5) == (found.count, found.total)
     assert 0 == tally.round_trips["login", "first"].count
+
+
+def test_a_server_that_dies_with_many_who_wait_is_left_once() -> None:
+    """Each is told to turn away once, however many are taken for lost in the same moment: twice as many take twice the work, and not four times."""
+
+    def work(many: int) -> int:
+        machine = exchange(attrs.evolve(FIRST, retries=0), window=many)
+        for _ in range(2 * many):
+            machine.ask(LOGIN, 0.0)
+        machine.datagrams_to_send()
+        calls = itertools.count()
+        sys.setprofile(lambda _frame, event, _argument: next(calls) if event == "call" else None)
+        try:
+            machine.handle_timer(1.0)
+        finally:
+            sys.setprofile(None)
+        return next(calls)
+
+    assert work(200) < 3 * work(100)

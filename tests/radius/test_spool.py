@@ -82,3 +82,31 @@ def test_a_file_that_is_none_of_ours_stops_nobody(tmp_path: Path) -> None:
     assert [START] == spool.oldest(10)
     assert ["A-0.stop.bad", "A-1.start.json", "A-9.stop.bad", "note.txt"] == files(tmp_path)
     assert 1 == len(spool)
+
+
+def test_what_nobody_takes_lets_others_by(tmp_path: Path) -> None:
+    """It waits behind all others, with what else there is of its session, in its order; and nothing is lost."""
+    spool = Spool(tmp_path)
+    others = [attrs.evolve(START, key=f"B-{number}") for number in range(3)]
+    for record in (START, STOP, *others):
+        spool.add(record)
+    assert [START, STOP] == spool.oldest(2)
+    spool.put_off([START])
+    assert [*others, START, STOP] == spool.oldest(10)
+    spool.put_off([attrs.evolve(START, key="nobody")])
+    assert [*others, START, STOP] == spool.oldest(10)
+
+
+def test_an_accounting_on_is_known_until_it_is_gone(tmp_path: Path) -> None:
+    """Also in another life; delivered, or found to be unreadable, it is in nobody's way."""
+    announcement = attrs.evolve(START, key="A-0", status=Status.ON)
+    spool = Spool(tmp_path)
+    seen = [spool.announces]
+    spool.add(announcement)
+    seen += [spool.announces, Spool(tmp_path).announces]
+    spool.done(announcement)
+    seen += [spool.announces]
+    assert [False, True, True, False] == seen
+    spool.add(announcement)
+    (tmp_path / "A-0.on.json").write_text("{ no JSON")
+    assert ([], False) == (spool.oldest(1), spool.announces)
