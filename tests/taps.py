@@ -10,6 +10,7 @@ import ctypes
 import os
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -63,6 +64,7 @@ def namespace() -> Iterator[None]:
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _check(_libc.unshare(CLONE_NEWNET))
+        _take_along()
         # Neighbour discovery and its like would be frames that no test has sent.
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
         ip("link", "set", "lo", "up")
@@ -72,7 +74,29 @@ def namespace() -> Iterator[None]:
         yield
     finally:
         _check(_libc.setns(home, CLONE_NEWNET))
+        _take_along()
         os.close(home)
+
+
+def _take_along() -> None:
+    """Take the threads that trio keeps for whoever needs one next to the namespace that this thread is in: what they start would be in another.
+
+    As many are asked for at once as there can be, so that each of them has its turn.
+    """
+    count = threading.active_count()
+    together = threading.Barrier(count + 1)
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def come() -> None:
+        _check(_libc.setns(here, CLONE_NEWNET))
+        together.wait(WITHIN)
+
+    try:
+        for _ in range(count):
+            trio.lowlevel.start_thread_soon(come, lambda _outcome: None)
+        together.wait(WITHIN)
+    finally:
+        os.close(here)
 
 
 def _settle() -> None:

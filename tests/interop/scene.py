@@ -37,9 +37,9 @@ class Scene:
         """Start an xl2tpd, on their host unless said otherwise, and return it when it listens."""
         return await self._hold("xl2tpd", xl2tpd(host or self.them, self._next("xl2tpd"), *sections, secret=secret))
 
-    async def l2tpns(self, *, secret: str = "") -> Program:
-        """Start an l2tpns on their host and return it when it serves."""
-        return await self._hold("l2tpns", l2tpns(self.them, self._next("l2tpns"), secret=secret))
+    async def l2tpns(self, *, secret: str = "", more: str = "") -> Program:
+        """Start an l2tpns on their host, with `more` in its configuration, and return it when it serves."""
+        return await self._hold("l2tpns", l2tpns(self.them, self._next("l2tpns"), secret=secret, more=more))
 
     async def daemon(
         self, config: str, *, listen: str = "", host: Host | None = None, data_plane: str = "null"

@@ -122,6 +122,8 @@ async def test_a_subscriber_comes_in_by_radius(scene: Scene, tmp_path: Path, aut
         start = await told(radius, "Start")
         assert ("joe", "10.9.0.77") == (start["User-Name"], start["Framed-IP-Address"])
         assert ("0301234567", scene.them.address) == (start["Calling-Station-Id"], start["Tunnel-Client-Endpoint:0"])
+        ends = [start[f"Tunnel-{end}:0"] for end in ("Server-Endpoint", "Client-Auth-Id", "Server-Auth-Id")]
+        assert [scene.us.address, "l2tpd.example", "l2tpd.example"] == ends
         await client.control.call("tunnel.delete", tunnel="up")
         stop = await told(radius, "Stop")
         assert start["Acct-Session-Id"] == stop["Acct-Session-Id"]
