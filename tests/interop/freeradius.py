@@ -68,6 +68,7 @@ modules {{
         permissions = 0600
         header = "%t"
     }}
+    {pool}
 }}
 server default {{
     listen {{
@@ -99,8 +100,10 @@ server default {{
     }}
     accounting {{
         detail
+        {ippool}
     }}
     post-auth {{
+        {ippool}
         update reply {{
             Message-Authenticator := 0x00
         }}
@@ -111,6 +114,18 @@ server default {{
         }}
     }}
 }}
+"""
+_POOL = """\
+    ippool main {{
+        filename = {folder}/db.ippool
+        ip_index = {folder}/db.ipindex
+        range_start = {first}
+        range_stop = {last}
+        netmask = 255.255.255.255
+        cache_size = 100
+        override = no
+        maximum_timeout = 0
+    }}
 """
 
 
@@ -125,6 +140,9 @@ class FreeRadius:
     address: str = "127.0.0.1"
     client: str = "127.0.0.1"
     prefix: tuple[str, ...] = ()  # words before the command: where it is to run
+    pool: tuple[str, str] | None = (
+        None  # the first and last address that it hands out to users who have `Pool-Name := "main"`
+    )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Program]:
@@ -137,6 +155,8 @@ class FreeRadius:
             acct_port=self.acct_port,
             address=self.address,
             client=self.client,
+            pool=_POOL.format(folder=self.folder, first=self.pool[0], last=self.pool[1]) if self.pool else "",
+            ippool="main" if self.pool else "",
         )
         (self.folder / "radiusd.conf").write_text(config)
         (self.folder / "users").write_text(self.users)

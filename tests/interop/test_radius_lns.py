@@ -27,6 +27,11 @@ joe Cleartext-Password := "secret"
 jane Cleartext-Password := "secret"
     Framed-IP-Address = 255.255.255.254,
     Session-Timeout = 2
+jill Cleartext-Password := "secret"
+    Framed-Pool = "others"
+jim Cleartext-Password := "secret", Pool-Name := "main"
+jack Cleartext-Password := "secret"
+    Framed-Pool = "nobody's"
 """
 LNS = """\
 [peer.default]
@@ -38,6 +43,8 @@ auth = "{auth}"
 authority = "radius"
 [pool.subscribers]
 range = "10.9.0.2-10.9.0.9"
+[pool.others]
+range = "10.9.1.2-10.9.1.9"
 [radius]
 spool = "{spool}"
 dynauth_listen = "127.0.0.1:3799"
@@ -93,12 +100,12 @@ async def addressed(daemon: Daemon) -> Mapping[str, Any]:
     return await polled(probe, lambda: f"PPP is not up:\n{daemon.program.log}")
 
 
-async def told(radius: FreeRadius, status: str) -> dict[str, str]:
-    """Wait for the only record of a kind."""
+async def told(radius: FreeRadius, status: str, count: int = 1) -> dict[str, str]:
+    """Wait for so many records of a kind; return the last."""
 
     async def probe() -> dict[str, str] | None:
         found = [one for one in radius.records() if one["Acct-Status-Type"] == status]
-        return found[0] if found else None
+        return found[count - 1] if len(found) >= count else None
 
     return await polled(probe, lambda: f"no {status} among {radius.records()}")
 
@@ -202,3 +209,32 @@ async def test_time_and_pool_of_a_user(scene: Scene, tmp_path: Path) -> None:
         assert "10.9.0.2" in str(await addressed(lns))
         await lns.control.event("session", "down")
         assert "Session-Timeout" == (await told(radius, "Stop"))["Acct-Terminate-Cause"]
+
+
+async def test_the_server_has_a_pool_of_its_own(scene: Scene, tmp_path: Path) -> None:
+    """FreeRADIUS's rlm_ippool says the address; our Stop gives it back, so that three come in one after the other although it has no more than two."""
+    radius = server(scene, tmp_path)
+    radius.pool = "10.9.2.2", "10.9.2.3"
+    async with radius.running():
+        lns, client = await dialled(scene, tmp_path, user="jim")
+        keys = {"pseudowire": "ppp", "user": "jim", "password": RIGHT}
+        for number in range(3):
+            assert (await addressed(lns))["ppp"]["remote_address"] in radius.pool
+            await client.control.call("session.delete", tunnel="up", session=f"again{number}" if number else "line")
+            await told(radius, "Stop", number + 1)
+            await client.control.call("session.create", tunnel="up", name=f"again{number + 1}", keys=keys)
+
+
+async def test_the_server_names_a_pool(scene: Scene, tmp_path: Path) -> None:
+    """Framed-Pool is one of ours by its name (RFC 2869 5.18), and accounting has the address; without such a pool nobody comes in by it."""
+    radius = server(scene, tmp_path)
+    async with radius.running():
+        lns, client = await dialled(scene, tmp_path, user="jill")
+        assert "10.9.1.2" == (await addressed(lns))["ppp"]["remote_address"]
+        assert "10.9.1.2" == (await told(radius, "Start"))["Framed-IP-Address"]
+        await client.control.call("tunnel.delete", tunnel="up")
+        await lns.empty()
+        stranger = CLIENT.format(user="jack", password=RIGHT)
+        await scene.daemon(stranger, host=scene.them, listen="127.0.0.1", data_plane="user")
+        down = await lns.control.event("session", "down", by="us")
+        assert "there is no pool `nobody's`" in down["message"]
