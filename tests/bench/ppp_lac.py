@@ -22,7 +22,7 @@ LENGTH, NUMBERS, OFFSET = 0x4000, 0x0800, 0x0200
 IDS = struct.Struct("!HH")
 
 CLIENT = LinkSettings(echo_interval=0.0, ipv4=Ipv4Settings(accept_local=True, ask_dns=True))
-"""Who asks for nothing but an address; its Echo-Requests would measure the generator."""
+"""Who asks for nothing but an address, and says who it is where it is asked; its Echo-Requests would measure the generator."""
 
 
 class Subscriber:
@@ -59,10 +59,11 @@ class PppEngine(Engine[Tunnel]):
 class PppLac(Lac):
     """LACs whose calls have subscribers."""
 
-    def __init__(self, engine: PppEngine, settings: Settings, seed: int = 1) -> None:
-        """Take the engine over; `seed` makes the magic numbers."""
+    def __init__(self, engine: PppEngine, settings: Settings, client: LinkSettings = CLIENT, seed: int = 1) -> None:
+        """Take the engine over; each subscriber is a `client`, `seed` makes the magic numbers."""
         super().__init__(engine, settings)
         engine.subscribers = self
+        self._client = client
         self.all: dict[tuple[int, int], Subscriber] = {}  # by the ids of our tunnel and session
         self.addresses: set[str] = set()
         self.online = self.redials = 0
@@ -77,7 +78,7 @@ class PppLac(Lac):
     def _icrp(self, tunnel: Tunnel, session: int, data: bytes) -> None:
         super()._icrp(tunnel, session, data)
         if session in tunnel.sessions and (tunnel.local, session) not in self.all:
-            link = Link(CLIENT, self._random)
+            link = Link(self._client, self._random)
             self.all[tunnel.local, session] = subscriber = Subscriber(tunnel, session, link)
             subscriber.began = monotonic()
 

@@ -5,9 +5,9 @@
     ppp_run.py user --tunnels 10 --sessions 100      an interface for each subscriber
     ppp_run.py shared --tunnels 100 --sessions 100   one for all (`shared_interface`)
     ppp_run.py null --tunnels 100 --sessions 240 --at-once     a region comes back after a power cut
+    ppp_run.py null --auth chap                      all prove who they are to the LNS, which has its users in its configuration
 
-The last two planes make interfaces in a network namespace of their own, which takes root. Nobody authenticates: what a lookup of users costs depends on
-where they are.
+The planes but `null` make interfaces in a network namespace of their own, which takes root.
 """
 
 import argparse
@@ -38,11 +38,17 @@ CONFIG = """
 local_address = "10.64.0.1"
 pool = "subscribers"
 lcp_echo_interval = 0
+auth = "{auth}"
+authority = "users"
 shared_interface = {shared}
 
 [pool.subscribers]
 range = "10.64.0.0/15"
+
+[user.joe]
+password = "joe"
 """
+USER = "joe"  # and the password
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +58,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--tunnels", type=int, default=10)
     top.add_argument("--sessions", type=int, default=100, help="subscribers per tunnel")
     top.add_argument("--at-once", action="store_true", help="all tunnels and all calls are in set-up together")
+    top.add_argument(
+        "--auth", choices=("none", "pap", "chap", "mschapv2"), default="none", help="how subscribers prove who they are"
+    )
     top.add_argument("--json", action="store_true", help="print one JSON document")
     return top
 
@@ -62,7 +71,7 @@ def measure(options: argparse.Namespace) -> list[Phase]:
         tempfile.TemporaryDirectory(prefix="bench-") as directory,
         contextlib.nullcontext() if options.plane == "null" else taps.namespace(),
     ):
-        target = start(Path(directory), options.plane)
+        target = start(Path(directory), options.plane, options.auth)
         try:
             phases = storm(target, options)
             left = left_over(target)
@@ -81,9 +90,9 @@ def left_over(target: server.Server) -> dict[str, int]:
         return {"unanswered": 1}
 
 
-def start(directory: Path, plane: str) -> server.Server:
+def start(directory: Path, plane: str, auth: str = "none") -> server.Server:
     """Start our daemon as an LNS."""
-    more = CONFIG.format(shared=str(plane == "shared").lower())
+    more = CONFIG.format(shared=str(plane == "shared").lower(), auth=auth)
     if plane == "null":
         return server.start(directory, cpu=SERVER_CPU, module="bench.ppp_daemon", more=more)
     return server.start(directory, cpu=SERVER_CPU, plane="user", more=more)
@@ -95,6 +104,7 @@ def storm(target: server.Server, options: argparse.Namespace) -> list[Phase]:
     wide = ["--width", str(options.tunnels), "--call-width", str(calls)] if options.at_once else []
     pin = ["--cpu", str(STORM_CPU)] if STORM_CPU in os.sched_getaffinity(0) else []
     words = ["--tunnels", str(options.tunnels), "--sessions", str(options.sessions), *wide, *pin, "--json"]
+    words += [] if options.auth == "none" else ["--user", USER]
     command = [sys.executable, str(STORM), f"127.0.0.1:{target.port}", "--pid", str(target.pid), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN, check=False)
     if not done.stdout:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import attrs
+
 if not __package__:
     for folder in (Path(__file__).resolve().parents[1], Path(__file__).resolve().parents[2]):
         sys.path.insert(0, str(folder))
@@ -20,7 +22,7 @@ from bench import disciplines
 from bench.disciplines import Meter, Phase
 from bench.lac import Settings
 from bench.measure import Process, as_json, milliseconds, table
-from bench.ppp_lac import PppEngine, PppLac
+from bench.ppp_lac import CLIENT, PppEngine, PppLac
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--hold", type=float, default=0, metavar="S", help="then stay for S seconds")
     top.add_argument("--pid", type=int, default=0, help="the server's process, to be measured")
     top.add_argument("--cpu", type=int, default=-1, help="run on this processor only")
+    top.add_argument("--user", default="", help="who all of them are, where they are asked; the password is the same")
     top.add_argument("--json", action="store_true", help="print one JSON document")
     return top
 
@@ -47,7 +50,7 @@ def phases(options: argparse.Namespace) -> Iterator[Phase]:
     settings = Settings(
         server=(host, int(port)), width=options.width, call_width=options.call_width, patience=options.patience
     )
-    lac = PppLac(engine, settings)
+    lac = PppLac(engine, settings, attrs.evolve(CLIENT, user=options.user, password=options.user))
     yield bring_up(lac, server, options.tunnels, options.sessions)
     if options.hold:
         lac.run(lac.pump, lambda: False, options.hold)

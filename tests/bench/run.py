@@ -131,6 +131,7 @@ FULL = (
         text="100 x 100 subscribers of PPP",
         program="ppp_run.py null --tunnels 100",
     ),
+    Discipline(name="ppp-chap", text="10 x 100 that prove who they are", program="ppp_run.py null --auth chap"),
     Discipline(name="ppp-user", text="10 x 100 on the user plane", program="ppp_run.py user"),
     Discipline(name="ppp-user-many", text="100 x 100 on the user plane", program="ppp_run.py user --tunnels 100"),
     Discipline(name="ppp-shared", text="100 x 100 on one interface", program="ppp_run.py shared --tunnels 100"),

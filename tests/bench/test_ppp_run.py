@@ -15,10 +15,10 @@ PROGRAM = Path(__file__).with_name("ppp_run.py")
 WITHIN = 120
 
 
-@pytest.mark.parametrize("plane", ["null", "user", "shared"])
-def test_a_few_subscribers_come_up(plane: str) -> None:
+@pytest.mark.parametrize(("plane", "auth"), [("null", "none"), ("null", "chap"), ("user", "none"), ("shared", "none")])
+def test_a_few_subscribers_come_up(plane: str, auth: str) -> None:
     """Each gets an address of its own, and nothing stays behind; nobody is told of figures that there are not."""
-    words = [plane, "--tunnels", "2", "--sessions", "5", "--at-once", "--json"]
+    words = [plane, "--auth", auth, "--tunnels", "2", "--sessions", "5", "--at-once", "--json"]
     done = subprocess.run(
         [sys.executable, str(PROGRAM), *words], capture_output=True, text=True, timeout=WITHIN, check=True
     )
