@@ -145,7 +145,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(
-    folder: Path, servers: int = 1, *, own_secret: str = SECRET, patience: float = 4.0
+    folder: Path, servers: int = 1, *, own_secret: str = SECRET, patience: float = 4.0, retries: int = 1
 ) -> AsyncIterator[Stage]:
     """Make servers, none of which is started yet, and our side of them."""
     ports = free_ports(2 * servers + 1)
@@ -155,7 +155,7 @@ async def staged(
     ]
     tables = "".join(
         f'[radius.server.s{number}]\naddress = "127.0.0.1"\nsecret = "{own_secret}"\nauth_port = {one.auth_port}\n'
-        f"acct_port = {one.acct_port}\ntimeout = {patience}\nretries = 1\ndead_time = 2\n"
+        f"acct_port = {one.acct_port}\ntimeout = {patience}\nretries = {retries}\ndead_time = 2\n"
         for number, one in enumerate(theirs)
     )
     text = (
@@ -254,7 +254,8 @@ async def test_accounting_tells_the_whole_story(tmp_path: Path) -> None:
 
 async def test_a_thousand_log_ins_at_once(tmp_path: Path) -> None:
     """More than 256 are under way, and each gets its own answer."""
-    async with staged(tmp_path, patience=10.0) as stage, stage.servers[0].running():
+    # So many datagrams do not fit into the server's socket: some are lost, and on a busy machine more than once.
+    async with staged(tmp_path, patience=2.0, retries=6) as stage, stage.servers[0].running():
         found: dict[int, bool] = {}
 
         async def log_in(number: int) -> None:

@@ -127,6 +127,21 @@ async def test_packets_pass(
         await ppp.nothing_left(host)
 
 
+async def test_packets_as_large_as_ethernet_has_them(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """With an MTU of 1500 in both profiles: the packets of L2TP are larger than the cable takes, and the kernel cuts them."""
+    lns, client = (
+        text.replace("[profile.ppp.default]\n", "[profile.ppp.default]\nmtu = 1500\n")
+        for text in (ppp.LNS, ppp.client(cable))
+    )
+    async with calls(cable, daemon, tmp_path, lns, client) as ends:
+        for host, ours in ends.ours.items():
+            (session,) = await ppp.addressed(ours)
+            assert "mtu 1500" in await ppp.said(host, "ip", "address", "show", "dev", session["interface"])
+        await stage.pings(cable.them, "10.9.0.1", "-s", "1472", "-M", "do")
+        for way in ((), ("--reverse",)):
+            assert OCTETS // 2 < await stage.transfer(cable.us, cable.them, "10.9.0.1", OCTETS, *way)
+
+
 @pytest.mark.parametrize("wrong", [serving, both])
 async def test_a_wrong_password(cable: Cable, daemon: Start, tmp_path: Path, wrong: type) -> None:
     """Nobody comes in: the log says who, and there never was an interface; the address goes back."""
