@@ -1,31 +1,45 @@
-"""Which session an interface belongs to, and what follows when it goes up, goes down or is deleted behind our back."""
+"""Which session an interface belongs to, and what follows when it goes up, goes down or is deleted behind our back.
+
+That of an Ethernet pseudowire is a circuit, of which the peer is told; where it is gone, the session ends. That of PPP says nothing to the peer, which
+would go on sending into nowhere: so PPP ends, with its session, whether it is gone or was set down. An interface may be gone by our own doing, and
+another one of its name there, when a report of it is read: what is so now is what counts.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import socket
+import struct
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from l2tpd.events import What
+from l2tpd.events import PppEvent, What
 from l2tpd.kernel.linkwatch import Report
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.events import SessionEvent
+    from l2tpd.ppp.instances import Instances, Key
     from l2tpd.registry import Registry
     from l2tpd.tunnel.task import Tunnel
 
+_SIOCGIFFLAGS = 0x8913  # linux/sockios.h
+_IFREQ = struct.Struct("=16sH14x")  # linux/if.h: name, flags
+_IFF_UP = 1
+
 
 class Circuits:
-    """The interfaces of all sessions that are up, where the data plane made one."""
+    """The interfaces of all sessions that are up, where the data plane or PPP made one."""
 
-    def __init__(self, registry: Registry[Tunnel]) -> None:
-        """Look sessions up in a registry."""
+    def __init__(self, registry: Registry[Tunnel], instances: Instances) -> None:
+        """Look sessions up in a registry, and their PPP among all."""
         self._registry = registry
-        self._sessions: dict[str, tuple[int, int]] = {}
+        self._instances = instances
+        self._sessions: dict[str, Key] = {}
+        self._ppp: dict[str, set[Key]] = {}  # many, where they share one
 
     def follow(self, event: SessionEvent) -> None:
         """Take note of a session that comes up or goes down."""
@@ -37,8 +51,20 @@ class Circuits:
         elif event.what is What.DOWN and self._sessions.get(event.interface) == key:
             del self._sessions[event.interface]
 
+    def follow_ppp(self, event: PppEvent) -> None:
+        """Take note of PPP that comes up or goes down; with one of its networks all lose their interface."""
+        key = (event.tunnel_id, event.session_id)
+        if event.what is What.UP:
+            self._ppp.setdefault(event.interface, set()).add(key)
+        elif (keys := self._ppp.get(event.interface)) is not None:
+            keys.discard(key)
+            if not keys:
+                del self._ppp[event.interface]
+
     def link_changed(self, report: Report) -> None:
-        """Tell the session whose interface this is."""
+        """Tell the sessions whose interface this is."""
+        if report.name in self._ppp and not report.up:
+            self._check_ppp(report.name)
         key = self._sessions.get(report.name)
         tunnel = self._registry.by_id.get(key[0]) if key else None
         if key is None or tunnel is None:
@@ -54,7 +80,26 @@ class Circuits:
     def check(self) -> None:
         """Find out which interfaces are gone, after reports were lost."""
         for name in list(self._sessions):
-            try:
-                socket.if_nametoindex(name)
-            except OSError:
+            if _flags(name) is None:
                 self.link_changed(Report(name, up=False, there=False))
+        for name in list(self._ppp):
+            self._check_ppp(name)
+
+    def _check_ppp(self, name: str) -> None:
+        flags = _flags(name)
+        if flags is not None and flags & _IFF_UP:
+            return
+        text = f"the interface {name} was {'deleted' if flags is None else 'set down'}"
+        for key in self._ppp.pop(name, ()):
+            if (instance := self._instances.get(key)) is not None:
+                instance.disconnect(text)
+
+
+def _flags(name: str) -> int | None:
+    """Return the flags of an interface, None: there is none of this name."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0) + bytes(8))
+        except OSError:
+            return None
+        return int(_IFREQ.unpack_from(answer)[1])

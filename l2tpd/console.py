@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from l2tpd.daemon import Daemon
     from l2tpd.dialer import Line
     from l2tpd.passed import Passed
+    from l2tpd.ppp.instances import Instance
     from l2tpd.session.call import Call
     from l2tpd.tunnel.task import Tunnel
 
@@ -227,11 +228,45 @@ class Console:
         """Begin to tear a session down, telling the peer the reason; it is not asked for again."""
         tunnel, call = self._session(tunnel_id, session_id)
         self._trace(f"delete session @{session_id} in tunnel @{tunnel_id}: {reason}")
+        self._forget(tunnel, call)
+        tunnel.contained(lambda: tunnel.core.close_session(session_id, trio.current_time(), reason))
+        tunnel.flush_contained()
+
+    # --- PPP ------------------------------------------------------------------------------------------------------------------
+
+    def ppp_row(self, tunnel_id: int, session_id: int) -> views.PppRow | None:
+        """Return the list row of a session's PPP, None where it has none that ends here."""
+        instance = self._daemon.ppp.instances.get((tunnel_id, session_id))
+        return portrait.ppp_row(instance, self._tunnel(tunnel_id).core, trio.current_time()) if instance else None
+
+    def find_ppp(self, name: str) -> list[tuple[int, int]]:
+        """Return tunnel and session id of those whose interface or session is called `name`."""
+        return [instance.report.key for instance in self._daemon.ppp.instances.called(name)]
+
+    def ppp(self, tunnel_id: int, session_id: int) -> views.PppDetail:
+        """Describe the PPP of a session."""
+        tunnel, instance = self._tunnel(tunnel_id), self._ppp(tunnel_id, session_id)
+        return portrait.ppp(instance, tunnel.core, trio.current_time())
+
+    def destroy_ppp(self, tunnel_id: int, session_id: int, reason: str) -> None:
+        """Begin to end PPP, telling the peer the reason; the session follows, and is not asked for again."""
+        instance = self._ppp(tunnel_id, session_id)
+        tunnel, call = self._session(tunnel_id, session_id)
+        self._trace(f"destroy PPP of session @{session_id} in tunnel @{tunnel_id}: {reason}")
+        self._forget(tunnel, call)
+        instance.disconnect(reason or "ended by an operator")
+
+    def _ppp(self, tunnel_id: int, session_id: int) -> Instance:
+        instance = self._daemon.ppp.instances.get((tunnel_id, session_id))
+        if instance is None:
+            raise ControlError(NOT_FOUND, f"no PPP ends here for session @{session_id} of tunnel @{tunnel_id}")
+        return instance
+
+    def _forget(self, tunnel: Tunnel, call: Call) -> None:
+        """See to it that a session is not asked for again."""
         line = self._line(tunnel)
         if line is not None and call.name:
             self._daemon.dialer.remove_session(line, call.name)
-        tunnel.contained(lambda: tunnel.core.close_session(session_id, trio.current_time(), reason))
-        tunnel.flush_contained()
 
     # --- the configuration ----------------------------------------------------------------------------------------------------
 

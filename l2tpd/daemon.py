@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from l2tpd import log, portrait, signals, systemd
@@ -29,11 +30,11 @@ from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
 from l2tpd.errors import LocalProtocolError, PlaneError, StartupError
-from l2tpd.events import DaemonStopping, Event, SessionEvent, TunnelEvent, What
+from l2tpd.events import DaemonStopping, Event, PppEvent, SessionEvent, TunnelEvent, What
 from l2tpd.ids import Allocator
 from l2tpd.kernel import linkwatch
 from l2tpd.kernel.adapter import Adapter
-from l2tpd.kernel.choose import choose
+from l2tpd.kernel.choose import Chosen, choose
 from l2tpd.kernel.null import NullPlane
 from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
 from l2tpd.ledger import Ledger
@@ -76,13 +77,13 @@ _log = log.get("daemon")
 class Daemon:
     """All of a running daemon; the `House` of its tunnels and the `Ward` of its endpoint."""
 
-    def __init__(self, config: Config, options: Options) -> None:
-        """Compose the parts; nothing is opened yet."""
+    def __init__(self, config: Config, options: Options, chosen: Chosen | None = None) -> None:
+        """Compose the parts; nothing is opened yet. Without a `chosen` plane `run` chooses one."""
+        self._chosen = chosen
         self.config = config
         self.options = options
         self.started = trio.current_time()
         self.registry: Registry[Tunnel] = Registry()
-        self.circuits = Circuits(self.registry)
         self.lingering = Lingering()
         self.policy = Policy(config, self.registry)
         self.site = Site(random=os.urandom, calls=self.policy, hostname="", vendor_name="")
@@ -104,6 +105,8 @@ class Daemon:
         builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._way_of)
         builtin.authorities[PppAuthority.RADIUS] = builtin.accountant = self.radius
         self.ppp = Engines(Pppd(self.leases, self._remark_ppp), builtin)
+        self.ppp.instances.tell = self._tell_ppp
+        self.circuits = Circuits(self.registry, self.ppp.instances)
         self.crashes = 0
         self._ids = {bits: Allocator(bits, os.urandom, CYCLE) for bits in (16, 32)}
         self._tunnels: trio.Nursery | None = None
@@ -132,7 +135,7 @@ class Daemon:
                 plane.close()
 
     async def _choose_plane(self) -> DataPlane:
-        chosen = await choose(self.config.system.data_plane)
+        chosen = self._chosen or await choose(self.config.system.data_plane)
         self.adapter.plane = plane = chosen.plane
         self.plane_reason = chosen.reason
         self.exclusive_paths = isinstance(plane, MovingPlane) and plane.exclusive_paths
@@ -305,8 +308,12 @@ class Daemon:
                 self.dialer.session_over(event.tunnel_name, event.name)
             elif event.what is What.UP and event.name:
                 self.dialer.session_up(event.tunnel_name, event.name)
+            if event.what is What.DOWN:  # and with it its PPP, of which this is to be said first
+                self.ppp.instances.over((event.tunnel_id, event.session_id), event.message, trio.current_time())
             self.circuits.follow(event)
             self._log_session(event)
+        elif isinstance(event, PppEvent):
+            self.circuits.follow_ppp(event)
         self.ledger.follow(event, self._took(event))
         self.bus.publish(event)
         self.scripts.offer(event)
@@ -333,6 +340,10 @@ class Daemon:
             self._remarks.say(
                 core.peer.host, trio.current_time(), _log.warning, remark.text, **ids, peer=str(core.peer)
             )
+
+    def _tell_ppp(self, event: PppEvent) -> None:
+        tunnel = self.registry.by_id.get(event.tunnel_id)
+        self.publish(attrs.evolve(event, tunnel_name=tunnel.core.name) if tunnel else event)
 
     def _way_of(self, tunnel_id: int) -> Way:
         """Describe a tunnel by which callers come."""

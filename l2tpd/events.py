@@ -2,7 +2,7 @@
 
 An event says what happened to which tunnel or session and, at its end, why. The core builds events and never reads a clock; the shell's
 bus puts each into a `Stamped` as it fans it out. `created` comes before `up`, and `deleted` after
-`down`. Each attempt to open a persistent tunnel is an object of its own, with an id of its own.
+`down`. PPP of a session is up only while the session is. Each attempt to open a persistent tunnel is an object of its own, with an id of its own.
 """
 
 from __future__ import annotations
@@ -80,6 +80,39 @@ class SessionEvent:
     ppp_cause: str = ""  # why PPP ended, where somebody said so (RFC 3145)
 
 
+Network = Literal["ipv4", "ipv6"]
+"""What PPP carries."""
+
+
+@attrs.frozen(kw_only=True)
+class PppEvent:
+    """A network protocol came up or went down in the PPP of a session that ends here; the counters are those of the session, since its beginning."""
+
+    what: What  # UP or DOWN
+    network: Network
+    tunnel_id: int
+    session_id: int
+    tunnel_name: str = ""
+    name: str = ""  # of the session
+    profile: str = ""
+    user_data: str = ""
+    user: str = ""  # who was let in; empty: nobody was asked
+    interface: str = ""
+    mtu: int = 0
+    local: str = ""  # our address; that of IPv6 is link-local, made of the interface identifier (RFC 5072 5)
+    remote: str = ""  # the peer's, empty: it never said
+    dns: tuple[str, ...] = ()  # name servers that the peer has told us
+    dns_handover: str = ""  # who else is told of them: resolvconf, resolved; empty: nobody
+    routes: tuple[str, ...] = ()  # prefixes behind the peer
+    message: str = ""  # why it went down
+    cause: str = ""  # why PPP ended, where somebody said so (RFC 3145)
+    duration: float = 0.0  # how long it was up, in seconds
+    rx_packets: int = 0  # from the peer
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+
+
 @attrs.frozen(kw_only=True)
 class ConfigReloaded:
     """The configuration was read again; with `problems` set it was refused and the old one is still in force."""
@@ -97,7 +130,7 @@ class DaemonStopping:
     at_once: bool = False
 
 
-Event = TunnelEvent | SessionEvent | ConfigReloaded | DaemonStopping
+Event = TunnelEvent | SessionEvent | PppEvent | ConfigReloaded | DaemonStopping
 
 
 class Stamped(NamedTuple):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from l2tpd.events import ConfigReloaded, DaemonStopping, Event, SessionEvent, TunnelEvent, What
+from l2tpd.events import ConfigReloaded, DaemonStopping, Event, PppEvent, SessionEvent, TunnelEvent, What
 from l2tpd.histogram import Histogram
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation
 from l2tpd.wire.numbers import CallResult, StopResult
@@ -93,7 +93,7 @@ class Ledger:
 def events() -> tuple[str, ...]:
     """Return the words for events."""
     things = (f"{kind}-{what.value}" for kind in ("tunnel", "session") for what in What)
-    return (*things, "config-reloaded", "config-refused", "daemon-stopping")
+    return (*things, "ppp-up", "ppp-down", "config-reloaded", "config-refused", "daemon-stopping")
 
 
 def _word(event: Event) -> str:
@@ -102,6 +102,8 @@ def _word(event: Event) -> str:
             return f"tunnel-{event.what.value}"
         case SessionEvent():
             return f"session-{event.what.value}"
+        case PppEvent():
+            return f"ppp-{event.what.value}"
         case ConfigReloaded():
             return "config-refused" if event.problems else "config-reloaded"
         case DaemonStopping():

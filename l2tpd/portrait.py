@@ -24,6 +24,7 @@ from l2tpd.wire.numbers import CircuitStatus, MessageType, PseudowireType, name_
 if TYPE_CHECKING:
     from l2tpd.config.model import Address, Peer, Pool, TunnelInstance
     from l2tpd.ppp.addresses import Fill
+    from l2tpd.ppp.instances import Instance
     from l2tpd.tunnel.core import ControlConnection
     from l2tpd.tunnel.facts import PeerFacts
     from l2tpd.tunnel.site import Counters
@@ -199,6 +200,52 @@ def _ppp(call: Call) -> views.PppView | None:
         local_address=call.ppp_local,
         remote_address=call.ppp_remote,
     )
+
+
+def ppp_row(instance: Instance, core: ControlConnection, now: float) -> views.PppRow:
+    """Return the list row of a session's PPP."""
+    return views.PppRow(**_ppp_row(instance, core, now))
+
+
+def ppp(instance: Instance, core: ControlConnection, now: float) -> views.PppDetail:
+    """Describe the PPP of a session."""
+    report, limits = instance.report, instance.limits(now)
+    networks, traffic = report.networks.values(), report.count()
+    return views.PppDetail(
+        **_ppp_row(instance, core, now),
+        engine=instance.engine,
+        mtu=max((event.mtu for event in networks), default=0),
+        dns=tuple(server for event in networks for server in event.dns),
+        routes=tuple(route for event in networks for route in event.routes),
+        session_timeout=limits.session_timeout,
+        session_left=limits.left,
+        idle_timeout=limits.idle_timeout,
+        counters={
+            "rx_packets": traffic.input_packets,
+            "rx_bytes": traffic.input_octets,
+            "tx_packets": traffic.output_packets,
+            "tx_bytes": traffic.output_octets,
+        },
+    )
+
+
+def _ppp_row(instance: Instance, core: ControlConnection, now: float) -> dict[str, Any]:
+    report = instance.report
+    four, six = (report.networks.get(network) for network in ("ipv4", "ipv6"))
+    return {
+        "tunnel_id": core.local_id,
+        "session_id": report.call.local_id,
+        "tunnel_name": core.name,
+        "name": report.call.name,
+        "state": instance.state,
+        "user": report.call.ppp_user,
+        "interface": report.call.interface,
+        "local_address": four.local if four else "",
+        "remote_address": four.remote if four else "",
+        "local_ipv6": six.local if six else "",
+        "remote_ipv6": six.remote if six else "",
+        "up_for": report.duration(now),
+    }
 
 
 def _circuit(active: bool) -> str:

@@ -115,6 +115,8 @@ class Reloader:
         if config.radius != old.radius:
             daemon.radius.apply()
         await self._apply_tunnels(config, plan)
+        if _at_once(plan):
+            await self._apply_ppp()
         self._apply_sessions(config, plan)
         counts = {verb: sum(step.verb is verb for step in plan.steps) for verb in Verb}
         for step in plan.steps:
@@ -156,6 +158,12 @@ class Reloader:
             self._missing.add(name)  # the next reload tries again
             _log.error("tunnel cannot be opened", tunnel=name, reason=str(error))
 
+    async def _apply_ppp(self) -> None:
+        for count, instance in enumerate(self._daemon.ppp.instances):
+            if count % PACE == PACE - 1:
+                await trio.lowlevel.checkpoint()
+            instance.configured()
+
     def _apply_sessions(self, config: Config, plan: Plan) -> None:
         dialer = self._daemon.dialer
         again = plan.sessions(Verb.CHANGED, When.RESTART_SESSION)
@@ -165,6 +173,11 @@ class Reloader:
             instance = config.tunnels.get(tunnel)
             if instance is not None and session in instance.sessions:
                 dialer.take_session(tunnel, instance.sessions[session], config)
+
+
+def _at_once(plan: Plan) -> bool:
+    """Tell whether a profile or a user has changed for the PPP sessions that there are."""
+    return any(step.when is When.IN_PLACE and step.path[0] in {"profile", "user"} for step in plan.steps)
 
 
 def named(config: Config) -> Config:

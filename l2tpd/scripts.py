@@ -1,4 +1,4 @@
-"""Run the hook scripts: what `hooks` says of an event, as a process.
+"""Run the hook scripts: what `hooks` says of an event, as a process; and whoever is to be told of a peer's name servers, by `nameservers`.
 
 Theory of operation. `offer` is called for every event, synchronously, by a tunnel that has packets to answer: it looks whether the script exists
 and, if so, puts the event behind the earlier ones of its tunnel or session. Such a lane is served by at most one process at a time, so that the
@@ -15,19 +15,23 @@ writable by others, nor must the directory that it is in; what does not comply i
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
 from collections import Counter, deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import attrs
 import trio
 
 from l2tpd import hooks, log
-from l2tpd.events import Event
+from l2tpd.events import Event, PppEvent
+from l2tpd.nameservers import Call, handover
 from l2tpd.supervise import contain, goodbye
 
 LIMIT = 16
@@ -47,6 +51,14 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _log = log.get("scripts")
 
 
+class Errand(NamedTuple):
+    """What is run for an event: the script of a name, or, with a `call`, the program of that name."""
+
+    name: str
+    event: hooks.Hooked
+    call: Call | None = None
+
+
 @attrs.define(eq=False)
 class Scripts:
     """The scripts of one directory. Directory, limit and timeout may be changed at any time, and hold from the next script on.
@@ -58,10 +70,11 @@ class Scripts:
     limit: int = LIMIT
     timeout: float = TIMEOUT
     size: int = SIZE
+    path: str = PATH  # where programs are looked for that are no scripts
     waiting: int = 0
     running: int = 0
     counts: Counter[str] = attrs.field(factory=Counter)
-    _lanes: dict[hooks.Instance, list[hooks.Hooked]] = attrs.field(factory=dict)  # where something waits or runs
+    _lanes: dict[hooks.Instance, list[Errand]] = attrs.field(factory=dict)  # where something waits or runs
     _ready: deque[hooks.Instance] = attrs.field(factory=deque)  # of these, where something waits and nothing runs
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
     _remarks: log.RateLimit = attrs.field(factory=log.RateLimit)
@@ -69,13 +82,13 @@ class Scripts:
     def offer(self, event: Event) -> None:
         """Queue an event if there is a script for it; never waits."""
         hooked = hooks.hooked(event)
+        if hooked is None:
+            return
+        if isinstance(hooked, PppEvent) and (call := handover(hooked)) is not None:
+            self._admit(Errand(call.program, hooked, call))
         # Not pathlib: this is all that an event costs where there are no scripts, and there it is three times as quick.
-        if hooked is None or not os.path.exists(f"{self.directory}/{hooks.script(hooked)}"):  # noqa: PTH110
-            return
-        if self.waiting >= self.size:
-            self._remark("dropped", hooks.script(hooked), f"{self.waiting} wait already")
-            return
-        self._queue(hooked)
+        if os.path.exists(f"{self.directory}/{hooks.script(hooked)}"):  # noqa: PTH110
+            self._admit(Errand(hooks.script(hooked), hooked))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run scripts until cancelled, which kills those that run."""
@@ -99,24 +112,29 @@ class Scripts:
 
     # --- lanes ----------------------------------------------------------------------------------------------------------------
 
-    def _queue(self, event: hooks.Hooked) -> None:
-        instance = hooks.instance(event)
+    def _admit(self, errand: Errand) -> None:
+        if self.waiting >= self.size:
+            self._remark("dropped", errand.name, f"{self.waiting} wait already")
+        else:
+            self._queue(errand)
+
+    def _queue(self, errand: Errand) -> None:
+        instance = hooks.instance(errand.event)
         lane = self._lanes.get(instance)
         if lane is None:
             lane = self._lanes[instance] = []  # short, and a deque is ten times as large
             self._ready.append(instance)
             self._changed.unpark_all()
-        lane.append(event)
+        lane.append(errand)
         self.waiting += 1
 
     async def _serve(self, instance: hooks.Instance) -> None:
         """Run the first script of a lane, then put the lane behind the others."""
         lane = self._lanes[instance]
-        event = lane.pop(0)
+        errand = lane.pop(0)
         self.waiting -= 1
-        name = hooks.script(event)
-        call = partial(self._call, name, event)
-        await contain(f"script {name}", call, on_crash=lambda _: None, kind="script")
+        call = partial(self._call, errand)
+        await contain(f"script {errand.name}", call, on_crash=lambda _: None, kind="script")
         self.running -= 1
         if lane:
             self._ready.append(instance)
@@ -126,14 +144,15 @@ class Scripts:
 
     # --- processes ------------------------------------------------------------------------------------------------------------
 
-    async def _call(self, name: str, event: hooks.Hooked) -> None:
-        path = self.directory / name
+    async def _call(self, errand: Errand) -> None:
+        name = errand.name
+        path = self.directory / name if errand.call is None else Path(shutil.which(name, path=self.path) or name)
         fault = flaw(path)
         if fault:
             self._remark("refused", name, fault)
             return
         try:
-            process = await _spawn(path, event)
+            process = await _spawn(path, errand)
         except OSError as error:
             self._remark("refused", name, f"cannot be run: {error.strerror}")
             return
@@ -183,19 +202,38 @@ def _exposure(status: os.stat_result) -> str:
     return f"can be written by others (mode {mode:04o})" if mode & 0o022 else ""
 
 
-async def _spawn(path: Path, event: hooks.Hooked) -> trio.Process:
+async def _spawn(path: Path, errand: Errand) -> trio.Process:
     """Start a script in a session and process group of its own. Raises `OSError`."""
+    event, call = errand.event, errand.call
     # By way of octets, so that a script reads UTF-8 whatever the locale that the daemon was started in.
     told = {name: os.fsdecode(value.encode("utf-8", "replace")) for name, value in hooks.environment(event).items()}
-    return await trio.lowlevel.open_process(
-        [path, *hooks.arguments(event)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={"PATH": PATH, **told},
-        start_new_session=True,
-    )
+    with _text(call.text if call else b"") as stdin:
+        return await trio.lowlevel.open_process(
+            [path, *(hooks.arguments(event) if call is None else call.arguments)],
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={"PATH": PATH, **told},
+            start_new_session=True,
+        )
+
+
+@contextmanager
+def _text(text: bytes) -> Iterator[int]:
+    """Lend a descriptor from which a short text can be read, once."""
+    if not text:
+        yield subprocess.DEVNULL
+        return
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        try:
+            os.write(writing, text)  # far below what a pipe holds
+        finally:
+            os.close(writing)
+        yield reading
+    finally:
+        os.close(reading)
 
 
 async def _kill(process: trio.Process) -> None:

@@ -24,6 +24,7 @@ from l2tpd.config.model import Address
 from l2tpd.console import Console
 from l2tpd.daemon import Daemon
 from l2tpd.events import Event, SessionEvent, Stamped, TunnelEvent, What
+from l2tpd.kernel.choose import Chosen
 from l2tpd.kernel.plane import DataPlane
 from l2tpd.options import Options
 from l2tpd.reload import named
@@ -46,6 +47,7 @@ class Stage:
     directory: Path
     nursery: trio.Nursery
     data_plane: str = "null"
+    choose: Callable[[], Chosen | None] = lambda: None
     daemons: list[Daemon] = attrs.field(factory=list)
     ended: dict[str, trio.Event] = attrs.field(factory=dict)
 
@@ -63,7 +65,7 @@ class Stage:
         self, name: str, text: str, *, ready: Callable[[], None], system: str = "", stop: float = 0.2
     ) -> Daemon:
         path = self.write(name, text, system=system, stop=stop)
-        return Daemon(named(load(path)), Options(config_path=path, ready=ready))
+        return Daemon(named(load(path)), Options(config_path=path, ready=ready), self.choose())
 
     async def start(
         self, name: str, text: str, *, plane: DataPlane | None = None, system: str = "", stop: float = 0.2
@@ -90,11 +92,16 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(directory: Path, seconds: float = 20, data_plane: str = "null") -> AsyncIterator[Stage]:
-    """Have a place for daemons; whatever happens on it takes no longer than `seconds`."""
+async def stage(
+    directory: Path,
+    seconds: float = 20,
+    data_plane: str = "null",
+    choose: Callable[[], Chosen | None] = lambda: None,
+) -> AsyncIterator[Stage]:
+    """Have a place for daemons, with a plane for each, if `choose` returns one; whatever happens on it takes no longer than `seconds`."""
     with trio.fail_after(seconds):
         async with trio.open_nursery(strict_exception_groups=True) as nursery:
-            yield Stage(directory, nursery, data_plane)
+            yield Stage(directory, nursery, data_plane, choose)
             nursery.cancel_scope.cancel()
 
 

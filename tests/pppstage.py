@@ -108,9 +108,9 @@ def begin(settings: LinkSettings = BARE, seed: int = 1) -> Scene:
     return scene
 
 
-def opened(settings: LinkSettings = BARE, data: bytes | None = None) -> tuple[Scene, list[Said]]:
+def opened(settings: LinkSettings = BARE, data: bytes | None = None, seed: int = 1) -> tuple[Scene, list[Said]]:
     """A link whose LCP has opened, and what it said upon that; `data` is what we asked for."""
-    scene = begin(settings)
+    scene = begin(settings, seed)
     said = scene.agree(LCP, options((LcpOption.MAGIC, MAGIC)) if data is None else data)
     scene.events()
     return scene, said

@@ -10,7 +10,7 @@ import pytest
 
 import l2tpd
 from l2tpd import hooks
-from l2tpd.events import ConfigReloaded, DaemonStopping, SessionEvent, TunnelEvent, What
+from l2tpd.events import ConfigReloaded, DaemonStopping, PppEvent, SessionEvent, TunnelEvent, What
 
 FULL = SessionEvent(
     what=What.UP,
@@ -31,6 +31,7 @@ FULL = SessionEvent(
     ppp_user="alice",
     ppp_local="10.0.0.1",
     ppp_remote="10.0.0.2",
+    ppp_cause="admin (3)",
 )
 """A session of which everything is known."""
 
@@ -50,26 +51,91 @@ LINKED = {
     "PEER_IP": "192.0.2.2",
     "NETMASK": "255.255.255.0",
 }
-ENDED = {"PPP_USER": "alice", "PPP_LOCAL_IP": "10.0.0.1", "PPP_PEER_IP": "10.0.0.2"}
+ENDED = {"PPP_USER": "alice", "PPP_LOCAL_IP": "10.0.0.1", "PPP_PEER_IP": "10.0.0.2", "PPP_CAUSE": "admin (3)"}
 
 
 def session(what: What) -> SessionEvent:
     return attrs.evolve(FULL, what=what)
 
 
-def test_there_are_eight_scripts() -> None:
-    """Created, up, down and deleted, of tunnels and of sessions."""
+PPP = PppEvent(
+    what=What.UP,
+    network="ipv4",
+    tunnel_id=7,
+    session_id=3,
+    tunnel_name="hq",
+    name="branch",
+    profile="gold",
+    user_data="customer 17",
+    user="alice",
+    interface="ppp0",
+    mtu=1400,
+    local="10.0.0.1",
+    remote="10.0.0.2",
+    dns=("9.9.9.9", "149.112.112.112"),
+    routes=("192.0.2.0/24", "198.51.100.0/24"),
+    message="maintenance",
+    cause="admin (3)",
+    duration=61.7,
+    rx_bytes=5,
+    tx_bytes=6,
+)
+"""PPP of which everything is known."""
+
+
+def test_there_are_eight_scripts_and_those_of_pppd() -> None:
+    """Created, up, down and deleted, of tunnels and of sessions; up and down of what PPP carries."""
     wanted = (
         "tunnel-created tunnel-up tunnel-down tunnel-deleted session-created session-up session-down session-deleted"
     )
-    assert tuple(wanted.split()) == hooks.SCRIPTS
+    assert (*wanted.split(), "ip-up", "ip-down", "ipv6-up", "ipv6-down") == hooks.SCRIPTS
     assert hooks.SCRIPTS[:4] == tuple(hooks.script(TunnelEvent(what=what, tunnel_id=1)) for what in What)
-    assert hooks.SCRIPTS[4:] == tuple(hooks.script(session(what)) for what in What)
+    assert hooks.SCRIPTS[4:8] == tuple(hooks.script(session(what)) for what in What)
+    ppp = [
+        attrs.evolve(PPP, network=network, what=what) for network in ("ipv4", "ipv6") for what in (What.UP, What.DOWN)
+    ]
+    assert hooks.SCRIPTS[8:] == tuple(map(hooks.script, ppp))
 
 
 def test_other_events_call_none() -> None:
     """A reload or the daemon's end is no tunnel's and no session's event."""
     assert [None, None, FULL] == [hooks.hooked(event) for event in (ConfigReloaded(), DaemonStopping(), FULL)]
+
+
+def test_scripts_of_ppp_are_told_what_pppd_tells() -> None:
+    """Its arguments, and its variables besides ours; the counters and the reason at the end."""
+    assert ("ppp0", "7/3", "0", "10.0.0.1", "10.0.0.2") == hooks.arguments(PPP)
+    known = {
+        "TUNNEL_ID": "7",
+        "SESSION_ID": "3",
+        "TUNNEL_NAME": "hq",
+        "SESSION_NAME": "branch",
+        "SESSION_PROFILE_NAME": "gold",
+        "USER_DATA": "customer 17",
+        "IFNAME": "ppp0",
+        "MTU": "1400",
+        "PEERNAME": "alice",
+        "IPLOCAL": "10.0.0.1",
+        "IPREMOTE": "10.0.0.2",
+        "USEPEERDNS": "1",
+        "DNS1": "9.9.9.9",
+        "DNS2": "149.112.112.112",
+        "FRAMED_ROUTE": "192.0.2.0/24 198.51.100.0/24",
+    }
+    assert known == hooks.environment(PPP)
+    ended = {
+        "CONNECT_TIME": "62",
+        "BYTES_RCVD": "5",
+        "BYTES_SENT": "6",
+        "REASON": "maintenance",
+        "PPP_CAUSE": "admin (3)",
+    }
+    assert known | ended == hooks.environment(attrs.evolve(PPP, what=What.DOWN))
+    six = hooks.environment(
+        PppEvent(what=What.UP, network="ipv6", tunnel_id=7, session_id=3, local="fe80::1", remote="fe80::2")
+    )
+    assert {"TUNNEL_ID": "7", "SESSION_ID": "3", "LLLOCAL": "fe80::1", "LLREMOTE": "fe80::2"} == six
+    assert (7, 3) == hooks.instance(PPP)
 
 
 # --- arguments
@@ -205,7 +271,7 @@ def test_the_manual_has_them_all() -> None:
     """Every script, every type and every variable of l2tpd(8) is the program's, with the events that have it."""
     page = (Path(l2tpd.__file__).parent / "man" / "l2tpd.8.md").read_text()
     told = page.partition("## HOOK SCRIPTS\n")[2].partition("\n## ")[0]
-    assert list(hooks.SCRIPTS) == re.findall(r"^`((?:tunnel|session)-\w+)`$", told, re.MULTILINE)
+    assert list(hooks.SCRIPTS) == re.findall(r"^`((?:tunnel|session|ip|ipv6)-\w+)`$", told, re.MULTILINE)
     assert set(hooks.TYPES.values()) <= set(re.findall(r"`([A-Z_]+)`", told))
     words = {
         hooks.ALWAYS: "session scripts",
@@ -213,4 +279,6 @@ def test_the_manual_has_them_all() -> None:
         hooks.ENDED: "session-down, session-deleted",
     }
     rows = [(row.name, words[row.when]) for row in hooks.VARIABLES]
+    of_ppp = {hooks.ALWAYS: "PPP scripts", hooks.GONE: "ip-down, ipv6-down"}
+    rows += [(row.name, of_ppp[row.when]) for row in hooks.PPP_VARIABLES]
     assert [("TUNNEL_NAME", "all scripts"), *rows[1:]] == re.findall(r"^\| `(\w+)` \| ([^|]*) \|", told, re.MULTILINE)

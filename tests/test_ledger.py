@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from l2tpd.events import ConfigReloaded, DaemonStopping, Event, SessionEvent, TunnelEvent, What
+from l2tpd.events import ConfigReloaded, DaemonStopping, Event, PppEvent, SessionEvent, TunnelEvent, What
 from l2tpd.kernel.ops import CreateTunnel, DeleteSession, Operation
 from l2tpd.ledger import OPERATIONS, Ledger, events
 from l2tpd.tunnel.channel import ChannelStats
@@ -11,6 +11,7 @@ from l2tpd.wire.numbers import CallResult, StopResult
 EVERY_EVENT: tuple[Event, ...] = (
     *(TunnelEvent(what=what, tunnel_id=1) for what in What),
     *(SessionEvent(what=what, tunnel_id=1, session_id=2) for what in What),
+    *(PppEvent(what=what, network="ipv4", tunnel_id=1, session_id=2) for what in (What.UP, What.DOWN)),
     ConfigReloaded(),
     ConfigReloaded(problems=("none",)),
     DaemonStopping(),

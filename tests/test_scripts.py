@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from l2tpd import hooks, log, scripts
-from l2tpd.events import ConfigReloaded, SessionEvent, TunnelEvent, What
+from l2tpd.events import ConfigReloaded, PppEvent, SessionEvent, TunnelEvent, What
 from l2tpd.scripts import Scripts, flaw
 
 LONG = 60.0  # no script of these takes as long, unless something is wrong
@@ -120,6 +120,40 @@ async def test_each_event_calls_its_script(stage: Stage) -> None:
     assert ["session-created 7 3", *(f"session-{word} 7 3 PPP" for word in ("up", "down", "deleted"))] == [
         line for line in noted if line.startswith("session")
     ]
+
+
+async def test_name_servers_are_handed_over_and_taken_back(stage: Stage) -> None:
+    """To whom the event says, before `ip-up`, by the text that resolvconf reads; without one, or without a program for it, nothing but a warning."""
+    stage.scripts.path = str(stage.folder)
+    stage.write("resolvconf", 'echo "resolvconf $*: $(tr "\\n" "," | cat)" >> $notes')
+    stage.write("ip-up", 'echo "ip-up $1 $DNS1 $DNS2" >> $notes')
+    up = PppEvent(
+        what=What.UP,
+        network="ipv4",
+        tunnel_id=7,
+        session_id=3,
+        interface="isp",
+        dns=("9.9.9.9", "1.1.1.1"),
+        dns_handover="resolvconf",
+    )
+    for event in (
+        up,
+        attrs.evolve(up, what=What.DOWN),
+        attrs.evolve(up, dns_handover=""),
+        attrs.evolve(up, dns=()),
+        attrs.evolve(up, dns_handover="resolved"),
+    ):
+        stage.scripts.offer(event)
+    await stage.finish()
+    assert [
+        "resolvconf -a isp.l2tpd: nameserver 9.9.9.9,nameserver 1.1.1.1,",
+        "ip-up isp 9.9.9.9 1.1.1.1",
+        "resolvconf -d isp.l2tpd: ",
+        "ip-up isp 9.9.9.9 1.1.1.1",
+        "ip-up isp",
+        "ip-up isp 9.9.9.9 1.1.1.1",
+    ] == [line.rstrip() if line.startswith("ip-up") else line for line in stage.noted()]
+    assert {"run": 6, "refused": 1} == stage.scripts.counts  # there is no resolvectl
 
 
 async def test_any_program_will_do(stage: Stage) -> None:

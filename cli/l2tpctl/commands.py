@@ -43,7 +43,8 @@ def _session_names(context: click.Context, _parameter: click.Parameter, incomple
     return _names(context, "session.list", {"tunnel": context.params.get("tunnel")}, "sessions", incomplete)
 
 
-def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
+def _rows(context: click.Context, method: str, params: Mapping[str, Json], key: str) -> Sequence[render.Row]:
+    """Return what there is to complete a word with: nothing, unless the daemon answers."""
     from l2tpctl import client
 
     path = context.find_root().params.get("path")
@@ -51,11 +52,25 @@ def _names(context: click.Context, method: str, params: Mapping[str, Json], key:
         answer = client.call(path, method, params) if isinstance(path, Path) else {}
     except CommandError:
         return []
-    found = rows(answer, key) if isinstance(answer, dict) else []
+    return rows(answer, key) if isinstance(answer, dict) else []
+
+
+def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
+    found = _rows(context, method, params, key)
     words = [str(row.get("name") or f"@{row.get('id')}") for row in found]
     return [word for word in words if word.startswith(incomplete)]
 
 
+def _ppp_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the interface of a session with PPP, or its ids where it has none yet, or one that it shares."""
+    found = _rows(context, "ppp.list", {}, "ppp")
+    names = [str(row.get("interface") or "") for row in found]
+    ids = [f"@{row.get('tunnel_id')}/{row.get('session_id')}" for row in found]
+    words = (name if name and names.count(name) == 1 else other for name, other in zip(names, ids, strict=True))
+    return [word for word in words if word.startswith(incomplete)]
+
+
+ppp_argument = click.argument("ppp", shell_complete=_ppp_names)
 tunnel_argument = click.argument("tunnel", shell_complete=_tunnel_names)
 session_argument = click.argument("session", shell_complete=_session_names)
 
@@ -158,6 +173,15 @@ def show_sessions(tunnel: str | None, origin: str | None, state: str | None, pee
 def show_session(tunnel: str, session: str, part: str | None) -> None:
     """Show one session of a tunnel; or only what was configured, or only its status."""
     answer = _part(ask("session.show", {"tunnel": tunnel, "session": session}), part)
+    tell(answer, lambda: render.detail(answer))
+
+
+@show.command("ppp")
+@ppp_argument
+@json_option
+def show_ppp(ppp: str) -> None:
+    """Show PPP of one session: user, addresses, limits, what it has carried."""
+    answer = ask("ppp.show", {"ppp": ppp})
     tell(answer, lambda: render.detail(answer))
 
 
@@ -325,6 +349,43 @@ def delete_tunnel(tunnel: str, reason: str) -> None:
 def delete_session(tunnel: str, session: str, reason: str) -> None:
     """Tear one session of a tunnel down."""
     tell(ask("session.delete", {"tunnel": tunnel, "session": session, "reason": reason}), str)
+
+
+# --- PPP
+
+
+@l2tpctl.group("list", context_settings=SETTINGS)
+def listed() -> None:
+    """List what there is of a kind."""
+
+
+@listed.command("ppp")
+@click.option("--tunnel", metavar="TUNNEL", shell_complete=_tunnel_names, help="Only that of sessions of this tunnel.")
+@click.option("--user", metavar="USER", help="Only that of this user.")
+@click.option("--address", metavar="ADDRESS", help="Only that of the peer with this address.")
+@click.option("--state", metavar="STATE", help="Only that in this state, such as up.")
+@json_option
+def list_ppp(tunnel: str | None, user: str | None, address: str | None, state: str | None) -> None:
+    """List PPP of sessions where it ends here, with user and addresses."""
+    wanted = _said(tunnel=tunnel, user=user, address=address, state=state and state.lower())
+    listing(ask("ppp.list", wanted, pages=True), "ppp", render.PPP)
+
+
+@l2tpctl.group(context_settings=SETTINGS)
+def destroy() -> None:
+    """End what is running."""
+
+
+@destroy.command("ppp")
+@ppp_argument
+@reason_option
+@json_option
+def destroy_ppp(ppp: str, reason: str) -> None:
+    """End PPP of one session politely, and then the session.
+
+    PPP is an interface, a session, or @TUNNEL/SESSION with both ids.
+    """
+    tell(ask("ppp.destroy", {"ppp": ppp, "reason": reason}), str)
 
 
 # --- the running daemon

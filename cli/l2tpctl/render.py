@@ -101,6 +101,16 @@ SESSIONS: Sequence[tuple[str, Cell]] = (
     ("Type", field("pseudowire")),
     ("Interface", field("interface")),
 )
+PPP: Sequence[tuple[str, Cell]] = (
+    ("TunId", field("tunnel_id")),
+    ("SessId", field("session_id")),
+    ("Name", field("name")),
+    ("State", _state),
+    ("Time", duration("up_for")),
+    ("User", field("user")),
+    ("Interface", field("interface")),
+    ("Address", lambda row: word(row.get("remote_address") or row.get("remote_ipv6"))),
+)
 PEERS: Sequence[tuple[str, Cell]] = (
     ("Name", field("name")),
     ("Host name", field("host_name")),

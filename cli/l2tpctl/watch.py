@@ -35,6 +35,16 @@ _NAME = (("name", "name"),)
 _PROFILES = (("profile", "profile"), ("pw_profile", "pseudowire_profile"))
 _END = (("result", "result"), ("error", "error"), ("message", "message"))
 
+_PPP = (
+    *_SESSION_IDS,
+    ("network", "network"),
+    ("user", "user"),
+    ("interface", "interface"),
+    ("local", "local"),
+    ("remote", "remote"),
+)
+_PPP_END = (("rx_bytes", "rx_bytes"), ("tx_bytes", "tx_bytes"), ("cause", "cause"), ("message", "message"))
+
 COLUMNS: Mapping[tuple[str, str], Sequence[tuple[str, str]]] = {
     ("tunnel", "created"): _TUNNEL,
     ("tunnel", "up"): _TUNNEL,
@@ -44,12 +54,15 @@ COLUMNS: Mapping[tuple[str, str], Sequence[tuple[str, str]]] = {
     ("session", "up"): (*_SESSION_IDS, *_SESSION_PEER_IDS, *_NAME),
     ("session", "down"): (*_SESSION_IDS, *_SESSION_PEER_IDS, *_NAME, *_END),
     ("session", "deleted"): (*_SESSION_IDS, *_NAME, *_END),
+    ("ppp", "up"): _PPP,
+    ("ppp", "down"): (*_PPP, *_PPP_END),
 }
 VERBOSE: Mapping[str, Sequence[tuple[str, str]]] = {
     "tunnel": (("version", "version"), ("encap", "encap"), ("peer", "peer_address")),
     "session": (("pseudowire", "pseudowire"), ("interface", "interface")),
+    "ppp": (("name", "name"), ("mtu", "mtu"), ("dns", "dns"), ("routes", "routes")),
 }
-BARE = frozenset({"version", "encap", "pseudowire"})  # words of ours that need no quotes
+BARE = frozenset({"version", "encap", "pseudowire", "network"})  # words of ours that need no quotes
 
 CSV_FIELDS = (
     "time",
@@ -84,13 +97,26 @@ CSV_FIELDS = (
     "ppp_local",
     "ppp_remote",
     "ppp_cause",
+    "network",
+    "user",
+    "local",
+    "remote",
+    "dns",
+    "dns_handover",
+    "routes",
+    "cause",
+    "duration",
+    "rx_packets",
+    "rx_bytes",
+    "tx_packets",
+    "tx_bytes",
 )
 
 Event = Mapping[str, Json]
 
 
 def line(event: Event, *, verbose: bool = False, prefix: bool = False) -> str:
-    """Write a tunnel or session event as its line."""
+    """Write an event of a tunnel, a session or PPP as its line."""
     about, what = str(event.get("object")), str(event.get("what"))
     columns = (*COLUMNS.get((about, what), ()), *(VERBOSE.get(about, ()) if verbose else ()))
     words = (f"{key}={_value(field, event.get(field))}" for key, field in columns if event.get(field) is not None)
@@ -98,8 +124,8 @@ def line(event: Event, *, verbose: bool = False, prefix: bool = False) -> str:
 
 
 def csv_line(event: Event) -> str:
-    """Write a tunnel or session event as comma separated values, the columns always the same."""
-    values = (event.get(field) for field in CSV_FIELDS)
+    """Write an event of a tunnel, a session or PPP as comma separated values, the columns always the same."""
+    values = (_flat(event.get(field)) for field in CSV_FIELDS)
     return _record(printable(value) if isinstance(value, str) else value for value in values)
 
 
@@ -119,7 +145,13 @@ def json_line(event: Event) -> str:
     return json.dumps(event)
 
 
+def _flat(value: Json) -> Json:
+    """Write a list as its words."""
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
 def _value(field: str, value: Json) -> str:
+    value = _flat(value)
     return quoted(value) if isinstance(value, str) and field not in BARE else str(value)
 
 
@@ -134,7 +166,7 @@ def _stamp(event: Event) -> str:
 
 @attrs.frozen(kw_only=True)
 class Watch:
-    """What to watch for, and how to print it; with `every` also events that are neither a tunnel's nor a session's.
+    """What to watch for, and how to print it; with `every` also events that are neither a tunnel's nor a session's nor PPP's.
 
     A `heading` is printed first, once the daemon has begun to tell events.
     """
@@ -143,6 +175,7 @@ class Watch:
     write: Callable[[Event], str]
     tunnel: Sequence[str] = WHATS
     session: Sequence[str] = WHATS
+    ppp: Sequence[str] = ("up", "down")
     count: int | None = None
     timeout: float = math.inf
     every: bool = False
@@ -158,7 +191,10 @@ async def follow(watch: Watch) -> int:
     seen = 0
     with trio.move_on_after(watch.timeout):
         async with connected(watch.path) as client:
-            await client.call("events.subscribe", {"tunnel": list(watch.tunnel), "session": list(watch.session)})
+            await client.call(
+                "events.subscribe",
+                {"tunnel": list(watch.tunnel), "session": list(watch.session), "ppp": list(watch.ppp)},
+            )
             if watch.heading:
                 click.echo(watch.heading)
             while seen != watch.count and (event := await client.next_event()) is not None:
@@ -171,7 +207,7 @@ def _print(event: Event, watch: Watch) -> bool:
     about = event.get("object")
     if about == "lost":
         click.echo(f"{event.get('count')} events were lost: they came faster than they were read", err=True)
-    if watch.every or about in {"tunnel", "session"}:
+    if watch.every or about in {"tunnel", "session", "ppp"}:
         click.echo(watch.write(event))
         return True
     return False
@@ -190,14 +226,15 @@ def run(watch: Watch) -> int:
     return int(watch.count is not None and seen < watch.count)
 
 
-def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[str, ...]:
+def _kinds(_context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, ...]:
     """Read a comma separated list of event kinds; `none` for none."""
+    known = ("up", "down") if parameter.name == "ppp" else WHATS
     words = tuple(word.strip() for word in text.split(",") if word.strip())
     if words == ("none",):
         return ()
     for word in words:
-        if word not in WHATS:
-            raise click.BadParameter(f"`{word}` is none of {', '.join(WHATS)}, none")
+        if word not in known:
+            raise click.BadParameter(f"`{word}` is none of {', '.join(known)}, none")
     return words
 
 
@@ -208,6 +245,7 @@ def _kinds(_context: click.Context, _parameter: click.Parameter, text: str) -> t
 @click.option(
     "-s", "session", default=",".join(WHATS), callback=_kinds, metavar="EVENTS", help="Session events to show."
 )
+@click.option("-P", "ppp", default="none", callback=_kinds, metavar="EVENTS", help="Events of PPP to show: up, down.")
 @click.option(
     "-v", "verbose", is_flag=True, help="Show protocol version and peer of tunnels, type and interface of sessions."
 )
@@ -220,13 +258,14 @@ def l2tpwatch(
     timeout: float | None,
     tunnel: tuple[str, ...],
     session: tuple[str, ...],
+    ppp: tuple[str, ...],
     verbose: bool,
     prefix: bool,
     as_csv: int,
 ) -> None:
     """Print a line for each tunnel or session that is created, comes up, goes down or is deleted.
 
-    EVENTS is a comma separated list of created, up, down, deleted (all four by default), or none. Ends when the daemon ends. The exit status
+    EVENTS is a comma separated list of created, up, down, deleted (all four by default, of PPP none), or none. Ends when the daemon ends. The exit status
     is 1 when COUNT events were waited for and fewer came.
     """
 
@@ -235,7 +274,16 @@ def l2tpwatch(
 
     wait = math.inf if timeout is None else timeout
     heading = csv_heading() if as_csv > 1 else ""
-    watch = Watch(path=path, write=write, tunnel=tunnel, session=session, count=count, timeout=wait, heading=heading)
+    watch = Watch(
+        path=path,
+        write=write,
+        tunnel=tunnel,
+        session=session,
+        ppp=ppp,
+        count=count,
+        timeout=wait,
+        heading=heading,
+    )
     sys.exit(run(watch))
 
 

@@ -67,6 +67,15 @@ def names_in(config: Config) -> dict[str, frozenset[str]]:
     }
 
 
+_PPPD_ITSELF: Mapping[str, str] = {
+    "authority": "looks its users up itself",
+    "dns_handover": "hands name servers over itself, by `usepeerdns`",
+    "require_ipv4": "decides by itself when to end",
+    "require_ipv6": "decides by itself when to end",
+}
+"""Keys of a PPP profile that are for the built-in engine alone, and what a pppd does instead."""
+
+
 class Checker:
     """Runs the checks between tables over one configuration and notes what it finds in the document."""
 
@@ -255,11 +264,12 @@ class Checker:
     def _authorities(self) -> None:
         for name in self._config.ppp_profiles:
             keys = merged(self._config.ppp_profiles, name)
-            if "authority" in keys and keys.get("ppp_engine") is PppEngine.PPPD:
-                text = (
-                    "has no use here: a pppd looks its users up itself; leave out one of `authority` and `ppp_engine`"
-                )
-                self._document.wrong(("profile", "ppp", name, "authority"), text)
+            for key, pppd in _PPPD_ITSELF.items() if keys.get("ppp_engine") is PppEngine.PPPD else ():
+                if key in keys:
+                    text = f"has no use here: a pppd {pppd}; leave out one of `{key}` and `ppp_engine`"
+                    self._document.wrong(("profile", "ppp", name, key), text)
+            if keys.get("require_ipv6") and not keys.get("ipv6"):
+                self._document.wrong(("profile", "ppp", name, "require_ipv6"), "needs `ipv6 = true`")
 
     def _encryption(self) -> None:
         """A profile that asks callers for another proof than MS-CHAPv2 has no keys for them (RFC 3079 3)."""

@@ -161,7 +161,13 @@ WHEN: Mapping[tuple[type, str], When] = {
     **{(RadiusServer, field.name): _IN_PLACE for field in attrs.fields(RadiusServer)},
     **{(RadiusClient, field.name): _IN_PLACE for field in attrs.fields(RadiusClient)},
 }
-"""For the keys of the system, of listeners, of RADIUS and of instances. Keys of peers, profiles, pools and users are `NEW_ONLY` throughout."""
+"""For the keys of the system, of listeners, of RADIUS and of instances. Keys of peers, profiles, pools and users are `NEW_ONLY`, but for `AT_ONCE`."""
+
+AT_ONCE = frozenset(
+    {("profile", "ppp", "session_timeout"), ("profile", "ppp", "idle_timeout")}
+    | {("user", "session_timeout"), ("user", "idle_timeout")}
+)
+"""The families of tables whose keys are `NEW_ONLY`, each with a key that is not: it holds for the sessions that there are."""
 
 _SECRETS = frozenset({"secret", "password", "pap_hash"})
 
@@ -284,9 +290,11 @@ def _tables(
 
 
 def _new_only(family: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[Step]:
-    return _tables(
-        family, old, new, lambda path, before, after: _keys(path, None, _plain(before), _plain(after)), When.NEW_ONLY
-    )
+    def compare(path: Path, before: Any, after: Any) -> Iterable[Step]:
+        for step in _keys(path, None, _plain(before), _plain(after)):
+            yield attrs.evolve(step, when=_IN_PLACE) if (*family, step.key) in AT_ONCE else step
+
+    return _tables(family, old, new, compare, When.NEW_ONLY)
 
 
 def _listeners(old: Config, new: Config) -> Iterable[Step]:

@@ -403,6 +403,8 @@ RULES: Mapping[tuple[type, str], Check] = {
     (PppSettings, "mru"): packet_size,
     (PppSettings, "dns"): servers,
     (PppSettings, "chap_rechallenge"): _SECONDS,
+    (PppSettings, "session_timeout"): _SECONDS,
+    (PppSettings, "idle_timeout"): _SECONDS,
     (PppSettings, "lcp_echo_interval"): between(0, 86400),
     (PppSettings, "lcp_echo_failure"): between(0, 1000),
     (PppSettings, "mppe_bits"): mppe_bits,

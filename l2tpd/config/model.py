@@ -131,6 +131,14 @@ class Mppe(enum.Enum):
     REQUIRE = "require"  # or there is no session
 
 
+class DnsHandover(enum.Enum):
+    """Who is told of the name servers that a peer gives us."""
+
+    NONE = "none"
+    RESOLVCONF = "resolvconf"
+    RESOLVED = "resolved"
+
+
 class PppEngine(enum.Enum):
     """Who runs PPP."""
 
@@ -298,9 +306,14 @@ class PppSettings:
     user: str = ""  # who we are, where the peer asks
     password: str = attrs.field(default="", repr=False)
     password_file: Path | None = None  # its first line is the password
+    session_timeout: float = 0.0  # seconds, unless the user has a limit of its own; 0: none
+    idle_timeout: float = 0.0  # seconds without a packet, likewise
     dns: tuple[str, ...] = ()  # told to callers, at most two
     proxy_arp: bool = False
     default_route: bool = False
+    dns_handover: DnsHandover = DnsHandover.NONE  # as client
+    require_ipv4: bool | None = None  # the session ends where IPv4 does not come up, or goes down; None: as client
+    require_ipv6: bool = False
     lcp_echo_interval: int = 30  # seconds; 0: never
     lcp_echo_failure: int = 3  # echo requests without an answer that end the session; 0: any number
     mppe: Mppe = Mppe.REFUSE

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import heapq
 import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -36,10 +37,10 @@ from l2tpd.events import (
     DaemonStopping,
     Event,
     Lost,
+    PppEvent,
     SessionEvent,
     Stamped,
     TunnelEvent,
-    What,
 )
 from l2tpd.passed import Chosen, Network, Passed, told
 from l2tpd.trace import WORDS
@@ -113,7 +114,13 @@ def event_params(item: Stamped | Lost) -> dict[str, Json]:
     return told
 
 
-_OBJECTS = {TunnelEvent: "tunnel", SessionEvent: "session", ConfigReloaded: "config", DaemonStopping: "daemon"}
+_OBJECTS = {
+    TunnelEvent: "tunnel",
+    SessionEvent: "session",
+    PppEvent: "ppp",
+    ConfigReloaded: "config",
+    DaemonStopping: "daemon",
+}
 
 _converter = cattrs.Converter()
 
@@ -278,6 +285,68 @@ def _tunnel_delete(operator: Operator, wanted: p.TunnelEnd) -> views.TunnelDelet
 # --- sessions
 
 
+def _ppp_steps(operator: Operator, wanted: p.PppFilter) -> Iterator[tuple[str, views.PppRow | None]]:
+    tunnel, last = _position(wanted.cursor, 2)
+    only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
+    address = None if wanted.address is None else _address(wanted.address)
+    for owner in _ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
+        numbers = operator.session_ids(owner)
+        if not numbers:
+            yield f"{owner + 1}/0", None
+            continue
+        for number in _ascending(numbers, last + 1 if owner == tunnel else 0):
+            row = operator.ppp_row(owner, number)
+            yield f"{owner}/{number}", row if row is not None and _ppp_matches(row, wanted, address) else None
+
+
+def _ppp_matches(row: views.PppRow, wanted: p.PppFilter, address: str | None) -> bool:
+    return (
+        wanted.user in {None, row.user}
+        and wanted.state in {None, row.state}
+        and (address is None or address in {row.remote_address, row.remote_ipv6})
+    )
+
+
+def _address(text: str) -> str:
+    """Return an address in its usual notation; raises `ControlError`."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ControlError(INVALID_PARAMS, f"`address`: `{text[:100]}` is no numeric address") from None
+
+
+def _ppp_list(operator: Operator, wanted: p.PppFilter) -> views.PppList:
+    rows, cursor = _page(_ppp_steps(operator, wanted), _limit(wanted))
+    return views.PppList(ppp=rows, cursor=cursor)
+
+
+def _ppp_meant(operator: Operator, reference: str) -> tuple[int, int]:
+    """Return tunnel and session id of the PPP meant by a name or `@TUNNEL/SESSION`; raises `ControlError`."""
+    ids = re.fullmatch(r"@(\d{1,10})/@?(\d{1,10})", reference, re.ASCII)
+    found = [(int(ids[1]), int(ids[2]))] if ids else operator.find_ppp(reference) if reference else []
+    if len(found) > 1:
+        first = ", ".join(f"@{tunnel}/{session}" for tunnel, session in found[:5])
+        raise ControlError(
+            INVALID_PARAMS,
+            f"{len(found)} sessions are called `{reference[:100]}`; say which: {first}{', …' * (len(found) > 5)}",
+        )
+    if not found or operator.ppp_row(*found[0]) is None:
+        raise ControlError(
+            NOT_FOUND, f"there is no PPP called `{reference[:100]}`: an interface, a session or @TUNNEL/SESSION"
+        )
+    return found[0]
+
+
+def _ppp_show(operator: Operator, ref: p.PppRef) -> views.PppDetail:
+    return operator.ppp(*_ppp_meant(operator, ref.ppp))
+
+
+def _ppp_destroy(operator: Operator, wanted: p.PppEnd) -> views.PppDestroyed:
+    owner, number = _ppp_meant(operator, wanted.ppp)
+    operator.destroy_ppp(owner, number, wanted.reason)
+    return views.PppDestroyed(tunnel_id=owner, session_id=number)
+
+
 def _session_steps(operator: Operator, wanted: p.SessionFilter) -> Iterator[tuple[str, views.SessionRow | None]]:
     tunnel, last = _position(wanted.cursor, 2)
     only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
@@ -423,19 +492,15 @@ def _events_subscribe(operator: Operator, wanted: p.Kinds) -> Opened[Stamped]:
     kinds: Mapping[type[object], frozenset[str]] = {
         TunnelEvent: frozenset(wanted.tunnel),
         SessionEvent: frozenset(wanted.session),
+        PppEvent: frozenset(wanted.ppp),
     }
 
     def wants(event: Event) -> bool:
-        return not isinstance(event, TunnelEvent | SessionEvent) or event.what.value in kinds[type(event)]
+        return not isinstance(event, TunnelEvent | SessionEvent | PppEvent) or event.what.value in kinds[type(event)]
 
-    answer = views.Subscribed(tunnel=wanted.tunnel, session=wanted.session)
-    everything = all(
-        said == _WHATS for said in kinds.values()
-    )  # the usual watcher, and then there is nothing to ask about each event
+    answer = views.Subscribed(tunnel=wanted.tunnel, session=wanted.session, ppp=wanted.ppp)
+    everything = wanted == p.Kinds()  # the usual watcher, and then there is nothing to ask about each event
     return Opened(answer, operator.subscribe(None if everything else wants), "event", event_params, may_wait=True)
-
-
-_WHATS = frozenset(what.value for what in What)
 
 
 def _capture_start(operator: Operator, wanted: p.Captured) -> Opened[Passed]:
@@ -481,6 +546,9 @@ _ROWS = (
     Method("session.traffic",  p.Page,          views.TrafficList,    READ,  _session_traffic,  "List what established sessions have carried, a page at a time."),
     Method("session.create",   p.SessionKeys,   views.SessionRow,     WRITE, _session_create,   "Open a session with the keys of a `[tunnel.T.session.NAME]` table."),
     Method("session.delete",   p.SessionEnd,    views.SessionDeleted, WRITE, _session_delete,   "Tear a session down with a CDN."),
+    Method("ppp.list",         p.PppFilter,     views.PppList,        READ,  _ppp_list,         "List PPP that ends here, a page at a time."),
+    Method("ppp.show",         p.PppRef,        views.PppDetail,      READ,  _ppp_show,         "Describe the PPP of a session."),
+    Method("ppp.destroy",      p.PppEnd,        views.PppDestroyed,   WRITE, _ppp_destroy,      "End PPP with a Terminate-Request, and its session with a CDN."),
     Method("peers.list",       p.Page,          views.PeerList,       READ,  _peers_list,       "List who may call, a page at a time."),
     Method("profiles.list",    p.Page,          views.ProfileList,    READ,  _profiles_list,    "List profiles with their settings, a page at a time."),
     Method("pools.list",       p.Page,          views.PoolList,       READ,  _pools_list,       "List address pools, a page at a time."),

@@ -18,6 +18,8 @@ from l2tpd.control.views import (
     PeerView,
     PlanView,
     PoolView,
+    PppDetail,
+    PppRow,
     ProfileView,
     SessionRow,
     SessionView,
@@ -127,6 +129,22 @@ class Operator(Protocol):
 
     def delete_session(self, tunnel_id: int, session_id: int, reason: str) -> None:
         """Begin to tear a session down, telling the peer the reason."""
+        ...
+
+    def ppp_row(self, tunnel_id: int, session_id: int) -> PppRow | None:
+        """Return the list row of a session's PPP, None where it has none that ends here."""
+        ...
+
+    def find_ppp(self, name: str) -> list[tuple[int, int]]:
+        """Return tunnel and session id of those whose interface or session is called `name`."""
+        ...
+
+    def ppp(self, tunnel_id: int, session_id: int) -> PppDetail:
+        """Describe the PPP of a session."""
+        ...
+
+    def destroy_ppp(self, tunnel_id: int, session_id: int, reason: str) -> None:
+        """Begin to end PPP, telling the peer the reason; the session follows, and is not asked for again."""
         ...
 
     def peers(self) -> Sequence[PeerView]:

@@ -34,6 +34,8 @@ LOG_LINES = 1000
 Words = tuple[str, ...]
 Kind = Literal["created", "up", "down", "deleted"]
 KINDS: tuple[Kind, ...] = ("created", "up", "down", "deleted")
+Flap = Literal["up", "down"]
+FLAPS: tuple[Flap, ...] = ("up", "down")
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +68,16 @@ class SessionFilter(TunnelFilter):
 
 
 @attrs.frozen(kw_only=True)
+class PppFilter(Page):
+    """PPP asked for: of a tunnel, by name or `@ID`; by user; by the peer's address, in whatever notation; by state."""
+
+    tunnel: str | None = None
+    user: str | None = None
+    address: str | None = None
+    state: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class TunnelRef:
     """One tunnel, by name or `@ID`."""
 
@@ -89,6 +101,20 @@ class TunnelEnd(TunnelRef):
 @attrs.frozen(kw_only=True)
 class SessionEnd(SessionRef):
     """A session to delete; the peer is told the reason in its CDN (RFC 2661 4.4.2)."""
+
+    reason: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class PppRef:
+    """PPP of one session, by its interface, by the name of the session, or by `@TUNNEL/SESSION`, with both ids."""
+
+    ppp: str
+
+
+@attrs.frozen(kw_only=True)
+class PppEnd(PppRef):
+    """PPP to end; the peer is told the reason in its Terminate-Request (RFC 1661 5.5), and in the CDN that follows."""
 
     reason: str = ""
 
@@ -148,10 +174,11 @@ class LogTail:
 
 @attrs.frozen(kw_only=True)
 class Kinds:
-    """Which events to send, by what happened to tunnels and to sessions; reloads and the daemon's end are always told."""
+    """Which events to send, by what happened to tunnels, to sessions and to PPP; reloads and the daemon's end are always told."""
 
     tunnel: tuple[Kind, ...] = KINDS
     session: tuple[Kind, ...] = KINDS
+    ppp: tuple[Flap, ...] = FLAPS
 
 
 @attrs.frozen(kw_only=True)

@@ -167,6 +167,54 @@ class PppView:
 
 
 @attrs.frozen(kw_only=True)
+class PppRow:
+    """PPP of one session that ends here, in a list; addresses are those of networks that are up."""
+
+    tunnel_id: int
+    session_id: int
+    tunnel_name: str = ""
+    name: str = ""  # of the session
+    state: str  # establish, authenticate, network, up, terminate, dead (RFC 1661 3.2)
+    user: str = ""
+    interface: str = ""
+    local_address: str = ""
+    remote_address: str = ""
+    local_ipv6: str = ""  # link-local
+    remote_ipv6: str = ""
+    up_for: float = 0.0  # seconds since a network came up
+
+
+@attrs.frozen(kw_only=True)
+class PppDetail(PppRow):
+    """PPP of one session in detail."""
+
+    engine: str = ""  # builtin, pppd
+    mtu: int = 0
+    dns: tuple[str, ...] = ()  # that the peer has told us
+    routes: tuple[str, ...] = ()  # behind the peer
+    session_timeout: float = 0.0  # 0: none
+    session_left: float | None = None
+    idle_timeout: float = 0.0
+    counters: Mapping[str, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class PppList:
+    """A page of PPP."""
+
+    ppp: tuple[PppRow, ...]
+    cursor: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PppDestroyed:
+    """PPP of this session is being ended."""
+
+    tunnel_id: int
+    session_id: int
+
+
+@attrs.frozen(kw_only=True)
 class SessionView(SessionRow):
     """One session in detail."""
 
@@ -433,6 +481,7 @@ class Subscribed:
 
     tunnel: tuple[str, ...]
     session: tuple[str, ...]
+    ppp: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

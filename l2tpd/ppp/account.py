@@ -97,11 +97,11 @@ class Account:
             state_class=verdict.state_class,
             interim_interval=verdict.interim_interval,
             traffic=lambda: self.traffic,
-            disconnect=self._disconnect,
+            disconnect=self.disconnect_as_told,
             limit=self.limit,
         )
 
-    def _disconnect(self, reason: str) -> None:
+    def disconnect_as_told(self, reason: str) -> None:
         """End the session for somebody else, whoever's CDN comes first then."""
         self._told = True
         self.disconnect(reason)

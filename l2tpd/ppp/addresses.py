@@ -6,14 +6,14 @@ out by a pool as well, and two sessions of a user do not share that user's own.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from l2tpd.config.model import Config, Pool
 from l2tpd.config.resolve import ppp_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
-from l2tpd.ppp.pool import AddressPool
+from l2tpd.ppp.pool import AddressPool, Place, places
 
 
 class Held(NamedTuple):
@@ -37,7 +37,7 @@ class _Kept(NamedTuple):
     """A pool, and what it was made from."""
 
     settings: Pool
-    reserved: frozenset[str]
+    reserved: Mapping[str, Place]
     pool: AddressPool
 
 
@@ -48,6 +48,7 @@ class Addresses:
         """Begin without pools."""
         self._config = Config()
         self._pools: dict[str, _Kept] = {}
+        self._reserved: Mapping[str, Place] = {}
         self._holders: dict[str, Hashable] = {}  # by address
         self._held: dict[Hashable, Held] = {}
 
@@ -56,11 +57,12 @@ class Addresses:
         if config is self._config:
             return
         self._config = config
-        reserved = _reserved(config)
+        said = _reserved(config)
+        self._reserved = reserved = self._reserved if said == self._reserved.keys() else places(said)
         old, self._pools = self._pools, {}
         for name, settings in config.pools.items():
             kept = old.get(name)
-            if kept is None or (kept.settings, kept.reserved) != (settings, reserved):
+            if kept is None or kept.settings != settings or kept.reserved is not reserved:
                 kept = _Kept(settings, reserved, self._made(name, settings, reserved, kept))
             self._pools[name] = kept
 
@@ -109,7 +111,7 @@ class Addresses:
         """Tell how full a pool of the configuration is."""
         kept = self._pools[name]
         pool, resting = kept.pool, kept.pool.quarantined(now)
-        reserved_in_use = sum(1 for address in kept.reserved & self._holders.keys() if pool.covers(address))
+        reserved_in_use = sum(1 for address in kept.reserved.keys() & self._holders.keys() if pool.covers(address))
         free = pool.size - pool.reserved - (pool.used - reserved_in_use) - resting
         return Fill(pool.size, pool.used, resting, max(free, 0))
 
@@ -134,7 +136,7 @@ class Addresses:
             yield name
             name = self._config.pools[name].next
 
-    def _made(self, name: str, settings: Pool, reserved: frozenset[str], old: _Kept | None) -> AddressPool:
+    def _made(self, name: str, settings: Pool, reserved: Mapping[str, Place], old: _Kept | None) -> AddressPool:
         pool = AddressPool(
             settings.range,
             exclude=settings.exclude,

@@ -21,6 +21,7 @@ from l2tpd.ppp.numbers import Auth, ChapCode, Disconnect, Protocol
 from l2tpd.wire.values import pack_text, unpack_text
 
 _CHALLENGE_SIZE: Final = 16  # octets; what MS-CHAPv2 prescribes (RFC 2759 3) and MD5 deserves (RFC 1994 2.3)
+_SPREAD: Final = 0.1  # of an interval, by which a round comes earlier
 _AUTHENTICATION_FAILURE: Final = b"691"  # RFC 2759 6
 
 
@@ -38,7 +39,7 @@ def build_value(value: bytes, name: bytes) -> bytes:
 
 @attrs.define(eq=False)
 class ChapAuthenticator:
-    """We challenge the peer, at first and then again every `interval` seconds, if that is not 0."""
+    """We challenge the peer, at first and then again every `interval` seconds or up to a tenth earlier, if that is not 0."""
 
     kind: Auth
     name: str
@@ -90,7 +91,7 @@ class ChapAuthenticator:
             message += b" M="  # RFC 2759 5: for people, and without words here; some look for it
         self._decide(ChapCode.SUCCESS, message, carrier)
         self.proven = True
-        self.deadline = now + self.interval if self.interval else None
+        self.deadline = now + self._pause() if self.interval else None
         carrier.proved(now)
 
     def refuse(self, message: bytes, carrier: AuthCarrier, now: float) -> None:
@@ -126,6 +127,10 @@ class ChapAuthenticator:
         self.pending, self._pending_id, self.deadline = credentials, credentials.identifier, None
         self._challenges.clear()
         carrier.check(credentials)
+
+    def _pause(self) -> float:
+        """Return the seconds until the next round: some less than said, lest all who came at once are asked at once for ever."""
+        return self.interval * (1 - _SPREAD * self.random(1)[0] / 256)
 
     def _decide(self, code: int, message: bytes, carrier: AuthCarrier) -> None:
         self._verdict_id, self.pending = self._pending_id, None

@@ -27,6 +27,7 @@ class Engines:
         self._pppd = pppd
         self._builtin = builtin
         self._units = builtin.surroundings = Units()
+        self.instances = pppd.instances = builtin.instances
         self.tuns: Tuns | None = None
         self.shared = SharedTuns(lambda: self.tuns)
 

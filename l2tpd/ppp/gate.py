@@ -17,6 +17,7 @@ from l2tpd import log
 from l2tpd.errors import LocalProtocolError
 from l2tpd.ppp.accountant import Cause
 from l2tpd.ppp.authority import REFUSED, Request, Verdict
+from l2tpd.ppp.instances import Limits
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.settings import Grant
 from l2tpd.ppp.way import Way, speeds
@@ -50,7 +51,10 @@ class Gate:
     verdict: Verdict = _UNASKED
     cause: Cause | None = None  # the limit that ends the session, as accounting puts it
     _address: str = ""  # that the caller was given
+    _session_timeout: float | None = None  # laid down for this very session; None: as its user or its profile has it
+    _idle_timeout: float | None = None
     _began: float = 0.0
+    _up: bool = False  # packets may pass
     _ends: float = math.inf  # when the time of the session is up
     _looks: float = math.inf  # when to look whether packets have passed
 
@@ -74,9 +78,25 @@ class Gate:
 
     def begin(self, now: float) -> None:
         """Watch from now on whether packets pass."""
-        self._began = self._began or now  # of a caller that was asked for nothing
-        if self.verdict.idle_timeout:
-            self._looks = now + self.verdict.idle_timeout
+        self._up = True
+        self.apply(now)
+        self._looks += self.limits(now).idle_timeout  # nothing has had the time to pass
+
+    def limits(self, now: float) -> Limits:
+        """Return how long the session may last: as somebody has laid down for it, else as for all of its user or profile."""
+        session, idle = self.leases.timeouts(self.call, self.lease)
+        return Limits(
+            session_timeout=session if self._session_timeout is None else self._session_timeout,
+            idle_timeout=idle if self._idle_timeout is None else self._idle_timeout,
+            left=None if self._ends == math.inf else max(self._ends - now, 0.0),
+        )
+
+    def apply(self, now: float) -> None:
+        """Go by the limits as they are now, also where a reload has changed them."""
+        self._began = self._began or now
+        limits = self.limits(now)
+        self._ends = self._began + limits.session_timeout if limits.session_timeout else math.inf
+        self._looks = now if limits.idle_timeout and self._up else math.inf
 
     def overdue(self, now: float, idle: Callable[[float], float]) -> str:
         """Return why the session has to end now, empty: it need not; `idle` tells for how many seconds no packet has passed."""
@@ -86,10 +106,11 @@ class Gate:
             return "the user's time is up"
         if now < self._looks:
             return ""
-        if not self.verdict.idle_timeout:  # any longer
+        limit = self.limits(now).idle_timeout
+        if not limit:  # any longer
             self._looks = math.inf
             return ""
-        left = self.verdict.idle_timeout - idle(now)
+        left = limit - idle(now)
         self._looks = now + left if left > 0 else math.inf
         self.cause = None if left > 0 else Cause.IDLE_TIMEOUT
         return "" if left > 0 else "the user has been idle for too long"
@@ -97,10 +118,10 @@ class Gate:
     def limit(self, session_timeout: float | None, idle_timeout: float | None, now: float) -> None:
         """Change what the session may have from its beginning on, and idle; 0: any, None: as before."""
         if session_timeout is not None:
-            self._ends = self._began + session_timeout if session_timeout else math.inf
+            self._session_timeout = session_timeout
         if idle_timeout is not None:
-            self.verdict = attrs.evolve(self.verdict, idle_timeout=idle_timeout)
-            self._looks = now if idle_timeout else math.inf
+            self._idle_timeout = idle_timeout
+        self.apply(now)
 
     # --- within -------------------------------------------------------------------------------------------------------------------
 
@@ -144,11 +165,9 @@ class Gate:
             keys=verdict.keys,
             message=verdict.message,
         )
-        if asked.again and verdict.idle_timeout:
-            self._looks = now
         self.verdict, self.call.ppp_user = verdict, said.user
-        self._began = self._began or now  # a caller that proves itself again has no more time for that
-        self._ends = self._began + verdict.session_timeout if verdict.session_timeout else math.inf
+        self._session_timeout, self._idle_timeout = verdict.session_timeout or None, verdict.idle_timeout or None
+        self.apply(now)  # from its beginning on: a caller that proves itself again has no more time for that
         self.link.accept_credentials(said, grant, now)
 
     def _find_address(self, said: Credentials, verdict: Verdict) -> str:

@@ -6,11 +6,11 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from l2tpd.config.model import Config, PppEngine, PppSettings, Role
+from l2tpd.config.model import Config, PppAuthority, PppEngine, PppSettings, Role, User
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
 from l2tpd.ppp.addresses import Addresses, Fill
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from l2tpd.config.model import SessionSettings
     from l2tpd.session.call import Call
 
+_NOBODY = User()
 _NUMBERS = 1 << 16  # that a pattern of names has
 
 
@@ -50,6 +51,14 @@ class Leases:
         config = self.config()
         profile = _profile(config, call)
         return profile if call.kind.role is Role.LNS and ppp_settings(config, profile).shared_interface else ""
+
+    def timeouts(self, call: Call, lease: Lease) -> tuple[float, float]:
+        """Return how long a session may last and be idle, in seconds, 0: for ever; as its user has it, else its profile, in the configuration in force."""
+        config, ppp = self.config(), lease.ppp
+        with suppress(LocalProtocolError):  # a reload has taken its profile away
+            ppp = ppp_settings(config, _profile(config, call))
+        user = config.users.get(call.ppp_user, _NOBODY) if ppp.authority is PppAuthority.USERS else _NOBODY
+        return user.session_timeout or ppp.session_timeout, user.idle_timeout or ppp.idle_timeout
 
     @contextmanager
     def lease(self, call: Call, *, at_once: bool = False) -> Iterator[Lease]:

@@ -255,6 +255,10 @@ class Link:
         """Return what to put before a packet of a network protocol, None while none may pass as it is."""
         return self._header(protocol) if protocol in self._passing else None
 
+    def passes(self, protocol: int) -> bool:
+        """Tell whether packets of a network protocol may pass, encrypted or as they are."""
+        return protocol in self._passing or protocol in self.encryption.passing
+
     def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
         """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
         sealed = self.encryption.seal(protocol, packet)
@@ -308,7 +312,7 @@ class Link:
     def layer_finished(self, control: Control, now: float) -> None:
         """End the link with LCP, or with the last NCP that we have given up ourselves (3.7: one that the peer closed is no reason).
 
-        One in whose midst the peer has fallen silent ends it too: the peer may have that one open, and nobody would ever tell it otherwise.
+        One that the session is of no use without ends it whoever has closed it. One in whose midst the peer has fallen silent ends it too: the peer may have that one open, and nobody would ever tell it otherwise.
         """
         if isinstance(control, Lcp):
             self._finish(now)
@@ -317,7 +321,12 @@ class Link:
             self.encryption.finished(control, now)
             return
         self._report(control)
-        if control.forsaken or all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values()):
+        useless = control.PROTOCOL in self.settings.required
+        if (
+            useless
+            or control.forsaken
+            or all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values())
+        ):
             self.end(control.cause or DisconnectCause(Disconnect.NO_NCP), now)
 
     def _report(self, ncp: Control) -> None:

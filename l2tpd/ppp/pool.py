@@ -10,8 +10,8 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Collection, Container, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
 
 from l2tpd.errors import Exhausted
 
@@ -26,11 +26,21 @@ class Span(NamedTuple):
     last: int
 
 
+class Place(NamedTuple):
+    """Where an address stands among all of its IP version."""
+
+    version: int
+    number: int
+
+
 class _Rest(NamedTuple):
     """Since when an address rests, and who had it; empty: nobody that has a name."""
 
     since: float
     user: str
+
+
+_NONE: Final[Mapping[str, Place]] = {}
 
 
 class AddressPool:
@@ -41,11 +51,13 @@ class AddressPool:
         ranges: str,
         *,
         exclude: str = "",
-        reserved: Collection[str] = (),
+        reserved: Mapping[str, Place] = _NONE,
         quarantine: float = 0.0,
         taken: Container[str] = (),
     ) -> None:
         """Begin with everything free but `reserved`, of which somebody else disposes, and what is `taken` when it would be handed out.
+
+        `reserved` comes with where each address stands, by `places`: it is the same for all pools, and long.
 
         Ranges are prefixes or `FIRST-LAST`, separated by commas. Of an IPv4 prefix longer than two addresses the first and the last are left out:
         they are the network's own (RFC 1812 4.2.3.1). Those of `exclude` are left out whole.
@@ -54,7 +66,7 @@ class AddressPool:
         self.used = 0
         self._quarantine = quarantine
         self._spans = without(spans(ranges), spans(exclude, whole=True))
-        self._reserved = frozenset(address for address in reserved if self.covers(address))
+        self._reserved = frozenset(address for address, place in reserved.items() if self._holds(place))
         self._taken = taken
         self._unused = _count_through(self._spans)
         self._resting: OrderedDict[str, _Rest] = OrderedDict()  # in quarantine, the first to leave it first
@@ -116,11 +128,13 @@ class AddressPool:
 
     def covers(self, address: str) -> bool:
         """Tell whether an address is one of these, be it reserved."""
-        ip = ipaddress.ip_address(address)
-        place = bisect_right(self._spans, (ip.version, int(ip), _BEYOND)) - 1
-        return place >= 0 and self._spans[place].version == ip.version and int(ip) <= self._spans[place].last
+        return self._holds(_place(address))
 
     # --- within -----------------------------------------------------------------------------------------------------------------
+
+    def _holds(self, place: Place) -> bool:
+        at = bisect_right(self._spans, (*place, _BEYOND)) - 1
+        return at >= 0 and self._spans[at].version == place.version and place.number <= self._spans[at].last
 
     def _release(self, now: float) -> None:
         """Let the addresses go that have been in quarantine for long enough."""
@@ -167,6 +181,16 @@ class AddressPool:
 
 
 _BEYOND = 1 << 129  # greater than every address
+
+
+def places(addresses: Iterable[str]) -> Mapping[str, Place]:
+    """Return where each address stands."""
+    return {address: _place(address) for address in addresses}
+
+
+def _place(address: str) -> Place:
+    ip = ipaddress.ip_address(address)
+    return Place(ip.version, int(ip))
 
 
 def spans(ranges: str, *, whole: bool = False) -> list[Span]:

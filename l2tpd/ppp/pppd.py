@@ -25,6 +25,10 @@ import trio
 from l2tpd import log
 from l2tpd.config.model import PppAuthentication
 from l2tpd.errors import LocalProtocolError
+from l2tpd.events import Network, PppEvent, What
+from l2tpd.kernel.pppunit import interface_traffic
+from l2tpd.ppp.accountant import Traffic
+from l2tpd.ppp.instances import Instances, Limits, Report
 from l2tpd.ppp.lease import Lease
 from l2tpd.ppp.leases import Leases
 from l2tpd.supervise import goodbye
@@ -95,6 +99,9 @@ _SAID = (
 )
 """Which field of the call a line of pppd's log sets."""
 
+_LINK_LOCAL = re.compile(r"(local|remote) +LL address (\S+)")
+_MOVED = re.compile(r"Sent (\d+) bytes, received (\d+) bytes")
+
 
 _FAILURE = re.compile(r"fail|refuse|error|authori[sz]ed", re.IGNORECASE)
 """A line of pppd's log that an operator wants to see in normal service."""
@@ -126,6 +133,8 @@ def arguments(order: Order, secrets: int = -1) -> list[str]:
         *("nodetach", "logfd", "2", "lcp-max-terminate", "1", "novj", "nobsdcomp", "nodeflate", "hide-password"),
         *("mtu", str(lease.mtu), "mru", str(ppp.mru or lease.mtu)),
         *("lcp-echo-interval", str(ppp.lcp_echo_interval), "lcp-echo-failure", str(ppp.lcp_echo_failure)),
+        *(["maxconnect", _seconds(ppp.session_timeout)] if ppp.session_timeout else []),
+        *(["idle", _seconds(ppp.idle_timeout)] if ppp.idle_timeout else []),
         *(["ifname", lease.interface] if lease.interface else []),
         *("defaultroute" if ppp.default_route else "nodefaultroute", "proxyarp" if ppp.proxy_arp else "noproxyarp"),
     ]
@@ -135,6 +144,11 @@ def arguments(order: Order, secrets: int = -1) -> list[str]:
     if secrets >= 0:
         said += ["file", f"/proc/self/fd/{secrets}"]
     return [*said, *ppp.pppd_options]
+
+
+def _seconds(limit: float) -> str:
+    """Return a limit as pppd takes it: whole seconds, of which 0 would be none."""
+    return str(max(round(limit), 1))
 
 
 def _as_lns(lease: Lease) -> list[str]:
@@ -171,6 +185,73 @@ def take_line(call: Call, line: str) -> bool:
     return False
 
 
+@attrs.define(eq=False, kw_only=True)
+class _Running:
+    """The pppd of one session, as others see it."""
+
+    process: trio.Process
+    order: Order
+    call: Call
+    tell: Callable[[PppEvent], None]
+    engine: str = "pppd"
+    report: Report = attrs.field(init=False)
+    last: str = ""  # that it said
+    _moved: Traffic | None = None  # by its own count, when its interface is gone
+    _near: str = ""  # its link-local address
+
+    def __attrs_post_init__(self) -> None:
+        self.report = Report(self.order.tunnel_id, self.call, self.tell, self._traffic)
+
+    @property
+    def state(self) -> str:
+        """Whether a network is up; how far it is before that, only pppd knows."""
+        return "up" if self.report.networks else "establish"
+
+    def limits(self, now: float) -> Limits:
+        """Return how long the session may last; only pppd knows what is left of it."""
+        del now
+        ppp = self.order.lease.ppp
+        return Limits(session_timeout=ppp.session_timeout, idle_timeout=ppp.idle_timeout)
+
+    def disconnect(self, text: str) -> None:
+        """Have pppd say goodbye, for which it has words of its own."""
+        del text
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+
+    def configured(self) -> None:
+        """Leave things as they are: a pppd has its options from its command line."""
+
+    def take(self, line: str, now: float) -> bool:
+        """Note what a line of its log says; tell whether IPv4 is up with it."""
+        if found := _MOVED.match(line):
+            self._moved = Traffic(output_octets=int(found[1]), input_octets=int(found[2]))
+        if found := _LINK_LOCAL.match(line):
+            if found[1] == "remote":
+                self._up("ipv6", self._near, found[2], now)
+            self._near = found[2]
+        whole = take_line(self.call, line)
+        if whole:
+            self._up("ipv4", self.call.ppp_local, self.call.ppp_remote, now)
+        return whole
+
+    def _up(self, network: Network, local: str, remote: str, now: float) -> None:
+        event = PppEvent(
+            what=What.UP,
+            network=network,
+            tunnel_id=self.order.tunnel_id,
+            session_id=self.order.session_id,
+            interface=self.call.interface,
+            mtu=self.order.lease.mtu,
+            local=local,
+            remote=remote,
+        )
+        self.report.up(event, now)
+
+    def _traffic(self) -> Traffic:
+        return self._moved or interface_traffic(self.call.interface)
+
+
 class Pppd:
     """Runs PPP for every session of a daemon, each by a process."""
 
@@ -178,6 +259,7 @@ class Pppd:
         """Give sessions what `leases` has for them; `remark` is told each line of a pppd, with tunnel and session."""
         self._leases = leases
         self._remark = remark
+        self.instances = Instances()
         self._log = log.get("ppp")
 
     async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
@@ -195,7 +277,9 @@ class Pppd:
                     )
                     process = await _spawn(order)
                     held.close()  # pppd has it now; the last to close it would wait for the kernel, which must not be this thread
-                    return await self._serve(process, call, order)
+                    running = _Running(process=process, order=order, call=call, tell=self.instances.tell)
+                    with self.instances.holding(running):
+                        return await self._serve(running)
         except LocalProtocolError as error:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
         except OSError as error:
@@ -203,36 +287,38 @@ class Pppd:
 
     # --- the process ----------------------------------------------------------------------------------------------------------
 
-    async def _serve(self, process: trio.Process, call: Call, order: Order) -> tuple[int, str]:
-        said: list[str] = [""]
+    async def _serve(self, running: _Running) -> tuple[int, str]:
+        process, order = running.process, running.order
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._read, process, call, order, said)
+                nursery.start_soon(self._read, running)
                 await process.wait()
                 nursery.cancel_scope.deadline = trio.current_time() + _LAST_WORDS
         finally:
             await _end(process)  # noqa: ASYNC102 - shielded, with a deadline
-            ended = meaning(process.returncode or 0, said[0])
+            ended = meaning(process.returncode or 0, running.last)
+            running.report.over(ended.text, trio.current_time())
             self._log.notice("PPP ended", tid=order.tunnel_id, sid=order.session_id, reason=ended.text)
         return ended.result, ended.text
 
-    async def _read(self, process: trio.Process, call: Call, order: Order, last: list[str]) -> None:
+    async def _read(self, running: _Running) -> None:
         """Read the log of a pppd until it is closed; keep the last line."""
         rest = b""
-        async for chunk in _output(process):
+        async for chunk in _output(running.process):
             *whole, rest = (rest + chunk).split(b"\n")
             rest = rest[-_LINE_LIMIT:]
             for line in whole:
                 if text := line.decode(errors="replace").strip():
                     if not any(pattern.match(text) for _, pattern in _SAID):  # news of a success is no reason to end
-                        last[0] = text
-                    self._take(call, order, text)
+                        running.last = text
+                    self._take(running, text)
 
-    def _take(self, call: Call, order: Order, line: str) -> None:
+    def _take(self, running: _Running, line: str) -> None:
+        order, call = running.order, running.call
         self._remark(order.tunnel_id, order.session_id, line)
         if _FAILURE.search(line):
             self._log.warning(line, tid=order.tunnel_id, sid=order.session_id)
-        if take_line(call, line):
+        if running.take(line, trio.current_time()):
             self._log.notice(
                 "PPP up",
                 tid=order.tunnel_id,

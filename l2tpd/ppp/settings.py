@@ -126,6 +126,7 @@ class LinkSettings:
     ipv4: Ipv4Settings | None = attrs.field(factory=Ipv4Settings)  # None: not over this link
     ipv6: Ipv6Settings | None = None  # likewise
     encryption: EncryptionSettings | None = None
+    required: frozenset[int] = frozenset()  # control protocols (0x8021, 0x8057) whose end is that of the link
     proxy: Proxy | None = None
     proxy_policy: ProxyPolicy = ProxyPolicy.USE
 

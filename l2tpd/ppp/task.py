@@ -18,8 +18,9 @@ import attrs
 import trio
 
 from l2tpd import log
-from l2tpd.config.model import PppAuthority
+from l2tpd.config.model import DnsHandover, PppAuthority
 from l2tpd.errors import LocalProtocolError, PlaneError
+from l2tpd.events import Network, PppEvent, What
 from l2tpd.kernel.ops import Link as Interface
 from l2tpd.ppp import proxy, terms
 from l2tpd.ppp.account import Account
@@ -39,6 +40,7 @@ from l2tpd.ppp.events import (
     NetworkDown,
 )
 from l2tpd.ppp.gate import Gate
+from l2tpd.ppp.instances import Instances, Limits, Report
 from l2tpd.ppp.ipv6cp import link_local
 from l2tpd.ppp.link import Link
 from l2tpd.ppp.mppe import GROWTH, STRENGTHS, Keys
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from l2tpd.ppp.lease import Lease
     from l2tpd.ppp.leases import Leases
     from l2tpd.session.call import Call
+    from l2tpd.wire.values import DisconnectCause
 
 _IPV6_MTU = 1280  # octets, RFC 8200 5
 _RESULTS = {
@@ -166,6 +169,7 @@ class Builtin:
         self.surroundings: Surroundings | None = None
         self.way_of = way_of
         self.accountant: Accountant | None = None
+        self.instances = Instances()
         self.authorities: dict[PppAuthority, Authority] = {
             PppAuthority.SECRETS: SecretsFiles(),
             PppAuthority.USERS: LocalUsers(leases.config),
@@ -187,8 +191,10 @@ class Builtin:
                     gate=self._gate(tunnel_id, call, lease, link),
                     remark=lambda line: self._remark(tunnel_id, call.local_id, line),
                     tunnel_id=tunnel_id,
+                    tell=self.instances.tell,
                 )
-                return await running.run()
+                with self.instances.holding(running):
+                    return await running.run()
         except LocalProtocolError as error:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
 
@@ -232,7 +238,10 @@ class _Running:
     tunnel_id: int
     gate: Gate
     accountant: Accountant | None
+    tell: Callable[[PppEvent], None]
+    engine: str = "builtin"
     account: Account = attrs.field(init=False)
+    report: Report = attrs.field(init=False)
     _interface: str = ""  # the carrier's, which may be there before a network is up
     _networks: dict[int, Ipv4Up | Ipv6Up] = attrs.field(factory=dict)  # what passes through the interface, by protocol
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
@@ -253,6 +262,7 @@ class _Running:
             disconnect=self._disconnect,
             limit=self._limit,
         )
+        self.report = Report(self.tunnel_id, self.call, self.tell, lambda: self.account.traffic)
 
     async def run(self) -> tuple[int, str]:
         """Serve until the link is down."""
@@ -266,6 +276,7 @@ class _Running:
                 nursery.cancel_scope.cancel()
             return ending
         finally:
+            self.report.over(self.link.cause.message if self.link.cause else "", trio.current_time())
             self.account.close()
             self.call.interface = ""
             self.link.close(trio.current_time(), "the session ends")
@@ -304,7 +315,25 @@ class _Running:
 
     def gone(self, interface: str) -> None:
         """Hear that the interface for packets exists no longer."""
-        self._disconnect(f"interface {interface} is gone")
+        self._disconnect(f"the interface {interface} was deleted")
+
+    def disconnect(self, text: str) -> None:
+        """End the session for an operator, with a Terminate-Request."""
+        self.account.disconnect_as_told(text)
+
+    @property
+    def state(self) -> str:
+        """How far the link is."""
+        return "up" if self.report.networks else self.link.phase.value
+
+    def limits(self, now: float) -> Limits:
+        """Return how long the session may last."""
+        return self.gate.limits(now)
+
+    def configured(self) -> None:
+        """Go by the limits of a new configuration."""
+        self.gate.apply(trio.current_time())
+        self._wake.set()
 
     def _disconnect(self, reason: str) -> None:
         self.link.close(trio.current_time(), reason)
@@ -380,7 +409,7 @@ class _Running:
             case Ipv6Up():
                 await self._bring_up_ipv6(event, nursery)
             case NetworkDown():
-                await self._bring_down(event.protocol, nursery)
+                await self._bring_down(event, nursery)
             case AuthFailed():
                 whose = "we are refused" if event.ours else f"{event.user!r} is refused"
                 _log.warning(f"PPP: {whose}", **self._ids, reason=event.message)
@@ -398,6 +427,7 @@ class _Running:
         self.account.open()
         whose = {"user": self.call.ppp_user} if self.call.ppp_user else {}
         _log.notice("PPP up", **self._ids, **whose, interface=name, local=event.local, remote=event.peer)
+        self._tell_up("ipv4", event.local, event.peer, event.dns)
 
     async def _bring_up_ipv6(self, event: Ipv6Up, nursery: trio.Nursery) -> None:
         near, far = link_local(event.local), link_local(event.peer)
@@ -409,6 +439,23 @@ class _Running:
             self._networks[Number.IPV6] = event
             self.account.open()
             _log.notice("PPP: IPv6 up", **self._ids, interface=name, local=near, remote=far)
+            self._tell_up("ipv6", near, far)
+
+    def _tell_up(self, network: Network, local: str, remote: str, dns: tuple[str, ...] = ()) -> None:
+        event = PppEvent(
+            what=What.UP,
+            network=network,
+            tunnel_id=self.tunnel_id,
+            session_id=self.call.local_id,
+            interface=self.call.interface,
+            mtu=self._mtu,
+            local=local,
+            remote=remote,
+            dns=dns,
+            dns_handover=self._dns_handover if dns else "",
+            routes=tuple(route for route in self.gate.verdict.routes if (":" in route) is (network == "ipv6")),
+        )
+        self.report.up(event, trio.current_time())
 
     async def _connect(self, protocol: int, near: str, far: str, nursery: trio.Nursery) -> str:
         """Let packets of a protocol pass through the interface, which the first protocol makes, and return its name. Raises `PlaneError`."""
@@ -445,19 +492,21 @@ class _Running:
         """Remove an interface that has keys which hold no longer."""
         if self.carrier.strengths and self._interface:
             self._networks.clear()
+            self._tell_down()
             await self._remove()
 
-    async def _bring_down(self, protocol: int, nursery: trio.Nursery) -> None:
+    async def _bring_down(self, gone: NetworkDown, nursery: trio.Nursery) -> None:
         """Remove the interface, and make another one for the protocol that is left, if one is.
 
         One that encrypts by itself cannot be made anew without its peer's help, and goes with the session.
         """
-        if self._networks.pop(protocol, None) is None:
+        if self._networks.pop(gone.protocol, None) is None:
             return
+        self._tell_down(gone.cause)
         if self.carrier.strengths and self.link.encryption.on:
             self._disconnect("a network protocol has ended, and with it what encrypts")
             return
-        rest = list(self._networks.values())
+        rest = [event for protocol, event in self._networks.items() if self.link.passes(protocol)]
         self._networks.clear()
         await self._remove()
         for event in rest:
@@ -467,6 +516,16 @@ class _Running:
     def _mtu(self) -> int:
         room = min(self.lease.mtu, self.link.peer_mru) - (GROWTH if self.link.encryption.on else 0)
         return min(self.gate.verdict.mtu or room, room)
+
+    def _tell_down(self, cause: DisconnectCause | None = None) -> None:
+        """Say that all networks are down: with one of them all lose their interface."""
+        cause = cause or self.link.lcp.cause
+        self.report.all_down(cause, cause.message if cause else "", trio.current_time())
+
+    @property
+    def _dns_handover(self) -> str:
+        said = self.lease.ppp.dns_handover
+        return said.value if not self.lease.lns and said is not DnsHandover.NONE else ""
 
     async def _announce(self, peer: str) -> None:
         if not (self.lease.ppp.proxy_arp and self.surroundings and peer):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from l2tpd.config.model import Mppe, PppAuthentication, PppSettings
 from l2tpd.ppp import proxy
-from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.numbers import Auth, Protocol
 from l2tpd.ppp.settings import EncryptionSettings, Ipv4Settings, Ipv6Settings, LinkSettings, Proxy
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def settings(lease: Lease, name: str, report: Proxy | None = None) -> LinkSettin
         echo_failure=ppp.lcp_echo_failure,
         rechallenge=ppp.chap_rechallenge,
         encryption=_encryption(ppp),
+        required=_required(ppp, client=client),
         proxy=report,
         proxy_policy=proxy.policy(ppp.proxy_lcp, ppp.proxy_auth, asked=bool(require)),
         ipv6=Ipv6Settings() if ppp.ipv6 else None,
@@ -54,3 +55,10 @@ def _encryption(ppp: PppSettings) -> EncryptionSettings | None:
         return None
     required = ppp.mppe is Mppe.REQUIRE
     return EncryptionSettings(required=required, strengths=frozenset(ppp.mppe_bits), stateful=ppp.mppe_stateful)
+
+
+def _required(ppp: PppSettings, *, client: bool) -> frozenset[int]:
+    """Return the control protocols without which the session is of no use: to a client IPv4, unless its profile says otherwise."""
+    ipv4 = client if ppp.require_ipv4 is None else ppp.require_ipv4
+    wanted = ((Protocol.IPCP, ipv4), (Protocol.IPV6CP, ppp.require_ipv6))
+    return frozenset(protocol for protocol, needed in wanted if needed)

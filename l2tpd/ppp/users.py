@@ -10,7 +10,10 @@ from l2tpd.ppp.numbers import Auth
 
 
 def decide(user: User | None, said: Credentials) -> Verdict:
-    """Decide about a caller that claims to be this user; None: there is no such user. With a `pap_hash` this takes a tenth of a second."""
+    """Decide about a caller that claims to be this user; None: there is no such user. With a `pap_hash` this takes a tenth of a second.
+
+    Its time limits are not laid down here, but asked for as long as it is in (`Leases.timeouts`): they may change.
+    """
     message = _proven(user, said) if user is not None and user.enabled else None
     if user is None or message is None:
         return REFUSED
@@ -21,8 +24,6 @@ def decide(user: User | None, said: Credentials) -> Verdict:
         address=user.address,
         pool=user.pool,
         routes=user.routes,
-        session_timeout=user.session_timeout,
-        idle_timeout=user.idle_timeout,
         max_sessions=user.max_sessions,
     )
 

@@ -19,7 +19,7 @@ from control.double import SESSION_DOWN, TUNNEL_UP
 from control.running import Daemon
 from l2tpctl.watch import CSV_FIELDS, csv_line, l2tpwatch, line
 from l2tpd.control.methods import event_params
-from l2tpd.events import Event, SessionEvent, Stamped, TunnelEvent, What
+from l2tpd.events import Event, PppEvent, SessionEvent, Stamped, TunnelEvent, What
 
 
 def told(event: Event) -> Any:
@@ -90,7 +90,7 @@ def test_milliseconds_are_rounded_with_their_second(at: float, second: int, frac
 
 def test_every_field_of_an_event_has_a_column() -> None:
     """Comma separated values leave nothing out but whether it has ever been up, which follows from the events before."""
-    known = {field.name for kind in (TunnelEvent, SessionEvent) for field in attrs.fields(kind)}
+    known = {field.name for kind in (TunnelEvent, SessionEvent, PppEvent) for field in attrs.fields(kind)}
     assert known | {"time", "object"} == {*CSV_FIELDS, "up"}
 
 

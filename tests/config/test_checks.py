@@ -52,6 +52,8 @@ UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the 
         ('[user.a]\npassword = "x"\nroutes = ["192.0.2.1/24"]', "user.a.routes[0]: `192.0.2.1/24` has bits set beyond its prefix length: is `192.0.2.0/24` meant, or the one address `192.0.2.1`?"),
         ('[user."a b"]\npassword = "x"\naddress = "192.0.2.1"\n[user.c]\npassword = "x"\naddress = "192.0.2.1"', 'user.c.address: `192.0.2.1` belongs to `[user."a b"]` already'),
         (f'[user.{"n" * 256}]\npassword = "x"', f"user.{'n' * 256}: the name of a user has 1 to 255 octets"),
+        ('[profile.ppp.a]\nppp_engine = "pppd"\ndns_handover = "resolved"', "profile.ppp.a.dns_handover: has no use here: a pppd hands name servers over itself, by `usepeerdns`; leave out one of `dns_handover` and `ppp_engine`"),
+        ("[profile.ppp.a]\nrequire_ipv6 = true", "profile.ppp.a.require_ipv6: needs `ipv6 = true`"),
         ('[profile.ppp.a]\nppp_engine = "pppd"\nauthority = "users"', "profile.ppp.a.authority: has no use here: a pppd looks its users up itself; leave out one of `authority` and `ppp_engine`"),
         ('[profile.ppp.a]\nppp_engine = "pppd"\nmppe = "allow"', "profile.ppp.a.mppe: has no use here: a pppd is told by `pppd_options`"),
         ('[profile.ppp.a]\nauth = "chap"\nmppe = "require"', 'profile.ppp.a.mppe: `"require"` needs `auth = "mschapv2"`: no other proof leaves keys'),

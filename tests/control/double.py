@@ -23,6 +23,7 @@ class Double:
 
     tunnels: dict[int, views.TunnelView] = attrs.field(factory=dict)
     sessions: dict[int, dict[int, views.SessionView]] = attrs.field(factory=dict)
+    links: dict[tuple[int, int], views.PppDetail] = attrs.field(factory=dict)
     bus: Bus = attrs.field(factory=lambda: Bus(lambda: 1000.25))
     tap: Tap = attrs.field(factory=Tap)
     drain: bool = False
@@ -131,6 +132,20 @@ class Double:
         self.asked.append(("delete session", tunnel_id, session_id, reason))
         del self.sessions[tunnel_id][session_id]
 
+    def ppp_row(self, tunnel_id: int, session_id: int) -> views.PppRow | None:
+        view = self.links.get((tunnel_id, session_id))
+        fields = attrs.fields(views.PppRow)
+        return view and views.PppRow(**{field.name: getattr(view, field.name) for field in fields})
+
+    def find_ppp(self, name: str) -> list[tuple[int, int]]:
+        return [key for key, view in self.links.items() if name in {view.interface, view.name}]
+
+    def ppp(self, tunnel_id: int, session_id: int) -> views.PppDetail:
+        return self.links[tunnel_id, session_id]
+
+    def destroy_ppp(self, tunnel_id: int, session_id: int, reason: str) -> None:
+        self.asked.append(("destroy ppp", tunnel_id, session_id, reason))
+
     def peers(self) -> Sequence[views.PeerView]:
         return [views.PeerView(name="default", roles=("lac", "lns"), secret_set=True, tunnels=2)]
 
@@ -218,5 +233,18 @@ def example() -> Double:
     double.add_session(7, 1, "one", interface="ppp0")
     double.add_session(7, 2, "two", "wait-reply")
     double.add_session(300, 5, origin="network")
+    for key, user, interface, last in (((7, 1), "alice", "ppp0", 2), ((300, 5), "bob", "", 0)):
+        double.links[key] = views.PppDetail(
+            tunnel_id=key[0],
+            session_id=key[1],
+            name="one" if last else "",
+            state="up" if last else "authenticate",
+            user=user,
+            interface=interface,
+            local_address="10.0.0.1" if last else "",
+            remote_address=f"10.0.0.{last}" if last else "",
+            remote_ipv6="fe80::2" if last else "",
+            counters={"rx_bytes": 5},
+        )
     double.log.append(views.LogLine(time=0.0, level="notice", text="ready"))
     return double

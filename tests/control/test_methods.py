@@ -56,6 +56,7 @@ WRITING: dict[str, dict[str, Any]] = {
     "tunnel.delete": {"tunnel": "hq1"},
     "session.create": {"tunnel": "hq1", "name": "x"},
     "session.delete": {"tunnel": "hq1", "session": "one"},
+    "ppp.destroy": {"ppp": "ppp0"},
     "config.reload": {},
     "debug.set": {"categories": ["all"]},
     "drain.set": {"drain": True},
@@ -86,11 +87,67 @@ def test_who_may_only_read_may_read() -> None:
             "session.traffic",
             "tunnel.show",
             "session.show",
+            "ppp.show",
             "events.subscribe",
             "config.plan",
         }:
             assert ask(example(), method, may_write=False) is not None
     assert "hq1" == ask(example(), "tunnel.show", may_write=False, tunnel="hq1")["name"]
+
+
+# --- PPP
+
+
+@pytest.mark.parametrize(
+    ("wanted", "users"),
+    [
+        ({}, ["alice", "bob"]),
+        ({"user": "bob"}, ["bob"]),
+        ({"state": "up"}, ["alice"]),
+        ({"tunnel": "@300"}, ["bob"]),
+        ({"address": "10.0.0.2"}, ["alice"]),
+        ({"address": "FE80:0::2"}, ["alice"]),
+        ({"address": "10.0.0.1"}, []),  # ours
+        ({"user": "alice", "state": "authenticate"}, []),
+    ],
+)
+def test_ppp_is_listed_by_what_it_is_known_by(wanted: dict[str, Any], users: list[str]) -> None:
+    """Tunnel, user, state, and the peer's address in any notation."""
+    assert users == [row["user"] for row in ask(example(), "ppp.list", **wanted)["ppp"]]
+
+
+def test_ppp_comes_in_pages() -> None:
+    """Each once; sessions without PPP count as examined."""
+    first = ask(example(), "ppp.list", limit=1)
+    seen, cursor = [row["user"] for row in first["ppp"]], first["cursor"]
+    while cursor is not None:
+        page = ask(example(), "ppp.list", limit=1, cursor=cursor)
+        seen, cursor = [*seen, *(row["user"] for row in page["ppp"])], page["cursor"]
+    assert ["alice", "bob"] == seen
+
+
+@pytest.mark.parametrize("reference", ["ppp0", "one", "@7/1", "@7/@1"])
+def test_ppp_is_meant_by_interface_session_or_ids(reference: str) -> None:
+    """All of them name the same."""
+    double = example()
+    assert "alice" == ask(double, "ppp.show", ppp=reference)["user"]
+    assert {"tunnel_id": 7, "session_id": 1} == ask(double, "ppp.destroy", ppp=reference, reason="enough")
+    assert [("destroy ppp", 7, 1, "enough")] == double.asked
+
+
+@pytest.mark.parametrize("reference", ["ppp9", "@7/2", "@7", "", "@99/1"])
+def test_ppp_that_is_not_there(reference: str) -> None:
+    """A session without PPP has none either."""
+    assert NOT_FOUND == refusal(example(), "ppp.show", ppp=reference).code
+
+
+def test_a_shared_interface_means_nobody_in_particular() -> None:
+    """The answer says by which ids they can be told apart."""
+    double = example()
+    double.links[300, 5] = attrs.evolve(double.links[300, 5], interface="ppp0")
+    error = refusal(double, "ppp.show", ppp="ppp0")
+    assert (INVALID_PARAMS, "2 sessions are called `ppp0`; say which: @7/1, @300/5") == (error.code, error.text)
+    assert INVALID_PARAMS == refusal(double, "ppp.list", address="ppp0").code
 
 
 # --- references

@@ -23,8 +23,8 @@ CHALLENGE = bytes(range(16))
 SECRET = "secret"
 
 
-def server(settings: LinkSettings = SERVER) -> tuple[Scene, Said]:
-    scene, (challenge,) = opened(settings)
+def server(settings: LinkSettings = SERVER, seed: int = 1) -> tuple[Scene, Said]:
+    scene, (challenge,) = opened(settings, seed=seed)
     return scene, challenge
 
 
@@ -166,6 +166,19 @@ def test_a_peer_is_challenged_again_at_intervals() -> None:
         assert [(CHAP, ChapCode.SUCCESS)] == [said[:2] for said in scene.heard()]
     scene.at(335.0)
     assert Disconnect.AUTH_TIMEOUT == over(scene).cause.code
+
+
+def test_those_who_came_at_once_are_not_all_challenged_at_once() -> None:
+    """Up to a tenth of the interval earlier, by chance."""
+    dues = set()
+    for seed in range(20):
+        scene, challenge = server(attrs.evolve(SERVER, rechallenge=100.0, network_timeout=0), seed)
+        scene.say(CHAP, ChapCode.RESPONSE, challenge.identifier, answer(challenge))
+        scene.link.accept_credentials(asked(scene), Grant(), 0.0)
+        scene.heard()
+        dues.add(next(at for at in range(1, 101) if any(said.protocol == CHAP for said in scene.at(float(at)))))
+    assert dues <= set(range(91, 101))
+    assert len(dues) > 5
 
 
 def test_who_fails_the_second_time_is_out() -> None:

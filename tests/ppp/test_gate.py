@@ -332,13 +332,13 @@ def test_idleness_is_looked_at_when_it_may_be_too_long() -> None:
     gate = quiet_gate()
     gate.begin(0)
     assert math.inf == gate.deadline
-    gate.verdict = Verdict(accepted=True, idle_timeout=5)
+    gate.limit(None, 5, 10)
     gate.begin(10)
     assert (15, "") == (gate.deadline, gate.overdue(14, lambda _now: 14))
     assert ("", 18) == (gate.overdue(15, lambda _now: 2), gate.deadline)
-    gate.verdict = Verdict(accepted=True)
+    gate.limit(None, 0, 17)
     assert ("", math.inf) == (gate.overdue(18, lambda _now: 18), gate.deadline)
-    gate.verdict = Verdict(accepted=True, idle_timeout=5)
+    gate.limit(None, 5, 19)
     gate.begin(20)
     assert ("the user has been idle for too long", math.inf) == (gate.overdue(25, lambda _now: 5), gate.deadline)
 

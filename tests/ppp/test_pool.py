@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2tpd.errors import Exhausted
-from l2tpd.ppp.pool import AddressPool
+from l2tpd.ppp.pool import AddressPool, places
 
 LATER = 1000.0
 
@@ -81,7 +81,7 @@ def test_a_prefix_keeps_its_ends() -> None:
 
 def test_several_ranges_and_what_is_reserved() -> None:
     """Ranges are used one after the other; our own address is never given out."""
-    pool = AddressPool("10.1.0.0/30, 10.0.0.1-10.0.0.2", reserved={"10.0.0.1", "10.1.0.2", "192.0.2.1"})
+    pool = AddressPool("10.1.0.0/30, 10.0.0.1-10.0.0.2", reserved=places(["10.0.0.1", "10.1.0.2", "192.0.2.1"]))
     assert (4, 2) == (pool.size, pool.reserved)
     assert ["10.0.0.2", "10.1.0.1"] == [pool.take(0), pool.take(0)]
     with pytest.raises(Exhausted):

@@ -280,7 +280,7 @@ async def test_an_interface_that_is_deleted_ends_all_its_sessions() -> None:
         lines = [await scene.connect(), await scene.connect()]
         taps.ip("link", "del", "subs")
         await until(lambda: all(line.ending for line in lines))
-        assert ["interface subs is gone"] * 2 == [line.ending[1] for line in lines if line.ending]
+        assert ["the interface subs was deleted"] * 2 == [line.ending[1] for line in lines if line.ending]
         await scene.connect()
         assert "subs" in interfaces()
 

@@ -192,7 +192,7 @@ async def test_an_interface_that_is_deleted() -> None:
         taps.ip("link", "del", "isp")
         await until(lambda: lns.ending and client.ending)
     assert client.ending is not None
-    assert "isp is gone" in client.ending[1]
+    assert "the interface isp was deleted" in client.ending[1]
 
 
 async def test_a_name_that_is_taken() -> None:

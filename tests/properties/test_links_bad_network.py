@@ -1,7 +1,8 @@
 """Two PPP links over a path that loses, doubles, delays and reorders, and is cut, with an outside that takes its time, in virtual time.
 
 Whatever the weather and whatever the operators do, no exception escapes; within bounded time both ends have the same networks, one at least, and
-agree on both addresses, or both are over: a network that one of them has given up may be missing, and the other goes on (RFC 1661 3.6); and a caller who does not know the password is never in.
+agree on both addresses, or both are over: a network that one of them has given up may be missing, and the other goes on (RFC 1661 3.6), but none that
+either cannot do without; and a caller who does not know the password is never in.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ CLIENT = LinkSettings(
     echo_interval=15.0,
 )
 RIGHT = "pw"
+NONE: frozenset[int] = frozenset()
+REQUIRED = st.sampled_from([NONE, frozenset({Protocol.IPCP}), frozenset({Protocol.IPV6CP})])
 METHODS = [(), (Auth.PAP,), (Auth.CHAP,), (Auth.MSCHAPV2,), (Auth.MSCHAPV2, Auth.CHAP, Auth.PAP)]
+_DATA = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6}
 PATIENCE = 60.0 + 60.0 + 60.0 + 4 * 15.0 + 10.0
 """The deadlines of the phases, the unanswered Echo-Requests of the patient end, and the Terminate-Requests."""
 
@@ -98,10 +102,15 @@ class Node(Player):
 
 
 def make(
-    methods: tuple[Auth, ...], weather: Weather, seed: int, delay: float, password: str = RIGHT
+    methods: tuple[Auth, ...],
+    weather: Weather,
+    seed: int,
+    delay: float,
+    password: str = RIGHT,
+    required: tuple[frozenset[int], frozenset[int]] = (NONE, NONE),
 ) -> tuple[Node, Node, BadNet[bytes]]:
-    server = Node(Link(attrs.evolve(SERVER, require=methods), dice(2 * seed + 1)), delay=delay)
-    client = Node(Link(attrs.evolve(CLIENT, password=password), dice(2 * seed + 2)))
+    server = Node(Link(attrs.evolve(SERVER, require=methods, required=required[0]), dice(2 * seed + 1)), delay=delay)
+    client = Node(Link(attrs.evolve(CLIENT, password=password, required=required[1]), dice(2 * seed + 2)))
     net = BadNet(server.end(), client.end(), weather, seed=seed)
     for node in (server, client):
         node.link.open(0.0)
@@ -146,12 +155,18 @@ def check(node: Node) -> None:
     deeds=st.lists(DEED, max_size=8),
     seed=st.integers(0, 2**16),
     delay=st.sampled_from([0.0, 0.0, 0.3, 7.0]),
+    required=st.tuples(REQUIRED, REQUIRED),
 )
 def test_both_ends_are_up_or_both_are_over(
-    weather: Weather, methods: tuple[Auth, ...], deeds: list[tuple[float, int, str]], seed: int, delay: float
+    weather: Weather,
+    methods: tuple[Auth, ...],
+    deeds: list[tuple[float, int, str]],
+    seed: int,
+    delay: float,
+    required: tuple[frozenset[int], frozenset[int]],
 ) -> None:
     """After the deeds the path mends; within bounded time the two agree, and after a close nothing is left on either."""
-    server, client, net = make(methods, weather, seed, delay)
+    server, client, net = make(methods, weather, seed, delay, required=required)
     nodes = (server, client)
     for wait, who, deed in deeds:
         net.run_until(net.now + wait)
@@ -165,6 +180,8 @@ def test_both_ends_are_up_or_both_are_over(
         check(node)
     assert server.networks == client.networks
     assert bool(server.networks) is (server.over is None) is (client.over is None)
+    if server.networks:
+        assert {_DATA[Protocol(number)] for wanted in required for number in wanted} <= server.networks
     if server.up:
         assert ("10.0.0.1", "10.0.0.2") == last(server, Ipv4Up) == last(client, Ipv4Up)[::-1]
     if Protocol.IPV6 in server.networks:

@@ -208,7 +208,7 @@ async def test_an_interface_is_deleted(cable: Cable, daemon: Start, tmp_path: Pa
         (before,) = await ppp.addressed(ends.client)
         cable.them.call("ip", "link", "delete", "ppp-hq")
         event = await ends.client.control.event("session", "deleted")
-        assert "interface ppp-hq is gone" == event["message"]
+        assert "the interface ppp-hq was deleted" == event["message"]
         (after,) = await ppp.addressed(ends.client)
         assert before["tunnel_id"] == after["tunnel_id"]
         await stage.pings(cable.them, "10.9.0.1")
