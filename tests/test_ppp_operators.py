@@ -61,7 +61,12 @@ def scripts(place: Path, *names: str) -> Path:
 
 @asynccontextmanager
 async def online(
-    place: Path, lns: str = "", client: str = "", *, scripts: Path | None = None
+    place: Path,
+    lns: str = "",
+    client: str = "",
+    *,
+    scripts: Path | None = None,
+    networks: frozenset[str] | set[str] = frozenset({"ipv4", "ipv6"}),
 ) -> AsyncIterator[tuple[Stage, Daemon, Daemon, tuple[Heard, Heard]]]:
     """Have a client on line, with keys of the PPP profiles: the stage, both daemons and what they have told."""
     with taps.namespace():
@@ -78,12 +83,13 @@ async def online(
                 system=system,
             )
             theirs = hear(on, them)
-            await until(lambda: all(is_up(daemon) for daemon in (us, them)))
+            await until(lambda: all(networks <= up(daemon) for daemon in (us, them)))
             yield on, us, them, (heard, theirs)
 
 
-def is_up(daemon: Daemon) -> bool:
-    return any({"ipv4", "ipv6"} == set(one.report.networks) for one in daemon.ppp.instances)
+def up(daemon: Daemon) -> set[str]:
+    """Return what the only session of a daemon carries."""
+    return {network for one in daemon.ppp.instances for network in one.report.networks}
 
 
 def ppp(heard: Heard, what: What) -> list[PppEvent]:
@@ -142,6 +148,27 @@ async def test_events_of_ppp_lie_within_those_of_its_session(tmp_path: Path, end
             assert (CallResult.ADMIN, "us") == (ending.result, ending.by)
             assert not lns.ppp.instances.called("sub0")
         assert "sub0" not in taps.ip("-o", "link", "show")
+
+
+@pytest.mark.parametrize("keys", ["", "shared_interface = true"], ids=["own", "shared"])
+async def test_what_has_passed_is_counted_once(tmp_path: Path, keys: str) -> None:
+    """Also after its interface is gone, when accounts are closed."""
+    async with online(tmp_path, keys, networks={"ipv4"}) as (_, lns, _lac, (heard, _theirs)):
+        (instance,) = lns.ppp.instances
+        (up,) = (event for event in ppp(heard, What.UP) if event.network == "ipv4")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, up.interface.encode())
+            probe.sendto(b"hello", ("192.0.2.1", 9))
+            await until(lambda: instance.report.count().output_octets >= 33)
+        Console(lns).destroy_ppp(*instance.report.key, "enough")
+        await until(lambda: heard.sessions(What.DELETED))
+        (down,) = (event for event in ppp(heard, What.DOWN) if event.network == "ipv4")
+        assert not list(lns.ppp.instances)
+        assert (down.tx_packets, down.tx_bytes) == (
+            instance.report.count().output_packets,
+            instance.report.count().output_octets,
+        )
+        assert down.tx_packets >= 1
 
 
 async def test_scripts_of_ppp_run_within_those_of_its_session(tmp_path: Path) -> None:

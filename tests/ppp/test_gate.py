@@ -60,6 +60,7 @@ class Session:
 
     lns: Call
     client: Call
+    cable: Cable = attrs.field(factory=Cable)  # at the LNS
     ending: tuple[int, str] | None = None
     hang_up: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
@@ -85,7 +86,7 @@ class Lns:
             Call(number, Kind.LNS_INCOMING, SessionSettings(interface_name="sub%d"), 0.0, 1, **said),
             Call(number, Kind.LAC_INCOMING, SessionSettings(user=user, password=password), 0.0, 1),
         )
-        ours, theirs = Cable(), Cable()
+        ours, theirs = session.cable, Cable()
         ours.other, theirs.other = theirs, ours
         empty = Config()
         client = Builtin(Leases(lambda: empty), lambda: "client", lambda *_: None)
@@ -281,6 +282,30 @@ async def test_a_caller_that_does_not_wait() -> None:
         oracle.speaks.set()
         await trio.testing.wait_all_tasks_blocked()
         assert ("", 0) == (session.lns.ppp_user, server.leases.fill("subscribers").used)
+
+
+class Stubborn(Oracle):
+    """One that goes on for a while when nobody wants to know any more, as a thread does."""
+
+    async def check(self, request: Request) -> Verdict:
+        with trio.move_on_after(10, shield=True):
+            return await super().check(request)
+        return self.verdict
+
+
+async def test_one_question_at_a_time_about_a_caller() -> None:
+    """Whoever begins anew while its question is being answered waits for that: it could have any number of them answered at once."""
+    async with asking(Verdict(accepted=True)) as (server, _):
+        server.engine.authorities[PppAuthority.USERS] = oracle = Stubborn(Verdict(accepted=True))
+        session = server.call("alice")
+        await until(lambda: oracle.asked)
+        for number in (101, 102, 103):
+            session.cable.hear(b"\xff\x03\xc0\x21\x01" + bytes((number, 0, 4)))  # Configure-Request: LCP again
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        assert 1 == len(oracle.asked)
+        oracle.speaks.set()
+        await until(lambda: session.is_up)
+        assert 2 == len(oracle.asked)  # those between had been given up by then
 
 
 @attrs.define(eq=False)

@@ -285,6 +285,18 @@ async def test_an_interface_that_is_deleted_ends_all_its_sessions() -> None:
         assert "subs" in interfaces()
 
 
+async def test_whoever_is_cancelled_while_leaving_leaves_no_route() -> None:
+    """What was claimed is forgotten as soon as leaving begins: nobody could take it back later."""
+    async with stage() as on:
+        lines = [await on.connect() for _ in range(2)]
+        gone, stays = (line.lns.ppp_remote for line in lines)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await on.carriers[0].close()
+        routes = taps.ip("route", "show", "dev", "subs")
+        assert (False, True) == (f"{gone} " in routes, f"{stays} " in routes)
+
+
 async def test_each_takes_packets_of_its_own_size() -> None:
     """The interface is for the largest, and the routes say what the others take."""
     async with stage() as scene:
