@@ -12,6 +12,7 @@ import trio
 
 from l2tpd.config.load import parse
 from l2tpd.config.model import Config, PppAuthentication, PppSettings, SessionSettings
+from l2tpd.events import PppEvent, What
 from l2tpd.ppp import leases
 from l2tpd.ppp import pppd as module
 from l2tpd.ppp.lease import Lease
@@ -57,7 +58,22 @@ def test_an_lns() -> None:
     assert ("1400", "1400", "30", "3") == tuple(
         after(said, word) for word in ("mtu", "mru", "lcp-echo-interval", "lcp-echo-failure")
     )
-    assert not {"pppol2tp_send_seq", "ifname", "user", "file", "noipdefault", "ipcp-accept-remote"} & set(said)
+    assert not {
+        "pppol2tp_send_seq",
+        "maxconnect",
+        "idle",
+        "ifname",
+        "user",
+        "file",
+        "noipdefault",
+        "ipcp-accept-remote",
+    } & set(said)
+
+
+def test_limits_are_whole_seconds() -> None:
+    """Never 0, which would be none."""
+    said = arguments(ordered(PppSettings(session_timeout=0.2, idle_timeout=60.4)))
+    assert ("1", "60") == (after(said, "maxconnect"), after(said, "idle"))
 
 
 @pytest.mark.parametrize("auth", PppAuthentication)
@@ -172,6 +188,43 @@ async def test_a_life(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "10.0.0.1:10.0.0.2" in scene.lines[3].split()
     assert ("ppp3", "plugin", "10.0.0.2") == (one.interface, one.ppp_local, one.ppp_remote)
     assert 0 == scene.leases.fill("subscribers").used
+
+
+async def test_its_events(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each network by itself, and at the end what pppd has counted, and why."""
+    words = (
+        "Using interface ppp3",
+        "local  IP address 10.0.0.1",
+        "remote IP address 10.0.0.2",
+        "local  LL address fe80::1",
+        "remote LL address fe80::2",
+        "Sent 20 bytes, received 30 bytes.",
+    )
+    scene.script(monkeypatch, "".join(f'echo "{word}"; ' for word in words) + "exit 16")
+    told: list[PppEvent] = []
+    scene.pppd.instances.tell = told.append
+    await scene.run(call())
+    assert [
+        (What.UP, "ipv4", "ppp3", "10.0.0.1", "10.0.0.2"),
+        (What.UP, "ipv6", "ppp3", "fe80::1", "fe80::2"),
+        (What.DOWN, "ipv4", "ppp3", "10.0.0.1", "10.0.0.2"),
+        (What.DOWN, "ipv6", "ppp3", "fe80::1", "fe80::2"),
+    ] == [(one.what, one.network, one.interface, one.local, one.remote) for one in told]
+    assert [("the PPP peer hung up", 20, 30)] * 2 == [(one.message, one.tx_bytes, one.rx_bytes) for one in told[2:]]
+
+
+async def test_an_operator_ends_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the signal upon which pppd says goodbye itself; it is there until it has ended."""
+    scene.script(monkeypatch, 'trap "echo goodbye; exit 5" TERM; echo ready; while :; do sleep 0.05; done')
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.run, call())
+        while "ready" not in scene.lines:
+            await trio.sleep(0.01)
+        (instance,) = scene.pppd.instances
+        assert ("pppd", "establish") == (instance.engine, instance.state)
+        instance.disconnect("enough")
+    assert "goodbye" in scene.lines
+    assert not list(scene.pppd.instances)
 
 
 async def test_a_talkative_program(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -201,14 +201,17 @@ async def no_interface(host: Host) -> None:
     await polled(gone, lambda: "an interface is left")
 
 
-async def test_an_interface_is_deleted(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("deed", "text"), [(("delete", "ppp-hq"), "deleted"), (("set", "ppp-hq", "down"), "set down")])
+async def test_somebody_else_touches_an_interface(
+    cable: Cable, daemon: Start, tmp_path: Path, deed: tuple[str, ...], text: str
+) -> None:
     """Behind our back: the session ends, says why, and leaves the tunnel alone."""
     async with calls(cable, daemon, tmp_path, ppp.LNS, ppp.client(cable)) as ends:
         assert ends.client is not None
         (before,) = await ppp.addressed(ends.client)
-        cable.them.call("ip", "link", "delete", "ppp-hq")
+        cable.them.call("ip", "link", *deed)
         event = await ends.client.control.event("session", "deleted")
-        assert "the interface ppp-hq was deleted" == event["message"]
+        assert f"the interface ppp-hq was {text}" == event["message"]
         (after,) = await ppp.addressed(ends.client)
         assert before["tunnel_id"] == after["tunnel_id"]
         await stage.pings(cable.them, "10.9.0.1")
