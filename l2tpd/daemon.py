@@ -69,7 +69,7 @@ DUMPED = 200
 """How many tunnels are written to the log on SIGUSR2."""
 
 STOP_PACE = 64
-"""How many tunnels are told to stop before other tasks get their turn."""
+"""How many tunnels and sessions are ended at a stop before other tasks get their turn."""
 
 _log = log.get("daemon")
 
@@ -276,11 +276,14 @@ class Daemon:
         scope.cancel()
 
     async def _close_all(self) -> None:
-        for count, tunnel in enumerate(self.registry):
+        ended = 0
+        for tunnel in self.registry:
+            ended += 1 + len(tunnel.core.calls)
             tunnel.close(StopResult.SHUTTING_DOWN, "shutting down")
             if not tunnel.core.was_up:
                 tunnel.abandon()  # a stranger, perhaps forged, is not waited for
-            if count % STOP_PACE == STOP_PACE - 1:
+            if ended >= STOP_PACE:
+                ended = 0
                 await trio.lowlevel.checkpoint()
 
     # --- what tunnels need ----------------------------------------------------------------------------------------------------

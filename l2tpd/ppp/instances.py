@@ -63,10 +63,11 @@ class Report:
 
     def down(self, network: Network, cause: DisconnectCause | None, text: str, now: float) -> None:
         """Say that a network is down, if it was up; `cause` and `text` are why, as far as that is known."""
-        before = self.networks.pop(network, None)
-        if before is None:
-            return
-        call, traffic = self.call, self.count()
+        if network in self.networks:
+            self._down(network, cause, text, now, self.count())
+
+    def _down(self, network: Network, cause: DisconnectCause | None, text: str, now: float, traffic: Traffic) -> None:
+        before, call = self.networks.pop(network), self.call
         by = call.ending.by if call.ending else "us"
         self.tell(
             attrs.evolve(
@@ -84,8 +85,11 @@ class Report:
 
     def all_down(self, cause: DisconnectCause | None, text: str, now: float) -> None:
         """Say that every network is down that was up."""
+        if not self.networks:
+            return
+        traffic = self.count()  # once: the kernel is asked for it
         for network in list(self.networks):
-            self.down(network, cause, text, now)
+            self._down(network, cause, text, now, traffic)
 
     def over(self, text: str, now: float) -> None:
         """Say that everything is down, and nothing any more."""
