@@ -46,7 +46,7 @@ from l2tpd.ppp.task import Builtin
 from l2tpd.ppp.tun import Tuns
 from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.radius.client import Radius
-from l2tpd.registry import Registry
+from l2tpd.registry import Registry, source_of
 from l2tpd.reload import Reloader, named
 from l2tpd.scripts import Scripts
 from l2tpd.supervise import contain, crashes
@@ -341,7 +341,7 @@ class Daemon:
             log.traced(remark.category, f"tunnel {_whose(ids)}: {remark.text}", **ids)
         else:
             self._remarks.say(
-                core.peer.host, trio.current_time(), _log.warning, remark.text, **ids, peer=str(core.peer)
+                source_of(core.peer.host), trio.current_time(), _log.warning, remark.text, **ids, peer=str(core.peer)
             )
 
     def _tell_ppp(self, event: PppEvent) -> None:

@@ -162,16 +162,18 @@ def traced(category: int, text: str, **fields: object) -> None:
 
 
 class RateLimit:
-    """A token bucket for each key, for messages that a peer can provoke at will.
+    """A token bucket for each key, and one for all, for messages that a peer can provoke at will.
 
-    At most `keys` buckets are kept; a newcomer displaces the one that was quiet longest, so an attacker with many addresses costs neither
-    memory nor, beyond one `burst` an address, log.
+    At most `keys` buckets are kept; a newcomer displaces the one that was quiet longest, so an attacker with many addresses costs no memory. Nor
+    does it fill the log: all keys together have `total` messages, as many again each second.
     """
 
-    __slots__ = ("_buckets", "_burst", "_keys", "_rate")
+    __slots__ = ("_all", "_buckets", "_burst", "_keys", "_rate", "_since", "_total")
 
-    def __init__(self, rate: float = 1.0, burst: int = 5, keys: int = 1024) -> None:
+    def __init__(self, rate: float = 1.0, burst: int = 5, keys: int = 1024, total: int = 100) -> None:
         """Admit `burst` messages of a key at once and `rate` a second in the long run."""
+        self._total = total
+        self._all, self._since = float(total), 0.0
         self._rate = rate
         self._burst = burst
         self._keys = keys
@@ -181,7 +183,10 @@ class RateLimit:
         """Return None if the message must not be said, otherwise how many of its key were suppressed since the last."""
         tokens, then, suppressed = self._buckets.pop(key, (float(self._burst), now, 0))
         tokens = min(self._burst, tokens + (now - then) * self._rate)
-        admitted = tokens >= 1
+        self._all = min(self._total, self._all + max(0.0, now - self._since) * self._total)
+        self._since = now
+        admitted = tokens >= 1 <= self._all
+        self._all -= admitted
         self._buckets[key] = (tokens - 1, now, 0) if admitted else (tokens, now, suppressed + 1)
         if len(self._buckets) > self._keys:
             self._buckets.popitem(last=False)
