@@ -40,6 +40,7 @@ class Queue(Generic[T]):
         """Queue an item, or count it as lost when the queue is full."""
         if len(self._waiting) + len(self._taken) >= self.size:
             self.lost += 1
+            self._source.lost += 1
             self._gap += 1
             return
         if self._gap:
@@ -99,6 +100,7 @@ class Fan(Generic[T]):
     """Where items of one kind are offered to whoever subscribes to them; nothing needs to be made while `subscribers` is empty."""
 
     subscribers: list[Queue[T]] = attrs.field(init=False, factory=list)
+    lost: int = attrs.field(init=False, default=0)  # items, by all who ever subscribed
 
     def offer(self, item: T) -> None:
         """Offer an item to everyone who wants it; never waits."""

@@ -54,6 +54,7 @@ class Console:
         self._counted_since = daemon.started
         self.log_levels: Sequence[str] = tuple(log.LEVELS)
         self._shown: tuple[object, dict[str, Any]] = (None, {})
+        self._refusals = log.RateLimit(rate=1 / 60, burst=1)
 
     # --- the system -----------------------------------------------------------------------------------------------------------
 
@@ -372,6 +373,11 @@ class Console:
         """Open a subscription to control messages."""
         _log.notice("capture")
         return self._daemon.tap.attach(wants)
+
+    def client_refused(self) -> None:
+        """Count a client for whom there is no place, and log it within limits."""
+        self._daemon.site.counters.clients_refused += 1
+        self._refusals.say("", trio.current_time(), _log.warning, "too many control connections: a client is refused")
 
     def crashed(self, where: str, error: Exception) -> None:
         """Log a bug with its traceback and count it."""

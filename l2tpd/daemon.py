@@ -209,6 +209,7 @@ class Daemon:
             drain=lambda: self.policy.drain,
             pools=console.pools,
             radius=self.radius.state,
+            lost=self.lost,
         )
         _log.notice("metrics", address=str(await services.start(metrics.serve, address, parts)))
 
@@ -242,6 +243,10 @@ class Daemon:
         if listen.encap is Encapsulation.IP:
             return IpListener(listen.address, kernel=self.kernel_sockets)
         return Listener(listen.address)
+
+    def lost(self) -> dict[str, int]:
+        """Return what was lost at limits of which others than tunnels keep count, by the words of `gauges.LIMITS`."""
+        return {"events": self.bus.lost, "captured-messages": self.tap.lost}
 
     @property
     def stopping(self) -> bool:

@@ -97,6 +97,7 @@ class Reading:
     scripts: Scripts
     queue: int  # operations of the data plane that have not begun
     crashes: Mapping[str, int]
+    lost: Mapping[str, int]  # by words of `LIMITS`
     pools: Mapping[str, int]  # addresses that are handed out, by pool
     data: Mapping[str, int]  # what the data plane counts; empty where it counts nothing
     data_age: float | None  # seconds since it was asked; None: it never answered
@@ -162,6 +163,15 @@ DATA_DROPS = (
 )
 """... and of what data planes count, as Linux names it."""
 
+LIMITS: tuple[tuple[str, str], ...] = (
+    ("half-open-tunnels", "displaced"),
+    ("queued-messages", "overrun"),
+    ("control-connections", "clients_refused"),
+    ("events", ""),
+    ("captured-messages", ""),
+)
+"""Limits at which something is lost, and their fields of `Counters`, where they have one."""
+
 FATES = ("run", "killed", "refused", "dropped")
 
 
@@ -178,6 +188,13 @@ def _type(kind: int) -> str:
 def _drops(reading: Reading) -> Mapping[Labels, float]:
     found: dict[Labels, float] = {(reason,): getattr(reading.counters, field) for reason, field in DROPS}
     return found | {(reason,): reading.walk.transport[field] for reason, field in TRANSPORT_DROPS}
+
+
+def _limits(reading: Reading) -> Mapping[Labels, float]:
+    counted: dict[Labels, float] = {
+        (word,): float(getattr(reading.counters, field)) if field else 0.0 for word, field in LIMITS
+    }
+    return {**counted, **_by(reading.lost)}
 
 
 def _ways(unit: str) -> Callable[[Reading], Mapping[Labels, float]]:
@@ -270,6 +287,12 @@ METRICS: tuple[Metric, ...] = (
         ("what",),
         "Tunnels and sessions that were refused to peers.",
         lambda r: {("tunnel",): r.counters.tunnels_refused, ("session",): r.counters.sessions_refused},
+    ),
+    _counter(
+        "limit_reached",
+        ("limit",),
+        "How often something was lost at a limit; LIMITS tells what.",
+        _limits,
     ),
     _gauge("pool_addresses_used", ("pool",), "Addresses that are handed out.", lambda r: _by(r.pools)),
     # the control protocol

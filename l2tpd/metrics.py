@@ -68,6 +68,7 @@ class Parts:
     drain: Callable[[], bool]
     pools: Callable[[], Iterable[PoolView]]
     radius: Callable[[], State]
+    lost: Callable[[], Mapping[str, int]]
 
 
 async def serve(
@@ -129,6 +130,7 @@ class Scraper:
             ),
             queue=parts.adapter.waiting,
             crashes=supervise.crashes,
+            lost=parts.lost(),
             pools={pool.name: pool.used for pool in parts.pools() if pool.used is not None},
             data=self._data.counts,
             data_age=self._data.age(),

@@ -77,6 +77,7 @@ def parts(there: House, ledger: Ledger | None = None) -> Parts:
         drain=lambda: daemon.policy.drain,
         pools=lambda: (PoolView(name="subscribers", range="10.0.0.0/8", used=3), PoolView(name="idle", range="")),
         radius=daemon.radius.state,
+        lost=daemon.lost,
     )
 
 

@@ -58,6 +58,7 @@ def reading(**more: Any) -> Reading:
         "scripts": Scripts(running=0, waiting=0, fates={}),
         "queue": 0,
         "crashes": {},
+        "lost": {},
         "pools": {},
         "data": {},
         "data_age": None,
@@ -160,6 +161,7 @@ def full() -> Reading:
         half_open=next(numbers),
         queue=next(numbers),
         crashes={"tunnel": next(numbers)},
+        lost={"events": next(numbers)},
         pools={"subscribers": next(numbers)},
         data_age=float(next(numbers)),
         radius=told_by_radius(numbers),
@@ -170,7 +172,7 @@ def test_everything_that_is_counted_is_told() -> None:
     """Each count, of daemon, channels and data planes, is the value of some sample: who adds one to them adds a row here."""
     of = full()
     told = set(values(of).values())
-    counted = {**attrs.asdict(of.counters), **of.data, **attrs.asdict(of.limits), **of.pools, **of.crashes}
+    counted = {**attrs.asdict(of.counters), **of.data, **attrs.asdict(of.limits), **of.pools, **of.crashes, **of.lost}
     counted |= {name: number for name, number in of.walk.transport.items() if name not in IN_MESSAGES}
     counted |= {"running": of.scripts.running, "waiting": of.scripts.waiting, "run": of.scripts.fates["run"]}
     counted |= {"half_open": of.half_open, "queue": of.queue, "age": of.data_age}

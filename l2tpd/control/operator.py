@@ -211,6 +211,10 @@ class Operator(Protocol):
         """Open a subscription to control messages as they are received and sent."""
         ...
 
+    def client_refused(self) -> None:
+        """Count a client for whom there is no place, and log it within limits."""
+        ...
+
     def crashed(self, where: str, error: Exception) -> None:
         """Log a bug with its traceback and count it; must not raise."""
         ...

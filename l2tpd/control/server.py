@@ -253,6 +253,7 @@ class _Server:
         try:
             client = _Client(server=self, stream=stream, may_write=self._is_ours(uid) or uid == self.owner)
             if self._is_full(uid):
+                self.operator.client_refused()
                 await client.send(write_response(_refusal(None, ControlError(BUSY, "too many control connections"))))
             else:
                 await client.serve()

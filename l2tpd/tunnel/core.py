@@ -137,8 +137,7 @@ class ControlConnection:
         self.name, self.profile = name, profile
         self.created = self.begun = self.since = now
         self.state, self.peer_id = State.IDLE, peer_id
-        self.facts = self.ending = None
-        self.tie_breaker = None
+        self.facts = self.ending = self.tie_breaker = None
         self.guard = None
         self.protect(guard or dialect.guard(settings, self.secret, encap, site.random))
         self.challenge, self.calls, self.asked = b"", {}, {}
@@ -194,7 +193,8 @@ class ControlConnection:
             if address != self.peer:  # RFC 2661 8.1: the recipient of an SCCRQ may answer from another port
                 self.peer = address
             self._take_message(session_id, octets, now, first)
-        if self.channel.queued > LONGEST_QUEUE + 2 * len(self.calls):
+        if self.ending is None and self.channel.queued > LONGEST_QUEUE + 2 * len(self.calls):
+            self.site.counters.overrun += 1
             self.close(now, StopResult.ERROR, "the peer does not take what it asks for", ErrorCode.NO_RESOURCES)
         self._look_at_channel(now)
 

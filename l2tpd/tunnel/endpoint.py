@@ -309,7 +309,9 @@ class Endpoint:
         now = trio.current_time()
         if self._crowd.knows((arrived.peer, arrived.data), now):
             return False
-        self._remarks.say("", now, _log.warning, "many tunnels are half open: who asks for another has to ask twice")
+        self._remarks.say(
+            "crowd", now, _log.warning, "many tunnels are half open: who asks for another has to ask twice"
+        )
         return True
 
     def _read(self, arrived: Arrived, dialect: Dialect) -> Asked:
@@ -405,6 +407,10 @@ class Endpoint:
     def _make_room(self, host: str) -> None:
         displaced = self._ward.policy.displaced(host)
         if displaced is not None:
+            self._ward.site.counters.displaced += 1
+            self._remarks.say(
+                "limit", trio.current_time(), _log.warning, "half-open tunnels are at their limit: the oldest make room"
+            )
             displaced.give_up()
 
     def _probe_tunnels_of(self, host: str) -> None:

@@ -51,6 +51,9 @@ class Counters:
     auth_failures: int = 0
     tunnels_refused: int = 0
     sessions_refused: int = 0
+    displaced: int = 0  # half-open tunnels that made room for newer ones
+    overrun: int = 0  # tunnels whose peer asked for more than it took
+    clients_refused: int = 0  # at the control socket, for want of a place
     passed_over: int = 0  # requests for a tunnel that have to be repeated, as so many come
     send_failures: int = 0
 

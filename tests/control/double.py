@@ -34,6 +34,7 @@ class Double:
     moved: dict[int, dict[str, int]] = attrs.field(factory=dict)
     asked: list[tuple[object, ...]] = attrs.field(factory=list)
     crashes: list[tuple[str, Exception]] = attrs.field(factory=list)
+    refused: int = 0
     log_levels: Sequence[str] = ("critical", "error", "warning", "notice", "info", "debug")
 
     def add_tunnel(self, number: int, name: str = "", state: str = "up", **more: Json) -> None:
@@ -203,6 +204,9 @@ class Double:
 
     def capture(self, wants: Callable[[Passed], bool]) -> Queue[Passed]:
         return self.tap.attach(wants, size=50)
+
+    def client_refused(self) -> None:
+        self.refused += 1
 
     def crashed(self, where: str, error: Exception) -> None:
         self.crashes.append((where, error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 
@@ -24,7 +24,7 @@ from l2tpd.wire.header import build_control
 from l2tpd.wire.messages import encode
 from l2tpd.wire.numbers import MessageType
 
-COUNT = 10_000
+COUNT = 3_000
 """Datagrams of a flood."""
 
 QUICK = "[peer.default]\n[profile.tunnel.default]\nretry_timeout = 0.05\nhello_timeout = 0\n"
@@ -77,6 +77,13 @@ async def answered(caller: Caller) -> None:
             await caller.repeat(hello())
 
 
+async def calm(truth: Callable[[], bool]) -> None:
+    """Wait for what a flood has left to go; the machine may have others to serve, too."""
+    with trio.fail_after(60):
+        while not truth():
+            await trio.sleep(0.05)
+
+
 @pytest.mark.parametrize("kind", flood.KINDS)
 async def test_a_flood_harms_nobody_else(kind: str) -> None:
     """Tunnels that are up stay up and are answered, a newcomer comes in, and when it is over nothing is left that would show it."""
@@ -90,10 +97,10 @@ async def test_a_flood_harms_nobody_else(kind: str) -> None:
                 newcomer = await come_in(there, stack.enter_context(Peer(there.address, "127.0.3.1")))
                 for caller in old:
                     await answered(caller)
-            await until(lambda: there.daemon.registry.half_open == 0)
+            await calm(lambda: there.daemon.registry.half_open == 0)
             for caller in (*old, newcomer):
                 await answered(caller)
-            await until(lambda: us.descriptors() < descriptors + 50)
+            await calm(lambda: us.descriptors() < descriptors + 50)
             assert 0 == there.daemon.crashes
 
 
