@@ -52,6 +52,9 @@ SYSTEM = int(Category.SYSTEM)
 LARGEST_REQUEST = 4096
 """Octets of an SCCRQ; real ones have a tenth of it, and reading more for strangers would be work that anyone can order."""
 
+GIVEN_UP = 512
+"""How many callers may have given up within a cycle before requests have to be repeated: that is a flood, too, though none of it is half open."""
+
 PROBES = 16
 PROBE_PAUSE = 1.0
 """How many tunnels of a refused caller are probed, and how many seconds pass before that is done again."""
@@ -304,7 +307,7 @@ class Endpoint:
 
     def _is_passed_over(self, arrived: Arrived) -> bool:
         """Tell whether a request has to be repeated before it is read."""
-        if not self._ward.policy.is_crowded(arrived.peer.host):
+        if not self._ward.policy.is_crowded(arrived.peer.host) and self._ward.lingering.strangers < GIVEN_UP:
             return False
         now = trio.current_time()
         if self._crowd.knows((arrived.peer, arrived.data), now):

@@ -74,6 +74,11 @@ class Lingering:
         """Return how many finished tunnels are kept."""
         return len(self._remains)
 
+    @property
+    def strangers(self) -> int:
+        """How many of these never came up."""
+        return len(self._strangers)
+
     def add(self, remains: Remains, now: float, *, stranger: bool = False) -> None:
         """Keep a finished tunnel for one cycle from now; that of a `stranger` gives way when there are too many of them."""
         self.expire(now)

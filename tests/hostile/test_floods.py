@@ -15,9 +15,12 @@ from trio.testing import MockClock
 
 from bench import flood
 from bench.measure import Process
-from dialogue import hello, scccn, sccrq
+from dialogue import hello, scccn, sccrq, stopccn
 from house import Caller, House, Peer, established, house, until
-from l2tpd.tunnel.endpoint import MOST_STRAYS
+from l2tpd.config.model import Address
+from l2tpd.tunnel.dialect import V2
+from l2tpd.tunnel.endpoint import GIVEN_UP, MOST_STRAYS
+from l2tpd.tunnel.linger import Remains
 from l2tpd.tunnel.port import Arrived
 from l2tpd.wire.avp import ASSIGNED_TUNNEL_ID
 from l2tpd.wire.header import build_control
@@ -125,6 +128,24 @@ async def test_in_a_crowd_a_request_has_to_be_repeated(mock_clock: MockClock) ->
             await caller.establish()
             assert 1 == established(lns)
             await until(lambda: lns.daemon.registry.half_open == 300)
+
+
+async def test_callers_who_give_up_are_a_crowd() -> None:
+    """An SCCRQ with a StopCCN behind it leaves nothing half open; after 512 within a cycle, a request has to be repeated all the same."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            for tunnel_id in (1, 2):
+                await lac.say(sccrq(assigned_tunnel_id=tunnel_id))
+                await lac.say(stopccn(tunnel_id=tunnel_id), 0, 1, 0)
+            await until(lambda: lns.daemon.lingering.strangers == 2)
+            assert not lns.tunnels
+            for number in range(GIVEN_UP - 2):
+                remains = Remains(70_000 + number, 1, Address("203.0.113.1", number), 0, 0, V2)
+                lns.daemon.lingering.add(remains, trio.current_time(), stranger=True)
+            await lac.rest()
+            await lac.say(sccrq(assigned_tunnel_id=3))
+            assert [] == await lac.rest()
+            assert 1 == lns.counter("passed_over")
 
 
 async def test_a_stray_waits_its_turn() -> None:
