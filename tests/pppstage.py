@@ -9,10 +9,11 @@ from typing import NamedTuple
 import attrs
 
 from badnet import FINE, BadNet, End, Weather
-from l2tpd.ppp.credentials import verify
-from l2tpd.ppp.events import AddressNeeded, CheckCredentials, Event, LinkDown
+from l2tpd.ppp.credentials import mppe_keys, verify
+from l2tpd.ppp.events import AddressNeeded, CheckCredentials, EncryptionNeeded, Event, LinkDown
 from l2tpd.ppp.frame import build_options, build_packet, parse_frame, parse_options, parse_packet
 from l2tpd.ppp.link import Link, Payload, Phase
+from l2tpd.ppp.mppe import STRENGTHS
 from l2tpd.ppp.numbers import Code, LcpOption, Protocol
 from l2tpd.ppp.settings import Grant, Ipv4Settings, Ipv6Settings, LinkSettings
 
@@ -139,13 +140,17 @@ class Player:
                 self.link.assign_address(self.address, now)
             elif isinstance(event, CheckCredentials):
                 self._check(event, now)
+            elif isinstance(event, EncryptionNeeded):
+                self.link.encryption.agree(STRENGTHS, now, inside=True)
 
     def _check(self, event: CheckCredentials, now: float) -> None:
-        message = verify(event.credentials, self.password)
+        said = event.credentials
+        message = verify(said, self.password)
         if message is None:
-            self.link.refuse_credentials(event.credentials, b"no", now)
+            self.link.refuse_credentials(said, b"no", now)
         else:
-            self.link.accept_credentials(event.credentials, Grant(message=message), now)
+            keys = mppe_keys(said.kind, said.response, self.password, server=True)
+            self.link.accept_credentials(said, Grant(message=message, keys=keys), now)
 
     def end(self) -> End[bytes]:
         """One end of a bad network."""

@@ -32,7 +32,7 @@ from l2tpd.ppp.frame import (
 )
 from l2tpd.ppp.link import Link, Phase
 from l2tpd.ppp.numbers import Auth, Protocol
-from l2tpd.ppp.settings import Ipv4Settings, Ipv6Settings, LinkSettings
+from l2tpd.ppp.settings import EncryptionSettings, Ipv4Settings, Ipv6Settings, LinkSettings
 from pppstage import Player, pair
 
 CROWD: Final = 24
@@ -70,6 +70,11 @@ MAINTENANCE: Final = (
     "8021 05050004",
     "8057 05050004",
     "80fd 0101000a 1206 01000040",  # CCP
+    "80fd 0301000a 1206 01000020",
+    "80fd 0e010004",  # Reset-Request
+    "80fd 0f010004",  # Reset-Ack
+    "00fd 9000 0021450000",  # encrypted
+    "00fd 9fff 0021450000",
     "c227 01010005 01",  # EAP
     "c025 0102030405060708",  # LQR
     "003d c0000000 c021",  # multilink
@@ -117,6 +122,7 @@ class Crossing:
     server: Player
     client: Player
     welcome: bool
+    required: bool = False  # both ends require encryption
     now: float = 0.0
     posts: dict[int, list[bytes]] = attrs.field(factory=lambda: {0: [], 1: []})  # frames on their way to an end
     old: list[bytes] = attrs.field(factory=list)
@@ -210,10 +216,12 @@ class Crossing:
             need(link.phase is Phase.DEAD and due is None, "a link that lives after its end")
         else:
             # RFC 1661 4.3, RXJ+: a peer that does not know Echo-Requests gets none, and packets are all that tells whether it is there.
-            quiet = any(link.header(protocol) is not None for protocol in (Protocol.IPV4, Protocol.IPV6))
+            quiet = bool(link.encryption.passing) or any(link.header(protocol) is not None for protocol in _NETWORKS)
             need(quiet if due is None else due <= self.now + LONGEST_WAIT, "a link that waits for ever")
-        for protocol in (Protocol.IPV4, Protocol.IPV6):
+        for protocol in _NETWORKS:
             need(link.header(protocol) is None or link.phase is Phase.NETWORK, "packets that pass in another phase")
+            need(link.header(protocol) is None or not link.encryption.on, "packets that should be encrypted")
+            need(link.header(protocol) is None or not self.required, "packets that must be encrypted")
         ups = [event for event in player.told if isinstance(event, Ipv4Up | Ipv6Up)]
         if player is self.server and not self.welcome:
             need(link.phase is not Phase.NETWORK and not ups, "a stranger who came in")
@@ -222,7 +230,15 @@ class Crossing:
             need(not wrong, "an address that nobody gave")
 
 
-_OURS: Final = {Protocol.LCP, Protocol.IPCP, Protocol.IPV6CP, Protocol.PAP, Protocol.CHAP}
+_NETWORKS: Final = (Protocol.IPV4, Protocol.IPV6)
+_OURS: Final = {Protocol.LCP, Protocol.IPCP, Protocol.IPV6CP, Protocol.CCP, Protocol.PAP, Protocol.CHAP}
+_SECRECY: Final = (
+    None,
+    None,
+    EncryptionSettings(),
+    EncryptionSettings(required=True),
+    EncryptionSettings(stateful=True),
+)
 
 
 def crossing(dice: Random) -> Crossing:
@@ -231,11 +247,14 @@ def crossing(dice: Random) -> Crossing:
     knows = not methods or dice.random() < 0.7
     mutual: dict[str, Any] = {"user": "lns", "password": PASSWORD} if dice.random() < 0.2 else {}
     caller = attrs.evolve(CLIENT, password=PASSWORD if knows else "a guess", require=methods if mutual else ())
+    secrecy = dice.choice(_SECRECY)
+    server = attrs.evolve(SERVER, require=methods, encryption=secrecy, **mutual)
     made = Crossing(
         dice,
-        Player(Link(attrs.evolve(SERVER, require=methods, **mutual), dice.randbytes), PASSWORD),
-        Player(Link(caller, dice.randbytes), PASSWORD),
+        Player(Link(server, dice.randbytes), PASSWORD),
+        Player(Link(attrs.evolve(caller, encryption=secrecy), dice.randbytes), PASSWORD),
         knows,
+        secrecy is not None and secrecy.required,
     )
     for place, player in enumerate(made.ends):
         player.link.open(0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importing.converting import comments, complaint, convert, loaded, sample
-from l2tpd.config.model import Address, PppAuthentication
+from l2tpd.config.model import Address, Mppe, PppAuthentication
 from l2tpd.config.resolve import PeerTable, ppp_settings, session_settings, tunnel_settings
 
 SAMPLE = loaded("accel-ppp", sample("accel-ppp"))
@@ -101,8 +101,8 @@ def test_who_may_call() -> None:
     [
         ("[l2tp]\nip-pool=x", "ip-pool = x: no counterpart: there is no such pool"),
         ("[ppp]\nmtu=1400\n[l2tp]\nppp-max-mtu=1420", "ppp-max-mtu = 1420: no counterpart: `mtu` is the most"),
-        ("[ppp]\nmppe=require", "mppe = require: no counterpart: PPP is not encrypted here"),
-        ("[l2tp]\nmppe=deny", "mppe = deny: holds here anyway: PPP is not encrypted here"),
+        ("[modules]\nauth_pap\n[ppp]\nmppe=require", "mppe = require: no counterpart: encryption needs MS-CHAPv2"),
+        ("[l2tp]\nmppe=deny", "mppe = deny: holds here anyway: PPP is encrypted only where `mppe` says so"),
         ("[auth]\nany-login=1", "any-login = 1: no counterpart: whoever gives a wrong password is not let in"),
         ("[auth]\nany-login=0", "any-login = 0: holds here anyway: whoever gives a wrong password is not let in"),
         ("[chap-secrets]\nchap-secrets=/x", "chap-secrets = /x: no counterpart: callers are in /etc/ppp/chap-secrets"),
@@ -153,3 +153,11 @@ def test_numbered_packets_and_the_size_of_l2tp() -> None:
 def test_what_is_malformed_is_told_with_its_line(text: str, said: str) -> None:
     """As FILE:LINE: what is wrong."""
     assert f"their.conf:{said}" == complaint("accel-ppp", text)
+
+
+@pytest.mark.parametrize(
+    ("word", "ours"), [("require", Mppe.REQUIRE), ("prefer", Mppe.ALLOW), ("allow", Mppe.ALLOW), ("deny", Mppe.REFUSE)]
+)
+def test_encryption(word: str, ours: Mppe) -> None:
+    """Who asks for it gets it; with MS-CHAPv2, which is asked for unless something else is loaded."""
+    assert ours is ppp_settings(loaded("accel-ppp", f"[modules]\nl2tp\n[ppp]\nmppe={word}")).mppe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importing.converting import comments, complaint, convert, loaded, sample
-from l2tpd.config.model import Address, PppAuthentication, Role
+from l2tpd.config.model import Address, Mppe, PppAuthentication, Role
 from l2tpd.config.resolve import PeerTable, ppp_settings, session_settings, tunnel_settings
 
 SAMPLE = loaded("xl2tpd", sample("xl2tpd"))
@@ -67,7 +67,8 @@ def test_a_caller_gets_what_its_section_says() -> None:
     ppp = ppp_settings(SAMPLE, "lns")
     assert ("10.64.0.1", "lns", ("198.51.100.53", "198.51.100.54")) == (ppp.local_address, ppp.pool, ppp.dns)
     assert "10.64.0.10-10.64.0.99, 10.64.0.110-10.64.0.250" == SAMPLE.pools["lns"].range
-    assert (PppAuthentication.CHAP, 1410, 1410, True) == (ppp.auth, ppp.mtu, ppp.mru, ppp.proxy_arp)
+    assert (PppAuthentication.MSCHAPV2, 1410, 1410, True) == (ppp.auth, ppp.mtu, ppp.mru, ppp.proxy_arp)
+    assert (Mppe.REQUIRE, (128,)) == (ppp.mppe, ppp.mppe_bits)
     assert "10.65.0.1" == ppp_settings(SAMPLE, "wholesale").local_address
 
 
@@ -84,6 +85,7 @@ def test_a_caller_gets_what_its_section_says() -> None:
         ("refuse authentication = yes", "", "chap"),
         ("require chap = no", "require-pap", "pap"),
         ("require auth = yes", "refuse-chap refuse-pap refuse-mschap-v2", "chap"),
+        ("require chap = yes", "require-mppe", "mschapv2"),
     ],
 )
 def test_the_proof_is_that_of_pppd(said: str, options: str, auth: str) -> None:

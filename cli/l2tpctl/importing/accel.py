@@ -18,7 +18,6 @@ METHODS: Mapping[str, str] = {"auth_mschap_v2": "mschapv2", "auth_chap_md5": "ch
 _ANOTHER = No("another protocol")
 _LOG = No("one log for all: `l2tpd --log-file`, or the system's")
 _SHAPER = No("traffic is not shaped here")
-_MPPE = If(yes=No("PPP is not encrypted here"), no=Same("PPP is not encrypted here"))
 _V6_POOL = No("addresses of IPv6 are link-local ones alone")
 
 MODULES: Rows = {
@@ -182,8 +181,8 @@ class _Conversion:
             self._section(section, places)
         l2tp = self._joined("l2tp")
         self._listen(l2tp)
-        self._of_l2tp(l2tp, places)
         self._proofs(places["ppp"])
+        self._of_l2tp(l2tp, places)
         self._pools(l2tp, places["ppp"])
         self._gateway(places["ppp"])
         self._radius(places["ppp"])
@@ -253,8 +252,7 @@ class _Conversion:
             for place in ("tunnel", "session"):
                 apply({"timeout": To(place, "establish_timeout", values.at_least(1))}, [item], places)
         for item in [*l2tp.all("mppe"), *self._joined("ppp").all("mppe")]:
-            weak = item.value.lower() in {"deny", "allow", "0"}
-            (places["ppp"].same if weak else places["ppp"].lose)(item, "PPP is not encrypted here")
+            self._encryption(item, places["ppp"])
         for item in l2tp.all("dataseq"):
             if item.value.lower() in {"prefer", "require"}:
                 places["session"].set("sequencing_required", True, item)
@@ -265,6 +263,15 @@ class _Conversion:
                 apply({item.name: To("ppp", "mtu", values.within(68, 65535))}, [item], places)
             else:
                 places["ppp"].lose(item, "`mtu` is the most")
+
+    def _encryption(self, item: Item, ppp: Table) -> None:
+        word = {"allow": "allow", "prefer": "allow", "require": "require"}.get(item.value.lower())
+        if word is None:
+            ppp.same(item, "PPP is encrypted only where `mppe` says so")
+        elif word == "require" and ppp.get("auth") != "mschapv2":
+            ppp.lose(item, "encryption needs MS-CHAPv2")
+        else:
+            ppp.set("mppe", word, item)
 
     def _proofs(self, ppp: Table) -> None:
         loaded = {item.name: item for item in self._joined("modules").items if item.name in METHODS}

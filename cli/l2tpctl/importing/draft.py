@@ -10,7 +10,7 @@ import attrs
 
 from l2tpctl.importing.source import Item
 
-Value = bool | int | float | str | list[str]
+Value = bool | int | float | str | list[str] | tuple[int, ...]
 TableName = tuple[str, ...]
 """`("tunnel", "hq", "session", "one")`; `("listen", "0")` is the first `[[listen]]`; `()` holds what belongs to no table."""
 

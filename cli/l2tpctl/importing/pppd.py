@@ -14,7 +14,7 @@ _NO_COMPRESSION = Same("PPP is never compressed here")
 _SERIAL = Same("there is no serial line")
 _CLIENT = No("a client answers whichever of PAP, CHAP and MS-CHAPv2 the peer asks for")
 _SCRIPT = No('only pppd has it: `ppp_engine = "pppd"` with `pppd_options`')
-_MPPE = No('PPP is not encrypted here; with `ppp_engine = "pppd"` it is, by `pppd_options`')
+_NO_MPPE = Same("PPP is encrypted only where `mppe` says so")
 
 ADDRESSES = "LOCAL:REMOTE"
 """What an option that is a pair of addresses is called."""
@@ -51,10 +51,13 @@ COMMON: Rows = {
     "maxconnect": No("sessions have no longest time by PPP profiles"),
     "plugin": _SCRIPT,
     "ktune": Same("forwarding is for sysctl(8) to switch on"),
-    "require-mppe": _MPPE,
-    "require-mppe-128": _MPPE,
-    "require-mppe-40": _MPPE,
-    "mppe": _MPPE,
+    "require-mppe": LATER,
+    "require-mppe-128": LATER,
+    "require-mppe-40": LATER,
+    "mppe": No("say it as `mppe`, `mppe_bits` and `mppe_stateful`"),
+    "mppe-stateful": To("ppp", "mppe_stateful", lambda _: True),
+    "nomppe-stateful": Same("keys change with each packet unless `mppe_stateful` says otherwise"),
+    "nomppe": _NO_MPPE,
     "multilink": No("there is no multilink here"),
     "mp": No("there is no multilink here"),
     "nomultilink": Same("there is no multilink here"),
@@ -85,7 +88,7 @@ COMMON: Rows = {
     "nopcomp": No("the engine decides on protocol field compression by itself"),
     "noaccomp": No("the engine decides on address and control field compression by itself"),
     "+pcomp": No("the engine decides on protocol field compression by itself"),
-    **dict.fromkeys(("noccp", "nobsdcomp", "nodeflate", "novj", "novjccomp", "nopredictor1", "nomppe", "novjcomp"), _NO_COMPRESSION),
+    **dict.fromkeys(("noccp", "nobsdcomp", "nodeflate", "novj", "novjccomp", "nopredictor1", "novjcomp"), _NO_COMPRESSION),
     **dict.fromkeys(("lock", "modem", "local", "crtscts", "nocrtscts", "xonxoff", "asyncmap", "default-asyncmap", "sync", "nodetach",
                      "updetach", "silent", "passive", "115200", "57600", "38400", "9600"), _SERIAL),
 }  # fmt: skip
@@ -157,6 +160,7 @@ def _is_address(word: str) -> bool:
 def client(items: list[Item], places: Places) -> None:
     """Say the options of a client."""
     apply(CLIENT, items, places)
+    _encryption(items, places)
     for item in (item for item in items if item.name == "name"):
         if places["session"].get("user") is None:
             places["session"].set("user", item.value, item)
@@ -167,6 +171,7 @@ def client(items: list[Item], places: Places) -> None:
 def server(items: list[Item], places: Places) -> None:
     """Say the options of a server, except for those that say who has to prove what, which are left to `authentication`."""
     apply(SERVER, items, places)
+    _encryption(items, places)
     for item in (item for item in items if item.name == ADDRESSES):
         _server_address(item, places)
 
@@ -181,6 +186,22 @@ def _server_address(item: Item, places: Places) -> None:
         places["ppp"].same(item, "`local_address` says it")
 
 
+def _encryption(items: list[Item], places: Places) -> None:
+    """Say what `require-mppe` and its kin want: with a strength that one alone, else any that pppd has."""
+    said = [item for item in items if item.name in ENCRYPTION]
+    if said:
+        strengths = tuple(sorted({bits for item in said for bits in ENCRYPTION[item.name]}, reverse=True))
+        places["ppp"].set("mppe", "require", *said)
+        places["ppp"].set("mppe_bits", strengths, *said)
+
+
+ENCRYPTION: Mapping[str, tuple[int, ...]] = {
+    "require-mppe": (128, 40),
+    "require-mppe-128": (128,),
+    "require-mppe-40": (40,),
+}
+"""Options that require encryption, and the strengths that each allows."""
+
 METHODS: Mapping[str, str] = {"mschapv2": "mschap-v2", "chap": "chap", "pap": "pap"}
 """Our words for a proof, the strongest first, and pppd's."""
 
@@ -188,6 +209,8 @@ METHODS: Mapping[str, str] = {"mschapv2": "mschap-v2", "chap": "chap", "pap": "p
 def authentication(said: Mapping[str, Item]) -> Value:
     """Tell which proof a server with these options asks for."""
     required = next((ours for ours, theirs in METHODS.items() if f"require-{theirs}" in said), "")
+    if ENCRYPTION.keys() & said.keys():
+        return "mschapv2"  # pppd ends what has proved itself otherwise, for that leaves no keys
     # Who says nothing gets `auth`: by Debian's /etc/ppp/options, and from any pppd where there is a default route. `refuse-*` is about ourselves.
     return required or ("none" if "noauth" in said else "chap")
 

@@ -82,7 +82,7 @@ def name(part: str) -> str:
 
 def value(said: Value) -> str:
     """Write a value. TOML's strings are JSON's, except that DEL has to be escaped too."""
-    if isinstance(said, list):
+    if isinstance(said, list | tuple):
         return f"[{', '.join(map(value, said))}]"
     if isinstance(said, str):
         return json.dumps(said, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -307,7 +307,8 @@ class _Conversion:
             ppp.set("local_address", first, item, note="the first of `local ip range`: there is one for all")
 
     def _proofs(self, section: Section, options: list[Item], ppp: Table) -> None:
-        said = {item.name: item for item in options if item.name in pppd.AUTH_WORDS and item.name not in pppd.COMMON}
+        words = {*pppd.AUTH_WORDS, *pppd.ENCRYPTION} - {word for word, row in pppd.COMMON.items() if row is not LATER}
+        said = {item.name: item for item in options if item.name in words}
         for item in section.items:
             verb, _, what = item.name.partition(" ")
             if verb == "refuse":
