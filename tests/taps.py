@@ -89,12 +89,12 @@ def _take_along() -> None:
 
     def come() -> None:
         _check(_libc.setns(here, CLONE_NEWNET))
-        together.wait(WITHIN)
+        together.wait(12 * WITHIN)
 
     try:
         for _ in range(count):
             trio.lowlevel.start_thread_soon(come, lambda _outcome: None)
-        together.wait(WITHIN)
+        together.wait(12 * WITHIN)
     finally:
         os.close(here)
 

@@ -24,7 +24,7 @@ async def test_threads_that_are_kept_come_along_and_back() -> None:
         together = threading.Barrier(count)
 
         def look() -> None:
-            together.wait(taps.WITHIN)
+            together.wait(12 * taps.WITHIN)
             found.add(str(NAMESPACE.readlink()))
 
         async with trio.open_nursery() as nursery:
