@@ -250,7 +250,7 @@ class Control(abc.ABC):
             carrier.discard()
             return
         self._awaiting = False
-        for number, _ in options:
+        for number in dict(options):  # each once, however often it is said
             self._forgo(number, carrier, now)
         self.feed(Event.RCN, carrier, now)
 

@@ -245,14 +245,15 @@ def crossing(dice: Random) -> Crossing:
     """Return a pair that has just begun."""
     methods = dice.choice(METHODS)
     knows = not methods or dice.random() < 0.7
-    mutual: dict[str, Any] = {"user": "lns", "password": PASSWORD} if dice.random() < 0.2 else {}
+    ours = PASSWORD if Auth.PAP not in methods else "another"  # PAP says it aloud, and whoever repeats that may come in
+    mutual: dict[str, Any] = {"user": "lns", "password": ours} if dice.random() < 0.2 else {}
     caller = attrs.evolve(CLIENT, password=PASSWORD if knows else "a guess", require=methods if mutual else ())
     secrecy = dice.choice(_SECRECY)
     server = attrs.evolve(SERVER, require=methods, encryption=secrecy, **mutual)
     made = Crossing(
         dice,
         Player(Link(server, dice.randbytes), PASSWORD),
-        Player(Link(attrs.evolve(caller, encryption=secrecy), dice.randbytes), PASSWORD),
+        Player(Link(attrs.evolve(caller, encryption=secrecy), dice.randbytes), ours),
         knows,
         secrecy is not None and secrecy.required,
     )

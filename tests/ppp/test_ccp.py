@@ -147,6 +147,13 @@ def test_a_choice_that_cannot_be_ends_a_link_that_must_encrypt(choice: bytes) ->
     assert Disconnect.NO_ENCRYPTION == ends(stage).cause.code
 
 
+def test_an_option_that_is_rejected_twice_is_rejected_once() -> None:
+    """However often a Configure-Reject names it."""
+    stage, request = asking(required=False)
+    (closing,) = stage.say(CCP, REJECT, request.identifier, 2 * request.data)
+    assert (CCP, Code.TERMINATE_REQUEST) == closing[:2]
+
+
 def test_a_link_that_may_encrypt_goes_on_without() -> None:
     """CCP is closed, and IPV6CP begins; what it opens passes as it is."""
     stage, request = asking(required=False)
