@@ -38,6 +38,7 @@ PROGRAMS = {
     "tmux": "tmux",
     "tshark": "tshark",
     "udev": "udevadm",
+    "wide-dhcpv6-client": "dhcp6c",
     "xl2tpd": "xl2tpd",
 }
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -192,7 +193,7 @@ def vm(session: nox.Session) -> None:
 
 def in_guests(session: nox.Session, rig: str) -> None:
     """Try the rig itself on the host, then run the tests inside a guest of each kernel; what comes back is in the session's folder."""
-    debian(session, "iperf3", "iproute2", "iputils-ping", "ppp", "systemd", "xl2tpd")
+    debian(session, "iperf3", "iproute2", "iputils-ping", "ppp", "systemd", "wide-dhcpv6-client", "xl2tpd")
     install(session)
     session.install("-q", *GUEST_TOOLS)
     parser = argparse.ArgumentParser(allow_abbrev=False)

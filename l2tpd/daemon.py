@@ -155,7 +155,7 @@ class Daemon:
             await services.start(self.adapter.run)
             if isinstance(self.adapter.plane, MovingPlane):
                 await services.start(linkwatch.watch, self.circuits)
-            await services.start(self.ppp.shared.serve)
+            await services.start(self.ppp.serve)
             await services.start(self.radius.run)
             await services.start(self.endpoint.sort_strays)
             for listener in listeners:

@@ -78,6 +78,11 @@ class SessionEvent:
     ppp_local: str = ""
     ppp_remote: str = ""
     ppp_cause: str = ""  # why PPP ended, where somebody said so (RFC 3145)
+    ppp_ipv6_local: str = ""  # link-local
+    ppp_ipv6_remote: str = ""
+    ppp_ipv6_prefix: str = ""  # of the link
+    ppp_delegated_prefix: str = ""  # of the networks behind the subscriber
+    ppp_ipv6_address: str = ""  # that it might ask for by DHCPv6
 
 
 Network = Literal["ipv4", "ipv6"]

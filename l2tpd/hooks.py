@@ -71,6 +71,11 @@ VARIABLES: tuple[Variable[SessionEvent], ...] = (
     Variable("PPP_LOCAL_IP",            lambda event: event.ppp_local,                     ENDED),
     Variable("PPP_PEER_IP",             lambda event: event.ppp_remote,                    ENDED),
     Variable("PPP_CAUSE",               lambda event: event.ppp_cause,                     ENDED),
+    Variable("PPP_LOCAL_IPV6",          lambda event: event.ppp_ipv6_local,                ENDED),
+    Variable("PPP_PEER_IPV6",           lambda event: event.ppp_ipv6_remote,               ENDED),
+    Variable("PPP_IPV6_PREFIX",         lambda event: event.ppp_ipv6_prefix,               ENDED),
+    Variable("PPP_DELEGATED_PREFIX",    lambda event: event.ppp_delegated_prefix,          ENDED),
+    Variable("PPP_IPV6_ADDRESS",        lambda event: event.ppp_ipv6_address,              ENDED),
     Variable("REMOTE_END_ID",           lambda event: _end_id(event)[0]),
     Variable("REMOTE_END_ID_BIN",       lambda event: _end_id(event)[1]),
 )

@@ -15,7 +15,7 @@ from l2tpd.control import views
 from l2tpd.control.jsonrpc import Json
 from l2tpd.control.settings import told
 from l2tpd.ppp.way import Way
-from l2tpd.session.call import Call, Ending, Kind
+from l2tpd.session.call import NO_IPV6, Call, Ending, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import WORDS, Category
 from l2tpd.tunnel.states import State
@@ -192,13 +192,19 @@ def _call3(call: Call) -> views.CallView:
 
 def _ppp(call: Call) -> views.PppView | None:
     """Describe PPP, as far as it has come; None: it has not, or it does not end here."""
-    if not (call.ppp_user or call.ppp_remote):
+    if not (call.ppp_user or call.ppp_remote or call.ppp_ipv6):
         return None
+    six = call.ppp_ipv6 or NO_IPV6
     return views.PppView(
-        state=views.UP if call.ppp_remote else "authenticated",
+        state=views.UP if call.ppp_remote or call.ppp_ipv6 else "authenticated",
         user=call.ppp_user,
         local_address=call.ppp_local,
         remote_address=call.ppp_remote,
+        ipv6_local_address=six.local,
+        ipv6_remote_address=six.remote,
+        ipv6_prefix=six.prefix,
+        delegated_prefix=six.delegated_prefix,
+        ipv6_address=six.address,
     )
 
 
@@ -270,7 +276,13 @@ def peer(name: str, entry: Peer, tunnels: int) -> views.PeerView:
 
 def pool(name: str, settings: Pool, fill: Fill | None) -> views.PoolView:
     """Describe an address pool; `fill` is how full it is, None while nothing hands out its addresses."""
-    said = views.PoolView(name=name, range=settings.range, exclude=settings.exclude, next=settings.next)
+    said = views.PoolView(
+        name=name,
+        range=settings.range,
+        exclude=settings.exclude,
+        prefix_length=settings.prefix_length,
+        next=settings.next,
+    )
     return said if fill is None else attrs.evolve(said, **fill._asdict())
 
 

@@ -11,7 +11,7 @@ from l2tpd.control import views
 from l2tpd.dialer import Line
 from l2tpd.events import Origin
 from l2tpd.ppp.way import Way
-from l2tpd.session.call import Call, Ending, Kind
+from l2tpd.session.call import Call, Ending, Ipv6Facts, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import Category
 from l2tpd.tunnel.core import ControlConnection
@@ -167,6 +167,22 @@ def test_the_four_kinds_of_call(kind: Kind, role: str, direction: str, speed: in
         shown.called_number,
     )
     assert 42 == shown.call_serial_number
+
+
+def test_a_session_of_ipv6_alone() -> None:
+    """It is up without an address of IPv4, and shows what it has."""
+    it = call(Kind.LNS_INCOMING)
+    it.ppp_ipv6 = Ipv6Facts(
+        local="fe80::1", remote="fe80::2", prefix="2001:db8::/64", delegated_prefix="2001:db8:1::/56"
+    )
+    shown = portrait.session(core(), it, 100.0).ppp
+    assert shown is not None
+    assert (views.UP, "fe80::2", "2001:db8::/64", "2001:db8:1::/56") == (
+        shown.state,
+        shown.ipv6_remote_address,
+        shown.ipv6_prefix,
+        shown.delegated_prefix,
+    )
 
 
 def test_a_session_in_full() -> None:

@@ -110,6 +110,11 @@ CSV_FIELDS = (
     "rx_bytes",
     "tx_packets",
     "tx_bytes",
+    "ppp_ipv6_local",
+    "ppp_ipv6_remote",
+    "ppp_ipv6_prefix",
+    "ppp_delegated_prefix",
+    "ppp_ipv6_address",
 )
 
 Event = Mapping[str, Json]

@@ -19,6 +19,7 @@ from l2tpd.config.model import (
     Mode,
     Mppe,
     Peer,
+    Pool,
     PppAuthentication,
     PppAuthority,
     PppEngine,
@@ -32,16 +33,21 @@ from l2tpd.config.model import (
 from l2tpd.config.resolve import merged, peer_said, session_settings, tunnel_settings
 from l2tpd.config.scalars import L2TP_PORT, end_id_as_said, quoted, suggestion
 from l2tpd.errors import LocalProtocolError
+from l2tpd.ppp.addresses import Use, unfit
+from l2tpd.ppp.pool import spans
 
 _REFERENCES = {
     "tunnel_profile": "profile.tunnel",
     "session_profile": "profile.session",
     "pseudowire_profile": "profile.pseudowire",
     "ppp_profile": "profile.ppp",
-    "pool": "pool",
+    **dict.fromkeys(("pool", "prefix_pool", "delegated_pool"), "pool"),
     "next": "pool",
 }
 """Keys whose value is the name of a table, and the family of that table."""
+
+_POOLS = {"pool": Use.ADDRESS, "prefix_pool": Use.LINK, "delegated_pool": Use.DELEGATION}
+"""Keys that name a pool, and what is drawn from it."""
 
 _HIDING = frozenset({"hide_avps", "secret"})
 _SIGNING = frozenset({"digest", "secret"})
@@ -171,7 +177,9 @@ class Checker:
     def _profiles(self, kind: str, profiles: Mapping[str, Said]) -> None:
         for name, said in profiles.items():
             for key in _REFERENCES.keys() & said.keys():
-                if said[key] or key != "pool":
+                if key in _POOLS:
+                    self._draws(key, said[key], ("profile", kind, name, key))
+                else:
                     self._refers(key, said[key], ("profile", kind, name, key))
 
     def _peer(self, name: str, peer: Peer) -> None:
@@ -289,8 +297,11 @@ class Checker:
         pools = self._config.pools
         for name, pool in pools.items():
             path = ("pool", name, "next")
+            self._prefixes(pool, ("pool", name, "prefix_length"))
             if not pool.next or not self._refers("next", pool.next, path):
                 continue
+            if pool.next in pools and pools[pool.next].prefix_length != pool.prefix_length:
+                self._document.wrong(path, f"{quoted(pool.next)} has another `prefix_length`")
             seen, after = [name], pool.next
             while after in pools and after not in seen:
                 seen.append(after)
@@ -298,19 +309,37 @@ class Checker:
             if after == name == min(seen, key=list(pools).index):  # once for each circle
                 self._document.wrong(path, f"leads back to this pool: {' -> '.join((*seen, name))}")
 
+    def _prefixes(self, pool: Pool, path: KeyPath) -> None:
+        """Tell where a pool of prefixes has none."""
+        if not pool.prefix_length:
+            return
+        if "." in pool.range:
+            self._document.wrong(path, "is for IPv6: prefixes of IPv4 are not handed out")
+        elif not spans(pool.range, length=pool.prefix_length):
+            self._document.wrong(path, f"no prefix of {pool.prefix_length} bits lies within {quoted(pool.range)}")
+
+    def _draws(self, key: str, pool: str, path: KeyPath) -> None:
+        """Tell where a pool that is not there is to be drawn from, or one that holds something else."""
+        if not pool or not self._refers(key, pool, path) or pool not in self._config.pools:
+            return
+        if reason := unfit(self._config.pools[pool], _POOLS[key]):
+            self._document.wrong(path, f"{quoted(pool)} {reason}")
+
     def _users(self) -> None:
         addresses: dict[str, str] = {}
         for name, user in self._config.users.items():
             path = ("user", name)
-            if user.pool:
-                self._refers("pool", user.pool, (*path, "pool"))
+            for draw in _POOLS:
+                self._draws(draw, getattr(user, draw), (*path, draw))
             if bool(user.password) == bool(user.pap_hash) and self._sound(path):
                 text = "is said as well as `password`: which of them holds?" if user.password else ""
                 key = (*path, "pap_hash") if user.password else path
                 self._document.wrong(key, text or "`password`, `password_file` or `pap_hash` is missing")
-            if user.address and addresses.setdefault(user.address, name) != name:
-                text = f"{quoted(user.address)} belongs to `[{dotted(('user', addresses[user.address]))}]` already"
-                self._document.wrong((*path, "address"), text)
+            for what in ("address", "prefix", "delegated_prefix"):
+                own: str = getattr(user, what)
+                if own and addresses.setdefault(own, name) != name:
+                    text = f"{quoted(own)} belongs to `[{dotted(('user', addresses[own]))}]` already"
+                    self._document.wrong((*path, what), text)
 
     def _radius(self) -> None:
         radius = self._config.radius

@@ -307,6 +307,42 @@ def ipv4(text: str) -> str:
     return host
 
 
+def ipv6_prefix(text: str) -> str:
+    """Accept a prefix of IPv6 that leaves room for an interface identifier behind it (RFC 4291 2.5.1)."""
+    network = scalars.prefix(text)
+    if ":" not in network or int(network.rpartition("/")[2]) > 64:
+        raise ValueError(f"{quoted(text)} is not an IPv6 prefix of at most 64 bits")
+    return network
+
+
+def link_prefix(text: str) -> str:
+    """Accept a prefix of IPv6 that a link may have: whoever is on it makes its addresses of 64 bits (RFC 4862 5.5.3)."""
+    network = ipv6_prefix(text)
+    if not network.endswith("/64"):
+        raise ValueError(f"{quoted(text)} has not the 64 bits that a link needs (RFC 4862 5.5.3)")
+    return network
+
+
+def prefix_length(value: int) -> int:
+    """Accept 0, for addresses, or the length of an IPv6 prefix to hand out."""
+    return value if value == 0 else typing.cast("int", between(16, 64)(value))
+
+
+def ipv6_servers(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept at most three name servers by their IPv6 addresses: resolvers use no more."""
+    if len(values) > 3:
+        raise ValueError("names more than three servers")
+    return _each(ipv6, values)
+
+
+def ipv6(text: str) -> str:
+    """Accept a numeric IPv6 address that more than one link knows."""
+    host = scalars.numeric_host(text)
+    if ":" not in host or host.startswith(("fe8", "fe9", "fea", "feb", "ff")):
+        raise ValueError(f"{quoted(text)} is not an IPv6 address that can be reached from elsewhere")
+    return host
+
+
 def servers(values: tuple[str, ...]) -> tuple[str, ...]:
     """Accept at most two name servers: IPCP has options for no more (RFC 1877)."""
     if len(values) > 2:
@@ -402,6 +438,9 @@ RULES: Mapping[tuple[type, str], Check] = {
     (PppSettings, "mtu"): packet_size,
     (PppSettings, "mru"): packet_size,
     (PppSettings, "dns"): servers,
+    (PppSettings, "ipv6_dns"): ipv6_servers,
+    (PppSettings, "ipv6_lifetime"): between(600, _U32 - 1),  # all ones would be for ever (RFC 4861 4.6.2)
+    (PppSettings, "ra_interval"): between(4, 1800),  # RFC 4861 6.2.1: MaxRtrAdvInterval
     (PppSettings, "chap_rechallenge"): _SECONDS,
     (PppSettings, "session_timeout"): _SECONDS,
     (PppSettings, "idle_timeout"): _SECONDS,
@@ -409,8 +448,11 @@ RULES: Mapping[tuple[type, str], Check] = {
     (PppSettings, "lcp_echo_failure"): between(0, 1000),
     (PppSettings, "mppe_bits"): mppe_bits,
     (Pool, "quarantine"): _SECONDS,
+    (Pool, "prefix_length"): prefix_length,
     (User, "pap_hash"): optional(pap_hash),
     (User, "address"): optional(ipv4),
+    (User, "prefix"): optional(link_prefix),
+    (User, "delegated_prefix"): optional(ipv6_prefix),
     (User, "routes"): each(scalars.prefix),
     (User, "session_timeout"): _SECONDS,
     (User, "idle_timeout"): _SECONDS,

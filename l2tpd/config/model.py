@@ -302,6 +302,11 @@ class PppSettings:
     proxy_lcp: ProxyLcp = ProxyLcp.IGNORE
     proxy_auth: ProxyAuthentication = ProxyAuthentication.IGNORE
     ipv6: bool = False  # offer IPv6, with link-local addresses
+    prefix_pool: str = ""  # of the prefixes of callers' links, as LNS
+    delegated_pool: str = ""  # of the prefixes for the networks behind callers, as LNS
+    ipv6_dns: tuple[str, ...] = ()  # told to callers over IPv6, at most three
+    ipv6_lifetime: int = 86400  # seconds for which callers may go on with a prefix; half of them for what is new
+    ra_interval: float = 600.0  # seconds at most between two Router Advertisements
     authority: PppAuthority = PppAuthority.SECRETS  # who knows the callers
     user: str = ""  # who we are, where the peer asks
     password: str = attrs.field(default="", repr=False)
@@ -327,6 +332,7 @@ class Pool:
     """`[pool.NAME]`: addresses for subscribers."""
 
     range: str  # prefixes and FIRST-LAST, separated by commas
+    prefix_length: int = 0  # of the IPv6 prefixes that it hands out; 0: addresses
     exclude: str = ""  # likewise: what is not handed out
     next: str = ""  # the pool to take from when this one has no free address
     quarantine: float = 60.0  # seconds for which an address that was in use is nobody else's
@@ -342,6 +348,10 @@ class User:
     enabled: bool = True
     address: str = ""  # of its own, that no pool hands out
     pool: str = ""  # empty: that of the PPP profile
+    prefix: str = ""  # of its link, that no pool hands out
+    prefix_pool: str = ""  # empty: that of the PPP profile
+    delegated_prefix: str = ""  # for the networks behind it, that no pool hands out
+    delegated_pool: str = ""  # empty: that of the PPP profile
     routes: tuple[str, ...] = ()  # prefixes that are behind it
     session_timeout: float = 0.0  # seconds; 0: none
     idle_timeout: float = 0.0  # seconds without a packet; 0: none

@@ -164,6 +164,11 @@ class PppView:
     user: str = ""  # empty: nobody was asked
     local_address: str = ""
     remote_address: str = ""
+    ipv6_local_address: str = ""  # link-local
+    ipv6_remote_address: str = ""
+    ipv6_prefix: str = ""  # of the link
+    delegated_prefix: str = ""  # of the networks behind the subscriber
+    ipv6_address: str = ""  # that it may ask for by DHCPv6
 
 
 @attrs.frozen(kw_only=True)
@@ -344,6 +349,7 @@ class PoolView:
     name: str
     range: str
     exclude: str = ""
+    prefix_length: int = 0  # of the IPv6 prefixes that it hands out, and that are counted then; 0: addresses
     next: str = ""  # the pool to take from when this one has none that is free
     size: int | None = None  # `exclude` left out
     used: int | None = None

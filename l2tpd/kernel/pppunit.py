@@ -33,6 +33,7 @@ import trio
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import nlmsg, nlsock, rtnl
 from l2tpd.kernel.links import Links, Network
+from l2tpd.kernel.overhear import Overhearer
 from l2tpd.kernel.pppcipher import STRENGTHS, UnitCipher
 from l2tpd.kernel.pppox import DEVICE
 from l2tpd.kernel.worker import Worker
@@ -42,8 +43,8 @@ from l2tpd.ppp.numbers import Protocol as Number
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import Link as Interface
+    from l2tpd.ppp.carrier import Owner
     from l2tpd.ppp.mppe import Keys
-    from l2tpd.ppp.task import Owner
 
 T = TypeVar("T")
 
@@ -143,6 +144,7 @@ class Units:
     def __init__(self) -> None:
         """Begin without threads; they come with the first session."""
         self._limit = trio.CapacityLimiter(_THREADS)
+        self.overhearer = Overhearer()
         self._worker: Worker | None = None
         self._kernel: nlsock.Conversation | None = None
         self._links: Links | None = None
@@ -467,6 +469,20 @@ class UnitCarrier:
             raise PlaneError(errno.ENODEV, "there is no PPP interface")
         await self._units.route(self._unit, prefix)
 
+    def emit(self, packet: bytes, owner: Owner) -> None:
+        """Send a packet of our own past the interface, whose idle time it is not to end; where that encrypts, it has to go through it."""
+        frame = Number.IPV6.to_bytes(2, "big") + packet
+        if self._cipher is not None and self._unit is not None:
+            with suppress(OSError):
+                os.write(self._unit.frames.descriptor, frame)
+        elif owner.header(Number.IPV6) is not None:
+            self.send(frame)
+
+    def overhear(self, owner: Owner) -> None:
+        """Have the interface's packets looked through for what asks the router."""
+        if self._unit is not None:
+            self._units.overhearer.add(self._unit.name, owner.ask)
+
     def idle(self, now: float) -> float:
         """Return for how many seconds no packet has passed, as the kernel counts them; 0 where there is no interface."""
         del now
@@ -482,17 +498,24 @@ class UnitCarrier:
 
     async def close(self) -> None:
         """Remove the interface; another can be made."""
-        unit, self._unit, self._cipher = self._unit, None, None
+        unit = self._leave()
         if unit is not None and self._channel is not None:
             await self._units.remove(unit, self._channel)
 
     async def finish(self) -> None:
         """Remove the interface and let go of the session."""
-        unit, self._unit, self._cipher = self._unit, None, None
+        unit = self._leave()
         held = (unit.frames if unit else None, self._channel, self._socket)
         await self._units.close_all(
             [descriptor for frames in held if frames is not None for descriptor in frames.shut()]
         )
+
+    def _leave(self) -> Unit | None:
+        """Let go of the interface, which is still there."""
+        unit, self._unit, self._cipher = self._unit, None, None
+        if unit is not None:
+            self._units.overhearer.remove(unit.name)
+        return unit
 
 
 def interface_traffic(name: str) -> Traffic:

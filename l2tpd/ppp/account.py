@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import attrs
 
 from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
+from l2tpd.ppp.ipv6cp import identifier
 from l2tpd.ppp.numbers import BY_PEER, Disconnect
 from l2tpd.ppp.way import Way, speeds
+from l2tpd.session.call import NO_IPV6
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
@@ -77,15 +79,20 @@ class Account:
         now = self._described()
         if not self._name:
             self._name = self.accountant.begin(now)
-        elif (now.address, now.interface) != (self._shown.address, self._shown.interface):
+        elif _where(now) != _where(self._shown):
             self.accountant.renew(self._name, now)
         self._shown = now
 
     def _described(self) -> Subscriber:
         call, verdict = self.call, self.gate.verdict
+        six = call.ppp_ipv6 or NO_IPV6
         return Subscriber(
             user=call.ppp_user,
             address=call.ppp_remote,
+            interface_id=identifier(six.remote),
+            prefix=six.prefix,
+            delegated_prefix=six.delegated_prefix,
+            ipv6_address=six.address,
             interface=call.interface,
             tunnel_id=self.gate.tunnel_id,
             session_id=call.local_id,
@@ -128,3 +135,9 @@ class Account:
         if said is not None:
             return _BY_LINK.get(said.code, Cause.NAS_ERROR)
         return _BY_CDN.get(ending.result, Cause.NAS_ERROR) if ending is not None else Cause.NAS_REQUEST
+
+
+def _where(subscriber: Subscriber) -> tuple[object, ...]:
+    """Return what may become known of a session, or change, while it lasts."""
+    six = subscriber.interface_id, subscriber.prefix, subscriber.delegated_prefix, subscriber.ipv6_address
+    return subscriber.address, subscriber.interface, *six

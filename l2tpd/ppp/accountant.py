@@ -89,6 +89,10 @@ class Subscriber:
 
     user: str = ""
     address: str = ""
+    interface_id: bytes = b""  # of IPv6: 8 octets
+    prefix: str = ""  # of its link
+    delegated_prefix: str = ""  # of the networks behind it
+    ipv6_address: str = ""  # that it may ask for by DHCPv6
     interface: str = ""
     tunnel_id: int
     session_id: int

@@ -1,19 +1,45 @@
 """Which session has which address: all pools together, and the addresses that users have of their own. Pure; time comes in seconds.
 
+Prefixes of IPv6 are held as addresses are; a session that has several things holds each under another name.
+
 An address has one holder, whichever way it came to it, and a holder has one address. So an address that RADIUS or a secrets file assigns is not handed
 out by a pool as well, and two sessions of a user do not share that user's own.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from l2tpd.config.model import Config, Pool
 from l2tpd.config.resolve import ppp_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
 from l2tpd.ppp.pool import AddressPool, Place, places
+
+
+class Use(enum.Enum):
+    """What a session needs an address or a prefix for; each is held by itself."""
+
+    ADDRESS = "address"  # by IPCP
+    LINK = "prefix_pool"  # the prefix of the link, of which the subscriber makes its addresses (RFC 4862 5.5.3)
+    DELEGATION = "delegated_pool"  # for the networks behind the subscriber (RFC 8415 6.3)
+
+
+def unfit(pool: Pool, use: Use) -> str:
+    """Return why a pool does not hold what is needed; empty: it does."""
+    if use is Use.ADDRESS:
+        if pool.prefix_length:
+            return "holds prefixes, which IPCP cannot give (RFC 1332)"
+        return "holds IPv6 addresses, which IPCP cannot give (RFC 1332)" if ":" in pool.range else ""
+    if not pool.prefix_length:
+        return "holds addresses, not prefixes: it says no `prefix_length`"
+    wrong = use is Use.LINK and pool.prefix_length != LINK_LENGTH
+    return f"holds no prefixes of {LINK_LENGTH} bits, which a link needs (RFC 4862 5.5.3)" if wrong else ""
+
+
+LINK_LENGTH: Final = 64
 
 
 class Held(NamedTuple):
@@ -66,19 +92,18 @@ class Addresses:
                 kept = _Kept(settings, reserved, self._made(name, settings, reserved, kept))
             self._pools[name] = kept
 
-    def check(self, pool: str) -> None:
-        """Raise `LocalProtocolError` unless there is such a pool, for IPv4."""
+    def check(self, pool: str, use: Use = Use.ADDRESS) -> None:
+        """Raise `LocalProtocolError` unless there is such a pool, of what is needed."""
         settings = self._config.pools.get(pool)
         if settings is None:
             raise LocalProtocolError(f"there is no pool `{pool}`")
-        if ":" in settings.range:
-            raise LocalProtocolError(f"the pool `{pool}` holds IPv6 addresses, which IPCP cannot give (RFC 1332)")
+        if reason := unfit(settings, use):
+            raise LocalProtocolError(f"the pool `{pool}` {reason}")
 
-    def take(self, pool: str, holder: Hashable, now: float, user: str = "") -> str:
+    def take(self, pool: str, holder: Hashable, now: float, user: str = "", use: Use = Use.ADDRESS) -> str:
         """Hand out an address of a pool, or of the next that is not empty; what the holder has it keeps. Raises `Exhausted`, `LocalProtocolError`."""
-        self.check(pool)
         held = self._held.get(holder)
-        chain = list(self._chain(pool))
+        chain = list(self._chain(pool, use))
         if held is not None and held.pool in chain:
             return held.address
         self.release(holder, now)
@@ -87,8 +112,10 @@ class Addresses:
         return found.address
 
     def claim(self, address: str, holder: Hashable, now: float, user: str = "") -> bool:
-        """Note that a holder has an address of its own; tell whether that may be: it has no other holder."""
-        if self._holders.get(address, holder) != holder:
+        """Note that a holder has an address of its own; tell whether that may be: it has no other holder, and no pool hands out a part of it."""
+        if self._holders.get(address, holder) != holder or any(
+            kept.pool.cuts(address) for kept in self._pools.values()
+        ):
             return False
         if address not in self._holders:
             self.release(holder, now)
@@ -129,16 +156,17 @@ class Addresses:
                 return Held(self._pools[name].pool.take(now, user), name, user)
         return Held(self._pools[last].pool.take(now, user), last, user)
 
-    def _chain(self, name: str) -> Iterator[str]:
+    def _chain(self, name: str, use: Use) -> Iterator[str]:
         """Yield a pool and those that follow it when it is empty; `config.checks` sees to it that there is an end."""
         while name:
-            self.check(name)
+            self.check(name, use)
             yield name
             name = self._config.pools[name].next
 
     def _made(self, name: str, settings: Pool, reserved: Mapping[str, Place], old: _Kept | None) -> AddressPool:
         pool = AddressPool(
             settings.range,
+            length=settings.prefix_length,
             exclude=settings.exclude,
             reserved=reserved,
             quarantine=settings.quarantine,
@@ -153,5 +181,6 @@ class Addresses:
 def _reserved(config: Config) -> frozenset[str]:
     """Return the addresses that no pool hands out: our own, and those of users."""
     ours = {ppp_settings(config, profile).local_address for profile in ("default", *config.ppp_profiles)}
-    theirs = {user.address for user in config.users.values()}
+    users = config.users.values()
+    theirs = {what for user in users for what in (user.address, user.prefix, user.delegated_prefix)}
     return frozenset(ours | theirs) - {""}

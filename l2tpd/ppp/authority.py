@@ -41,6 +41,12 @@ class Verdict:
     nbns: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()  # prefixes towards the subscriber
     interface_id: bytes = b""  # 8 octets (RFC 5072 4.1)
+    prefix: str = ""  # of the link; empty: from the pool
+    prefix_pool: str = ""  # another pool than the profile's
+    delegated_prefix: str = ""  # for the networks behind the subscriber; empty: from the pool
+    delegated_pool: str = ""  # likewise
+    ipv6_address: str = ""  # that the subscriber may ask for by DHCPv6
+    ipv6_dns: tuple[str, ...] = ()
     mtu: int = 0  # at most
     keys: Keys | None = None  # for encryption
     max_sessions: int = 0  # of this user at a time, with this one

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import trio
+
 from l2tpd.config.model import PppEngine
 from l2tpd.errors import LocalProtocolError
 from l2tpd.kernel.pppunit import UnitCarrier, Units
@@ -30,6 +32,13 @@ class Engines:
         self.instances = pppd.instances = builtin.instances
         self.tuns: Tuns | None = None
         self.shared = SharedTuns(lambda: self.tuns)
+
+    async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Do what many sessions have in common, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._units.overhearer.serve)
+            await nursery.start(self.shared.serve)
+            task_status.started()
 
     async def run(self, tunnel_id: int, call: Call, channel: int) -> tuple[int, str]:
         """Run PPP on a PPPoX socket, until it ends by itself."""

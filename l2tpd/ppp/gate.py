@@ -16,6 +16,7 @@ import trio
 from l2tpd import log
 from l2tpd.errors import LocalProtocolError
 from l2tpd.ppp.accountant import Cause
+from l2tpd.ppp.addresses import Use
 from l2tpd.ppp.authority import REFUSED, Request, Verdict
 from l2tpd.ppp.instances import Limits
 from l2tpd.ppp.numbers import Disconnect
@@ -34,6 +35,21 @@ if TYPE_CHECKING:
 _UNASKED = Verdict(accepted=True)  # what holds where no caller has to say who it is
 
 _log = log.get("ppp")
+
+
+@attrs.frozen(kw_only=True)
+class Gift:
+    """What a peer gets over IPv6; what it does not get is empty."""
+
+    prefix: str = ""  # of the link
+    delegated: str = ""  # for the networks behind the peer
+    address: str = ""
+    dns: tuple[str, ...] = ()
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What is routed to the peer."""
+        return tuple(filter(None, (self.prefix, self.delegated, self.address and f"{self.address}/128")))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -68,6 +84,18 @@ class Gate:
     def any_address(self) -> str:
         """Return an address for a peer of which nobody knows who it is. Raises `LocalProtocolError`."""
         return self.leases.take(self.call, self.lease.pool)
+
+    def ipv6(self) -> Gift:
+        """Return what the peer gets over IPv6; for what is not to be had, it gets nothing, and the log says why."""
+        verdict, ppp = self.verdict, self.lease.ppp
+        return Gift(
+            prefix=self._find_prefix(Use.LINK, verdict.prefix, verdict.prefix_pool or ppp.prefix_pool),
+            delegated=self._find_prefix(
+                Use.DELEGATION, verdict.delegated_prefix, verdict.delegated_pool or ppp.delegated_pool
+            ),
+            address=verdict.ipv6_address,
+            dns=verdict.ipv6_dns or ppp.ipv6_dns,
+        )
 
     # --- limits -------------------------------------------------------------------------------------------------------------------
 
@@ -143,20 +171,20 @@ class Gate:
         if not verdict.accepted:
             self.link.refuse_credentials(said, verdict.message or REFUSED.message, now)
         elif not self.leases.enter(self.call, said.user, verdict.max_sessions):
-            self._warn(said, "it has as many sessions as it may have")
+            self._warn(said.user, "it has as many sessions as it may have")
             self.link.refuse_credentials(said, b"too many sessions of this user", now)
         else:
             try:
                 self._let_in(asked, verdict, now)
             except LocalProtocolError as error:
-                self._warn(said, str(error))
+                self._warn(said.user, str(error))
                 self.link.close(now, str(error), Disconnect.NO_ADDRESS)
 
     def _let_in(self, asked: CheckCredentials, verdict: Verdict, now: float) -> None:
         """Let a caller in; one that is in already keeps its address. Raises `LocalProtocolError` when what it is to have is not to be had."""
         said = asked.credentials
         if not asked.again:
-            self._address = self._find_address(said, verdict)
+            self._address = self._find(Use.ADDRESS, said.user, verdict.address, verdict.pool or self.lease.pool)
         grant = Grant(
             address=self._address,
             dns=verdict.dns,
@@ -170,23 +198,30 @@ class Gate:
         self.apply(now)  # from its beginning on: a caller that proves itself again has no more time for that
         self.link.accept_credentials(said, grant, now)
 
-    def _find_address(self, said: Credentials, verdict: Verdict) -> str:
-        """Return the address for a user: its own, else one out of its pool; empty where the peer chooses. Raises `LocalProtocolError`."""
-        if verdict.address:
-            if self.leases.claim(self.call, verdict.address):
-                return verdict.address
-            text = f"another session has the address {verdict.address}"
-            if not self.lease.pool:
+    def _find(self, use: Use, user: str, own: str, pool: str) -> str:
+        """Return what is a user's own, else something out of its pool; empty where there is neither. Raises `LocalProtocolError`."""
+        if own:
+            if self.leases.claim(self.call, own, use):
+                return own
+            text = f"another session has the {'address' if use is Use.ADDRESS else 'prefix'} {own}"
+            if not pool:
                 raise LocalProtocolError(text)
-            self._warn(said, f"{text}: it gets one out of the pool")
-        pool = verdict.pool or self.lease.pool
-        return self.leases.take(self.call, pool) if pool else ""
+            self._warn(user, f"{text}: it gets one out of the pool")
+        return self.leases.take(self.call, pool, use) if pool else ""
 
-    def _warn(self, said: Credentials, reason: str) -> None:
+    def _find_prefix(self, use: Use, own: str, pool: str) -> str:
+        user = self.call.ppp_user
+        try:
+            return self._find(use, user, own, pool)
+        except LocalProtocolError as error:
+            self._warn(user, str(error))
+            return ""
+
+    def _warn(self, user: str, reason: str) -> None:
         _log.warning(
             "PPP: a user cannot be served as it should",
             tid=self.tunnel_id,
             sid=self.call.local_id,
-            user=said.user,
+            user=user,
             reason=reason,
         )

@@ -25,6 +25,11 @@ def link_local(identifier: bytes) -> str:
     return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + identifier)) if len(identifier) == 8 else ""
 
 
+def identifier(address: str) -> bytes:
+    """Return the interface identifier of an address, empty without one."""
+    return ipaddress.IPv6Address(address).packed[8:] if address else b""
+
+
 def _judge(ipv6cp: Ipv6cp, data: bytes) -> Answer:
     """The four cases of RFC 5072 4.1."""
     ours = ipv6cp.local

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from l2tpd.config.model import Config, PppAuthority, PppEngine, PppSettings, Role, User
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
-from l2tpd.ppp.addresses import Addresses, Fill
+from l2tpd.ppp.addresses import Addresses, Fill, Use
 from l2tpd.ppp.lease import DEFAULT_MTU, Lease
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Leases:
             )
         finally:
             self._names.give_back(asked.interface_name, interface)
-            self._addresses.release(call, self._clock())
+            for use in Use:
+                self._addresses.release((call, use), self._clock())
             self._leave(call)
 
     # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
@@ -104,15 +105,15 @@ class Leases:
         self._sessions[user] += 1
         return True
 
-    def take(self, call: Call, pool: str) -> str:
+    def take(self, call: Call, pool: str, use: Use = Use.ADDRESS) -> str:
         """Return an address out of a pool, or out of the next one, for as long as the lease lasts. Raises `Exhausted` and `LocalProtocolError`."""
         self._addresses.configure(self.config())
-        return self._addresses.take(pool, call, self._clock(), self._users.get(call, ""))
+        return self._addresses.take(pool, (call, use), self._clock(), self._users.get(call, ""), use)
 
-    def claim(self, call: Call, address: str) -> bool:
+    def claim(self, call: Call, address: str, use: Use = Use.ADDRESS) -> bool:
         """Let a session have an address that is assigned to it, unless another one has it; tell which."""
         self._addresses.configure(self.config())
-        return self._addresses.claim(address, call, self._clock(), self._users.get(call, ""))
+        return self._addresses.claim(address, (call, use), self._clock(), self._users.get(call, ""))
 
     def _leave(self, call: Call) -> None:
         user = self._users.pop(call, None)

@@ -1,5 +1,8 @@
 """Addresses of one pool: handed out, given back, and left to rest before anybody else gets them. Pure; time comes in seconds.
 
+A pool may hold prefixes of one length in place of addresses. They are counted as addresses are, in units of that length, and written as prefixes; what
+is said here of an address holds for such a prefix.
+
 A pool never lists its addresses: it counts through its ranges once, and then takes whichever address has rested longest. Both cost the same for a
 /30 as for a /8. An address that was in use a moment ago would receive what was meant for its last user, so it is nobody else's for `quarantine`
 seconds; the user that had it may have it back at once, as whoever reconnects likes it.
@@ -19,7 +22,7 @@ _IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Span(NamedTuple):
-    """Addresses from `first` to `last`, as numbers of one IP version."""
+    """Addresses from `first` to `last`, as numbers of one IP version; of prefixes, without the bits behind their length."""
 
     version: int
     first: int
@@ -27,10 +30,11 @@ class Span(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where an address stands among all of its IP version."""
+    """Where an address or a prefix stands among all addresses of its IP version; of an address `length` is 0."""
 
     version: int
     number: int
+    length: int = 0
 
 
 class _Rest(NamedTuple):
@@ -50,6 +54,7 @@ class AddressPool:
         self,
         ranges: str,
         *,
+        length: int = 0,
         exclude: str = "",
         reserved: Mapping[str, Place] = _NONE,
         quarantine: float = 0.0,
@@ -60,15 +65,16 @@ class AddressPool:
         `reserved` comes with where each address stands, by `places`: it is the same for all pools, and long.
 
         Ranges are prefixes or `FIRST-LAST`, separated by commas. Of an IPv4 prefix longer than two addresses the first and the last are left out:
-        they are the network's own (RFC 1812 4.2.3.1). Those of `exclude` are left out whole.
+        they are the network's own (RFC 1812 4.2.3.1). Those of `exclude` are left out whole. `length`: of IPv6 prefixes to hand out; 0: addresses.
         """
         self.ranges = ranges
         self.used = 0
+        self._length = length
         self._quarantine = quarantine
-        self._spans = without(spans(ranges), spans(exclude, whole=True))
+        self._spans = without(spans(ranges, length=length), spans(exclude, length=length, whole=True))
         self._reserved = frozenset(address for address, place in reserved.items() if self._holds(place))
         self._taken = taken
-        self._unused = _count_through(self._spans)
+        self._unused = _count_through(self._spans, length)
         self._resting: OrderedDict[str, _Rest] = OrderedDict()  # in quarantine, the first to leave it first
         self._rested: OrderedDict[str, str] = OrderedDict()  # and who had it, the longest rested first
         self._former: dict[str, str] = {}  # by user, its last address, while that is nobody's
@@ -130,11 +136,24 @@ class AddressPool:
         """Tell whether an address is one of these, be it reserved."""
         return self._holds(_place(address))
 
+    def cuts(self, prefix: str) -> bool:
+        """Tell whether a prefix is not one of these and yet has addresses in common with them: the pool would hand these out a second time."""
+        network = ipaddress.ip_network(prefix)
+        ends = network.network_address, network.broadcast_address
+        first, last = (_units(int(end), self._length) for end in ends)
+        meets = any(
+            span.version == network.version and span.first <= last and first <= span.last for span in self._spans
+        )
+        return meets and not self.covers(prefix)
+
     # --- within -----------------------------------------------------------------------------------------------------------------
 
     def _holds(self, place: Place) -> bool:
-        at = bisect_right(self._spans, (*place, _BEYOND)) - 1
-        return at >= 0 and self._spans[at].version == place.version and place.number <= self._spans[at].last
+        if place.length != self._length:
+            return False
+        number = _units(place.number, self._length)
+        at = bisect_right(self._spans, (place.version, number, _BEYOND)) - 1
+        return at >= 0 and self._spans[at].version == place.version and number <= self._spans[at].last
 
     def _release(self, now: float) -> None:
         """Let the addresses go that have been in quarantine for long enough."""
@@ -181,6 +200,7 @@ class AddressPool:
 
 
 _BEYOND = 1 << 129  # greater than every address
+_BITS = 128  # of an IPv6 address: only such come as prefixes
 
 
 def places(addresses: Iterable[str]) -> Mapping[str, Place]:
@@ -189,15 +209,23 @@ def places(addresses: Iterable[str]) -> Mapping[str, Place]:
 
 
 def _place(address: str) -> Place:
-    ip = ipaddress.ip_address(address)
-    return Place(ip.version, int(ip))
+    if "/" not in address:
+        ip = ipaddress.ip_address(address)
+        return Place(ip.version, int(ip))
+    network = ipaddress.ip_network(address)
+    return Place(network.version, int(network.network_address), network.prefixlen)
 
 
-def spans(ranges: str, *, whole: bool = False) -> list[Span]:
-    """Return the addresses of ranges in ascending order, each once; `whole`: with the ends of networks."""
-    found = sorted(_span(part.strip(), whole=whole) for part in ranges.split(",") if part.strip())
+def spans(ranges: str, *, length: int = 0, whole: bool = False) -> list[Span]:
+    """Return the addresses of ranges in ascending order, each once, or the prefixes of a length; `whole`: with the ends of networks.
+
+    A prefix that lies in a range only by a part is not among them, but with `whole` it is. Raises `ValueError`.
+    """
+    found = sorted(_span(part.strip(), length, whole=whole) for part in ranges.split(",") if part.strip())
     merged: list[Span] = []
     for span in found:
+        if span.first > span.last:
+            continue
         if merged and merged[-1].version == span.version and span.first <= merged[-1].last + 1:
             merged[-1] = merged[-1]._replace(last=max(merged[-1].last, span.last))
         else:
@@ -221,19 +249,31 @@ def without(some: Iterable[Span], others: Collection[Span]) -> list[Span]:
     return left
 
 
-def _span(text: str, *, whole: bool) -> Span:
+def _span(text: str, length: int, *, whole: bool) -> Span:
     first, dash, last = text.partition("-")
     if dash:
         low, high = ipaddress.ip_address(first.strip()), ipaddress.ip_address(last.strip())
-        return Span(low.version, int(low), int(high))
+        return _in_units(low.version, int(low), int(high), length, whole=whole)
     network = ipaddress.ip_network(text)
     ends = int(network.version == 4 and network.num_addresses > 2 and not whole)
-    first_number = int(network.network_address)
-    return Span(network.version, first_number + ends, first_number + network.num_addresses - 1 - ends)
+    start = int(network.network_address)
+    return _in_units(network.version, start + ends, start + network.num_addresses - 1 - ends, length, whole=whole)
 
 
-def _count_through(within: Iterable[Span]) -> Iterator[str]:
+def _in_units(version: int, first: int, last: int, length: int, *, whole: bool) -> Span:
+    """Count addresses by prefixes: those that lie within whole, or all that have some of them."""
+    behind = _BITS - length if length else 0
+    if whole:
+        return Span(version, first >> behind, last >> behind)
+    return Span(version, -(-first >> behind), ((last + 1) >> behind) - 1)
+
+
+def _units(number: int, length: int) -> int:
+    return number >> (_BITS - length if length else 0)
+
+
+def _count_through(within: Iterable[Span], length: int) -> Iterator[str]:
     for version, first, last in within:
         kind: type[_IpAddress] = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
         for number in range(first, last + 1):
-            yield str(kind(number))
+            yield f"{kind(number << (_BITS - length))}/{length}" if length else str(kind(number))

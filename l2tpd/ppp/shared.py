@@ -1,7 +1,7 @@
 """One interface for all sessions of a PPP profile: descriptors and interfaces are what run out first where there are many subscribers.
 
 Theory of operation. The first session of a profile makes the TUN interface, with the profile's own address on it, and the last one to leave
-removes it. Each session brings a route for its address, and nothing for the whole pool: so the kernel itself answers for addresses that nobody has
+removes it. Each session brings a route for its address and its prefixes, and nothing for the whole pool: so the kernel itself answers for addresses that nobody has
 at the moment, a packet larger than that very subscriber takes gets its ICMP answer from the kernel, a subscriber may have an address of no pool, and
 whoever looks at the routing table sees who is there. That is one request to the kernel for each session, where an interface of its own takes four.
 
@@ -25,15 +25,14 @@ from l2tpd.errors import LocalProtocolError, PlaneError
 from l2tpd.kernel.ops import Link as Interface
 from l2tpd.ppp.accountant import Meter, Traffic
 from l2tpd.ppp.numbers import Protocol as Number
+from l2tpd.ppp.packet6 import is_link_scope
 from l2tpd.ppp.subscribers import Network, Subscribers, destination, source
-from l2tpd.ppp.tun import Tun, Tuns, Unencrypting, read_packets, send_packet
+from l2tpd.ppp.tun import Tun, Tuns, Unencrypting, emit, read_packets, send_packet
 from l2tpd.supervise import contain
-
-_IPV4_ALONE = "a shared interface carries IPv4 alone"
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import FramePort
-    from l2tpd.ppp.task import Owner
+    from l2tpd.ppp.carrier import Owner
 
 
 @attrs.define(eq=False)
@@ -181,8 +180,10 @@ class SharedCarrier(Unencrypting):
         common = self._common
         if common is None or common.tun is None or common.tun.descriptor < 0:
             return False
-        if common.members.find(source(packet)) is not self:
-            self._port.spoofed()
+        origin = source(packet)
+        if common.members.find(origin) is not self:
+            if not _nowhere(origin):
+                self._port.spoofed()
             return False
         self._moved = trio.current_time()
         try:
@@ -207,19 +208,30 @@ class SharedCarrier(Unencrypting):
     async def open(self, interface: Interface, mru: int, protocol: int) -> str:
         """Take a place on the interface; what may be sent is for the link to say."""
         del mru
-        if protocol != Number.IPV4:
-            raise PlaneError(errno.EAFNOSUPPORT, _IPV4_ALONE)
         self._common = common = self._shared.enter(self._profile)
-        name = await self._shared.prepare(common, attrs.evolve(interface, peer_address=""))
         self._mtu, self._moved = interface.mtu, trio.current_time()
+        return await self._admit(common, interface, protocol)
+
+    async def extend(self, interface: Interface, protocol: int) -> None:
+        """Let another protocol have the place as well."""
+        if self._common is None:
+            raise PlaneError(errno.ENODEV, "there is no interface")
+        await self._admit(self._common, interface, protocol)
+
+    async def _admit(self, common: Common, interface: Interface, protocol: int) -> str:
+        """See to the addresses of a protocol. Of IPv6 there are none: those of the link name nobody where there are many links, others are routed."""
+        if protocol != Number.IPV4:
+            return await self._shared.prepare(common, attrs.evolve(interface, address="", peer_address=""))
+        name = await self._shared.prepare(common, attrs.evolve(interface, peer_address=""))
         await self._claim(common, interface.peer_address)
         return name
 
-    async def extend(self, interface: Interface, protocol: int) -> None:
-        """Refuse another protocol: link-local addresses, which are all that there are of IPv6, name nobody where there are many links."""
-        del interface, protocol
-        await trio.lowlevel.checkpoint()
-        raise PlaneError(errno.EAFNOSUPPORT, _IPV4_ALONE)
+    def emit(self, packet: bytes, owner: Owner) -> None:
+        """Send a packet of our own."""
+        emit(packet, owner, self._port)
+
+    def overhear(self, owner: Owner) -> None:
+        """Do nothing: all packets pass through this process."""
 
     async def route(self, prefix: str) -> None:
         """Have a prefix behind the subscriber routed to it; it may send from there as well."""
@@ -257,6 +269,11 @@ class SharedCarrier(Unencrypting):
     async def finish(self) -> None:
         """Give the place back; the port is the plane's."""
         await self.close()
+
+
+def _nowhere(address: bytes) -> bool:
+    """Tell whether an address is one of IPv6 that means something on its link alone, or nothing: no harm is meant by it."""
+    return len(address) == 16 and (is_link_scope(address) or not any(address))
 
 
 def _nothing(_: object) -> None:

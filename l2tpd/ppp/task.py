@@ -11,8 +11,9 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -24,7 +25,6 @@ from l2tpd.events import Network, PppEvent, What
 from l2tpd.kernel.ops import Link as Interface
 from l2tpd.ppp import proxy, terms
 from l2tpd.ppp.account import Account
-from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
 from l2tpd.ppp.describe import describe
 from l2tpd.ppp.events import (
@@ -43,16 +43,19 @@ from l2tpd.ppp.gate import Gate
 from l2tpd.ppp.instances import Instances, Limits, Report
 from l2tpd.ppp.ipv6cp import link_local
 from l2tpd.ppp.link import Link
-from l2tpd.ppp.mppe import GROWTH, STRENGTHS, Keys
+from l2tpd.ppp.mppe import GROWTH, STRENGTHS
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
+from l2tpd.ppp.uplink import Uplink, machine_duid
 from l2tpd.ppp.way import UNTOLD, Way
+from l2tpd.session.call import Ipv6Facts
 from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.ppp.accountant import Accountant
     from l2tpd.ppp.authority import Authority
+    from l2tpd.ppp.carrier import Carrier, Surroundings
     from l2tpd.ppp.lease import Lease
     from l2tpd.ppp.leases import Leases
     from l2tpd.session.call import Call
@@ -71,82 +74,6 @@ _RESULTS = {
 
 
 _log = log.get("ppp")
-
-
-class Owner(Protocol):
-    """The link that a carrier works for."""
-
-    def take(self, frame: bytes | memoryview) -> None:
-        """Take a frame of the peer; never raises, never waits."""
-
-    def header(self, protocol: int) -> bytes | None:
-        """Return what to put before a packet of a network protocol, None while none may pass as it is."""
-
-    def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
-        """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
-
-    def gone(self, interface: str) -> None:
-        """Hear that the interface for packets exists no longer."""
-
-
-class Carrier(Protocol):
-    """What a link runs over: its frames, and the interface of its packets."""
-
-    @property
-    def strengths(self) -> frozenset[int]:
-        """The bits of a key with which the carrier encrypts packets itself; none: that is done before they come to it."""
-
-    def send(self, frame: bytes) -> None:
-        """Send a frame to the peer. Never waits: what cannot be sent now is lost."""
-
-    async def serve(self, owner: Owner) -> str:
-        """Hand received frames to `owner` until there can be no more, and return why; nothing if somebody else sees to that from now on."""
-
-    def deliver(self, packet: bytes) -> bool:
-        """Pass a received packet on; tell whether that was possible."""
-
-    async def open(self, interface: Interface, mru: int, protocol: int) -> str:
-        """Make the interface for packets of a protocol, up, and return its name; `mru` is the most that we take. Raises `PlaneError`."""
-
-    def encrypt(self, keys: Keys, *, must: bool) -> None:
-        """Get ready to encrypt what the interface sends, as CCP will agree on; nothing else passes from now on if it `must`. Raises `PlaneError`."""
-
-    def encrypted(self) -> None:
-        """Hear that CCP has agreed: packets may pass."""
-
-    async def extend(self, interface: Interface, protocol: int) -> None:
-        """Let packets of another protocol pass through the interface as well, and give it their address. Raises `PlaneError`."""
-
-    async def pump(self, owner: Owner) -> bool:
-        """Do what the interface needs until it is gone, and return True; or False, if somebody else sees to that. Raises `trio.ClosedResourceError` when it is closed."""
-
-    async def route(self, prefix: str) -> None:
-        """Route a prefix into the interface, for as long as that is there. Raises `PlaneError`."""
-
-    def idle(self, now: float) -> float:
-        """Return for how many seconds no packet has passed through the interface, in either direction."""
-
-    def traffic(self) -> Traffic:
-        """Return what has passed through the present interface."""
-
-    async def close(self) -> None:
-        """Remove the interface, if there is one; another can be made."""
-
-    async def finish(self) -> None:
-        """Let go of everything."""
-
-
-class Surroundings(Protocol):
-    """What the machine around an interface is told of it; all of this raises `PlaneError`."""
-
-    async def announce(self, peer: str) -> int:
-        """Answer ARP for a peer on the Ethernet that its address belongs to, and return the index of that."""
-
-    async def withdraw(self, peer: str, index: int) -> None:
-        """Take back what `announce` has done."""
-
-    async def add_default(self, interface: str) -> bool:
-        """Route everything into an interface, unless there is a default route; tell whether it was done."""
 
 
 class Builtin:
@@ -170,6 +97,7 @@ class Builtin:
         self.way_of = way_of
         self.accountant: Accountant | None = None
         self.instances = Instances()
+        self._duid = machine_duid()
         self.authorities: dict[PppAuthority, Authority] = {
             PppAuthority.SECRETS: SecretsFiles(),
             PppAuthority.USERS: LocalUsers(leases.config),
@@ -181,14 +109,16 @@ class Builtin:
             with self.leases.lease(call) as lease:
                 report, call.proxy = proxy.reported(call.proxy), None
                 link = Link(terms.settings(lease, self._name(), report), os.urandom)
+                gate = self._gate(tunnel_id, call, lease, link)
                 running = _Running(
                     accountant=self.accountant,
+                    uplink=Uplink(gate=gate, carrier=carrier, duid=self._duid),
                     call=call,
                     lease=lease,
                     carrier=carrier,
                     surroundings=self.surroundings,
                     link=link,
-                    gate=self._gate(tunnel_id, call, lease, link),
+                    gate=gate,
                     remark=lambda line: self._remark(tunnel_id, call.local_id, line),
                     tunnel_id=tunnel_id,
                     tell=self.instances.tell,
@@ -240,6 +170,7 @@ class _Running:
     accountant: Accountant | None
     tell: Callable[[PppEvent], None]
     engine: str = "builtin"
+    uplink: Uplink
     account: Account = attrs.field(init=False)
     report: Report = attrs.field(init=False)
     _interface: str = ""  # the carrier's, which may be there before a network is up
@@ -279,6 +210,7 @@ class _Running:
             self.report.over(self.link.cause.message if self.link.cause else "", trio.current_time())
             self.account.close()
             self.call.interface = ""
+            self.uplink.part(self)
             self.link.close(trio.current_time(), "the session ends")
             self._flush()
             with goodbye(5.0):
@@ -295,7 +227,9 @@ class _Running:
                 # An interface goes by the first octet, whatever protocol was agreed on: neither may pass for the other.
                 version = 6 if payload.protocol == Number.IPV6 else 4
                 fits = payload.octets[:1] != b"" and payload.octets[0] >> 4 == version
-                if not fits or not self.carrier.deliver(payload.octets):
+                if version == 6 and self.uplink.takes(payload.octets):
+                    self.ask(payload.octets)
+                elif not fits or not self.carrier.deliver(payload.octets):
                     self.link.discard()
                 return
             self.remark(_Said("received", bytes(frame)))
@@ -312,6 +246,15 @@ class _Running:
     def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
         """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
         return self.link.seal(protocol, packet)
+
+    def ask(self, packet: bytes) -> None:
+        """Take a packet that asks the router for something; never raises, never waits."""
+        if not self.uplink.takes(packet):
+            return
+        if not self.uplink.ask(packet, self, trio.current_time()):
+            self.link.discard()
+        if self.uplink.next_timer < self._until:
+            self._wake.set()
 
     def gone(self, interface: str) -> None:
         """Hear that the interface for packets exists no longer."""
@@ -336,6 +279,7 @@ class _Running:
         self._wake.set()
 
     def _disconnect(self, reason: str) -> None:
+        self.uplink.part(self)
         self.link.close(trio.current_time(), reason)
         self._wake.set()
 
@@ -379,13 +323,15 @@ class _Running:
                     return CallResult.NO_FACILITIES_TEMPORARY, str(error)
                 self._flush()
             when = self.link.next_timer()
-            self._until = min(math.inf if when is None else when, self.gate.deadline)
+            self._until = min(math.inf if when is None else when, self.gate.deadline, self.uplink.next_timer)
             with trio.move_on_at(self._until):
                 await self._wake.wait()
             self._wake = trio.Event()
             now = trio.current_time()
             self.link.handle_timer(now)
+            self.uplink.handle_timer(self, now)
             if reason := self.gate.overdue(now, self.carrier.idle):
+                self.uplink.part(self)
                 self.link.close(now, reason)
 
     async def _handle(self, event: object, nursery: trio.Nursery) -> None:
@@ -422,7 +368,7 @@ class _Running:
         self._networks[Number.IPV4] = event
         self.call.ppp_local, self.call.ppp_remote = event.local, event.peer
         await self._add_default(name)
-        await self._add_routes()
+        await self._route(self._routes(4))
         self.gate.begin(trio.current_time())
         self.account.open()
         whose = {"user": self.call.ppp_user} if self.call.ppp_user else {}
@@ -437,8 +383,20 @@ class _Running:
             _log.warning("PPP: no IPv6", **self._ids, reason=error.text)
         else:
             self._networks[Number.IPV6] = event
+            given = await self.uplink.give(event.local, self._mtu, self._route, self._routes(6))
+            self.uplink.open(self, trio.current_time())
+            self.call.ppp_ipv6 = Ipv6Facts(
+                local=near,
+                remote=far,
+                prefix=given.prefix,
+                delegated_prefix=given.delegated,
+                address=given.address,
+            )
+            self.gate.begin(trio.current_time())
             self.account.open()
-            _log.notice("PPP: IPv6 up", **self._ids, interface=name, local=near, remote=far)
+            said = {"prefix": given.prefix, "delegated": given.delegated, "address": given.address}
+            whose = {key: value for key, value in said.items() if value}
+            _log.notice("PPP: IPv6 up", **self._ids, interface=name, local=near, remote=far, **whose)
             self._tell_up("ipv6", near, far)
 
     def _tell_up(self, network: Network, local: str, remote: str, dns: tuple[str, ...] = ()) -> None:
@@ -502,6 +460,8 @@ class _Running:
         """
         if self._networks.pop(gone.protocol, None) is None:
             return
+        if gone.protocol == Number.IPV6:
+            self.call.ppp_ipv6 = None
         self._tell_down(gone.cause)
         if self.carrier.strengths and self.link.encryption.on:
             self._disconnect("a network protocol has ended, and with it what encrypts")
@@ -546,14 +506,19 @@ class _Running:
             if not done:
                 _log.notice("PPP: the default route that is there stays", **self._ids, interface=interface)
 
-    async def _add_routes(self) -> None:
-        for prefix in self.gate.verdict.routes:
+    def _routes(self, version: int) -> list[str]:
+        """Return what is behind the peer, of one version of IP."""
+        return [prefix for prefix in self.gate.verdict.routes if ip_network(prefix).version == version]
+
+    async def _route(self, prefixes: Iterable[str]) -> None:
+        for prefix in prefixes:
             try:
                 await self.carrier.route(prefix)
             except PlaneError as error:
                 _log.warning("PPP: no route to what is behind the peer", **self._ids, prefix=prefix, reason=error.text)
 
     async def _remove(self) -> None:
+        self.uplink.part(self)
         await self._withdraw()
         self.call.interface = self._interface = ""
         self.account.carry_over()

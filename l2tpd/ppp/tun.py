@@ -23,9 +23,9 @@ from l2tpd.ppp.numbers import Protocol as Number
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import FramePort
     from l2tpd.kernel.ops import Link as Interface
+    from l2tpd.ppp.carrier import Owner
     from l2tpd.ppp.mppe import Keys
     from l2tpd.ppp.subscribers import Network
-    from l2tpd.ppp.task import Owner
 
 _BATCH = 64
 _LARGEST = 65535
@@ -116,6 +116,14 @@ class Unencrypting:
         """Do nothing."""
 
 
+def emit(packet: bytes, owner: Owner, port: FramePort) -> None:
+    """Send a packet of our own, if its protocol is Opened."""
+    header = owner.header(Number.IPV6)
+    frame = owner.seal(Number.IPV6, packet) if header is None else header + packet
+    if frame is not None:
+        port.send(frame)
+
+
 @attrs.define(eq=False)
 class TunCarrier(Unencrypting):
     """Carries the PPP of a session whose frames come to this process: its packets go through a TUN interface."""
@@ -179,6 +187,13 @@ class TunCarrier(Unencrypting):
         if self._tun is None:
             raise PlaneError(errno.ENODEV, "there is no interface")
         await self._tuns.add_route(self._tun, ip_network(prefix), 0)
+
+    def emit(self, packet: bytes, owner: Owner) -> None:
+        """Send a packet of our own."""
+        emit(packet, owner, self._port)
+
+    def overhear(self, owner: Owner) -> None:
+        """Do nothing: all packets pass through this process."""
 
     def idle(self, now: float) -> float:
         """Return for how many seconds no packet has passed."""

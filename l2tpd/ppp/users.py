@@ -23,6 +23,10 @@ def decide(user: User | None, said: Credentials) -> Verdict:
         keys=mppe_keys(said.kind, said.response, user.password, server=True),
         address=user.address,
         pool=user.pool,
+        prefix=user.prefix,
+        prefix_pool=user.prefix_pool,
+        delegated_prefix=user.delegated_prefix,
+        delegated_pool=user.delegated_pool,
         routes=user.routes,
         max_sessions=user.max_sessions,
     )

@@ -20,6 +20,7 @@ from l2tpd.radius.packet import Packet
 from l2tpd.wire.values import pack_text
 
 _ANY_ADDRESS: Final = frozenset({"255.255.255.255", "255.255.255.254"})  # the caller chooses, or we do: RFC 2865 5.8
+_SERVERS: Final = 3  # of DNS that a resolver uses
 _CLASSES: Final = ((0x80, 8), (0xC0, 16), (0xE0, 24))  # first octets below, and the length of the prefix: RFC 2865 5.22
 
 _REQUIRED: Final = 2  # RFC 2548 2.4.4
@@ -96,6 +97,12 @@ def _accepted(kind: Auth, said: Attributes, keys: Keys | None) -> tuple[Verdict,
             routes=tuple(route(text) for text in (*row.FRAMED_ROUTE.of(said), *row.FRAMED_IPV6_ROUTE.of(said))),
             interface_id=row.FRAMED_INTERFACE_ID.first(said, b""),
             keys=keys,
+            prefix=row.FRAMED_IPV6_PREFIX.first(said, ""),
+            prefix_pool=row.FRAMED_IPV6_POOL.first(said, ""),
+            delegated_prefix=row.DELEGATED_IPV6_PREFIX.first(said, ""),
+            delegated_pool=row.DELEGATED_IPV6_POOL.first(said, ""),
+            ipv6_address=row.FRAMED_IPV6_ADDRESS.first(said, ""),
+            ipv6_dns=row.DNS_IPV6_ADDRESS.of(said)[:_SERVERS],
             mtu=row.FRAMED_MTU.first(said, 0),
             session_timeout=row.SESSION_TIMEOUT.first(said, 0),
             idle_timeout=row.IDLE_TIMEOUT.first(said, 0),

@@ -189,6 +189,9 @@ def describe(subscriber: Subscriber, draft: Draft) -> None:
     for attribute, text in (
         (row.USER_NAME, subscriber.user),
         (row.FRAMED_IP_ADDRESS, subscriber.address),
+        (row.FRAMED_IPV6_PREFIX, subscriber.prefix),
+        (row.DELEGATED_IPV6_PREFIX, subscriber.delegated_prefix),
+        (row.FRAMED_IPV6_ADDRESS, subscriber.ipv6_address),
         (row.NAS_PORT_ID, subscriber.interface),
         (row.CALLING_STATION_ID, subscriber.calling_number),
         (row.CALLED_STATION_ID, subscriber.called_number),
@@ -196,6 +199,8 @@ def describe(subscriber: Subscriber, draft: Draft) -> None:
     ):
         if text:
             attribute.put(draft, text)
+    if subscriber.interface_id:
+        row.FRAMED_INTERFACE_ID.put(draft, subscriber.interface_id)
     describe_tunnel(subscriber.way, subscriber.tunnel_id, subscriber.session_id, draft)
 
 

@@ -14,7 +14,7 @@ from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.ppp.describe import disconnect_text
-from l2tpd.session.call import ACTIVE, Call, Carrier, Ending, State
+from l2tpd.session.call import ACTIVE, NO_IPV6, Call, Carrier, Ending, State
 from l2tpd.session.speech import Values
 from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, PPP_DISCONNECT_CAUSE, RESULT_CODE
 from l2tpd.wire.messages import Message, message
@@ -268,7 +268,7 @@ def send_cdn(call: Call, carrier: Carrier, now: float) -> None:
 
 def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
     """Return the event that tells what happened to a call."""
-    ending = call.ending
+    ending, six = call.ending, call.ppp_ipv6 or NO_IPV6
     return SessionEvent(
         what=what,
         tunnel_id=carrier.local_id,
@@ -295,6 +295,11 @@ def event(what: What, call: Call, carrier: Carrier) -> SessionEvent:
         ppp_user=call.ppp_user,
         ppp_local=call.ppp_local,
         ppp_remote=call.ppp_remote,
+        ppp_ipv6_local=six.local,
+        ppp_ipv6_remote=six.remote,
+        ppp_ipv6_prefix=six.prefix,
+        ppp_delegated_prefix=six.delegated_prefix,
+        ppp_ipv6_address=six.address,
         ppp_cause=disconnect_text(call.disconnect, ending.by) if call.disconnect and ending else "",
     )
 

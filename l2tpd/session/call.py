@@ -83,6 +83,20 @@ def clip(text: str) -> str:
     return text.encode("utf-8", "replace")[:500].decode("utf-8", "ignore")
 
 
+@attrs.frozen(kw_only=True)
+class Ipv6Facts:
+    """What PPP has settled on for IPv6; what there is not is empty."""
+
+    local: str = ""  # link-local addresses
+    remote: str = ""
+    prefix: str = ""  # of the link
+    delegated_prefix: str = ""  # of the networks behind the subscriber
+    address: str = ""  # that the subscriber may ask for by DHCPv6
+
+
+NO_IPV6 = Ipv6Facts()
+
+
 @attrs.define(eq=False)
 class Call:
     """The facts of one call. Times are seconds of the shell's clock; `peer_id` is 0 until the peer has assigned one."""
@@ -116,6 +130,7 @@ class Call:
     ppp_user: str = ""  # who was let in, while PPP ends here
     ppp_local: str = ""  # addresses that PPP has settled on
     ppp_remote: str = ""
+    ppp_ipv6: Ipv6Facts | None = None  # None: IPv6 is not spoken
     calling_number: str = ""
     called_number: str = ""
     tx_connect_speed: int = 0

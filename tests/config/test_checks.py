@@ -48,6 +48,38 @@ UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the 
         (f'[user.a]\npassword = "x"\npap_hash = "{HASH}"', "user.a.pap_hash: is said as well as `password`: which of them holds?"),
         ('[user.a]\npap_hash = "x"', "user.a.pap_hash: is not of the form `$scrypt$ln=14,r=8,p=1$SALT$HASH`"),
         ('[user.a]\npassword = "x"\npool = "p"', "user.a.pool: there is no `[pool.p]`"),
+        ('[user.a]\npassword = "x"\ndelegated_pool = "p"', "user.a.delegated_pool: there is no `[pool.p]`"),
+        (
+            '[user.a]\npassword = "x"\nprefix = "2001:db8::/64"\n[user.b]\npassword = "x"\nprefix = "2001:db8::/64"',
+            "user.b.prefix: `2001:db8::/64` belongs to `[user.a]` already",
+        ),
+        ('[user.a]\npassword = "x"\nprefix = "2001:db8::/56"', "user.a.prefix: `2001:db8::/56` has not the 64 bits that a link needs (RFC 4862 5.5.3)"),
+        (
+            '[user.a]\npassword = "x"\ndelegated_prefix = "10.0.0.0/8"',
+            "user.a.delegated_prefix: `10.0.0.0/8` is not an IPv6 prefix of at most 64 bits",
+        ),
+        (
+            '[profile.ppp.a]\nprefix_pool = "p"\n[pool.p]\nrange = "2001:db8::/40"\nprefix_length = 56',
+            "profile.ppp.a.prefix_pool: `p` holds no prefixes of 64 bits, which a link needs (RFC 4862 5.5.3)",
+        ),
+        (
+            '[profile.ppp.a]\npool = "p"\n[pool.p]\nrange = "2001:db8::/40"',
+            "profile.ppp.a.pool: `p` holds IPv6 addresses, which IPCP cannot give (RFC 1332)",
+        ),
+        (
+            '[profile.ppp.a]\ndelegated_pool = "p"\n[pool.p]\nrange = "10.0.0.0/8"',
+            "profile.ppp.a.delegated_pool: `p` holds addresses, not prefixes: it says no `prefix_length`",
+        ),
+        ('[pool.a]\nrange = "2001:db8::/60"\nprefix_length = 56', "pool.a.prefix_length: no prefix of 56 bits lies within `2001:db8::/60`"),
+        ('[pool.a]\nrange = "10.0.0.0/8"\nprefix_length = 56', "pool.a.prefix_length: is for IPv6: prefixes of IPv4 are not handed out"),
+        ('[pool.a]\nrange = "2001:db8::/32"\nprefix_length = 8', "pool.a.prefix_length: must be from 16 to 64, not the integer 8"),
+        (
+            '[pool.a]\nrange = "2001:db8::/32"\nprefix_length = 56\nnext = "b"\n[pool.b]\nrange = "2001:db9::/32"\nprefix_length = 48',
+            "pool.a.next: `b` has another `prefix_length`",
+        ),
+        ('[profile.ppp.a]\nipv6_dns = ["fe80::1"]', "profile.ppp.a.ipv6_dns[0]: `fe80::1` is not an IPv6 address that can be reached from elsewhere"),
+        ('[profile.ppp.a]\nipv6_dns = ["::1", "::2", "::3", "::4"]', "profile.ppp.a.ipv6_dns: names more than three servers"),
+        ("[profile.ppp.a]\nra_interval = 3", "profile.ppp.a.ra_interval: must be from 4 to 1800, not the float 3.0"),
         ('[user.a]\npassword = "x"\naddress = "2001:db8::1"', "user.a.address: `2001:db8::1` is not an IPv4 address"),
         ('[user.a]\npassword = "x"\nroutes = ["192.0.2.1/24"]', "user.a.routes[0]: `192.0.2.1/24` has bits set beyond its prefix length: is `192.0.2.0/24` meant, or the one address `192.0.2.1`?"),
         ('[user."a b"]\npassword = "x"\naddress = "192.0.2.1"\n[user.c]\npassword = "x"\naddress = "192.0.2.1"', 'user.c.address: `192.0.2.1` belongs to `[user."a b"]` already'),

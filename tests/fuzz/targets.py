@@ -31,7 +31,9 @@ from l2tpd.config.model import Address
 from l2tpd.control import jsonrpc, params
 from l2tpd.control.methods import METHODS
 from l2tpd.errors import ConfigError, ControlError, Malformed
+from l2tpd.ppp import dhcp6, packet6
 from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.router6 import Router, Terms
 from l2tpd.radius import access
 from l2tpd.radius import attributes as rows
 from l2tpd.radius.accounting import Identity
@@ -45,6 +47,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 STEPS: Final = 400
 """Longest dialogue."""
 SECRET: Final = b"fuzz"
+_PEER: Final = b"\xfe\x80" + bytes(13) + b"\2"
 WALL: Final = 1_000_000.0
 """Seconds since 1970 at which a request of RADIUS comes."""
 
@@ -119,6 +122,21 @@ def _rows() -> tuple[Attribute[object], ...]:
     return tuple(value for value in vars(rows).values() if isinstance(value, Attribute))
 
 
+def ipv6(data: bytes) -> None:
+    """Ask a subscriber's router: the octets are a packet, or behind right headers a message of ICMPv6 or of DHCPv6."""
+    terms = Terms(identifier=bytes(7) + b"\1", mtu=1400, interval=600, lifetime=86400, prefix="2001:db8::/64",
+                  delegated="2001:db8:1::/56", address="2001:db8::7", dns=("2001:db8::53",))  # fmt: skip
+    router = Router(terms, bytes(18), lambda: 0.0)
+    packet6.asks_router(data)
+    answer = packet6.udp(_PEER, packet6.ALL_NODES, data)
+    asked = answer[:40] + answer[42:44] + answer[40:42] + answer[44:]
+    for octets in (data, packet6.icmp(_PEER, packet6.ALL_NODES, data.ljust(8, b"\0")), asked):
+        router.receive(octets, 0.0)
+        router.handle_timer(10.0)
+        for packet in router.packets_to_send():
+            need(len(packet6.parse(packet).payload) <= 300 + 12 * len(data), "an answer that is out of proportion")
+
+
 def config(data: bytes) -> None:
     """Read a configuration: it holds, or says what is wrong where."""
     try:
@@ -174,6 +192,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     "ppp": links.decode_everything,
     "link": link,
     "radius": radius,
+    "ipv6": ipv6,
     "config": config,
     "rpc": rpc,
     "capture": capture,
@@ -210,6 +229,16 @@ def _answers() -> Iterable[bytes]:
     for attribute in _rows():
         yield encode_answer(Code.ACCESS_ACCEPT, asked, {attribute.key: (bytes(range(4)),)}, SECRET, sign=True)
         yield encode_signed(Code.COA_REQUEST, 1, {attribute.key: (b"text",), 1: (b"joe",)}, SECRET)
+
+
+def _questions() -> Iterable[bytes]:
+    names = [dhcp6.Option(1, b"client"), dhcp6.Option(2, bytes(18))]
+    prefix, address = dhcp6.prefix_option(bytes(16), 56, 1, 1), dhcp6.address_option(bytes(16), 1, 1)
+    held = [dhcp6.associated(dhcp6.Association(code, b"iaid", (prefix, address))) for code in (3, 4, 25)]
+    for kind in range(14):
+        for options in ((names[0], *held), (*names, *held), (*names, dhcp6.Option(14, b"")), ()):
+            yield dhcp6.build(dhcp6.Message(kind, b"abc", tuple(options)))
+    yield b"\x85" + bytes(7) + b"\1\1abcdef"
 
 
 def _examples() -> Iterable[bytes]:
@@ -255,6 +284,7 @@ _FIRST: Final[Mapping[str, Callable[[], Iterable[bytes]]]] = {
     "ppp": links.seeds,
     "link": _tapes,
     "radius": _answers,
+    "ipv6": _questions,
     "config": _examples,
     "rpc": _requests,
     "capture": _captures,

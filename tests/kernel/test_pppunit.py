@@ -37,6 +37,9 @@ class Taken:
     def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
         raise AssertionError(f"a packet of 0x{protocol:04x} that the kernel should have moved")
 
+    def ask(self, packet: bytes) -> None:
+        raise AssertionError(packet)
+
     def gone(self, interface: str) -> None:
         raise AssertionError(interface)
 

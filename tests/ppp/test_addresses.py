@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from l2tpd.config.load import parse
 from l2tpd.errors import Exhausted, LocalProtocolError
-from l2tpd.ppp.addresses import Addresses, Fill
+from l2tpd.ppp.addresses import Addresses, Fill, Use
 
 POOLS = """
 [profile.ppp.default]
@@ -178,3 +178,50 @@ def test_one_holder_for_each_address(moves: list[tuple[str, str, int]]) -> None:
             size, used, quarantined, free = pools.fill(name, now)
             assert 0 <= used <= len(held)
             assert 0 <= quarantined + free <= size
+
+
+PREFIXES = """
+[pool.links]
+range = "2001:db8:1::/56"
+prefix_length = 64
+[pool.sites]
+range = "2001:db8:100::/40"
+prefix_length = 56
+[user.alice]
+password = "wonder"
+prefix = "2001:db8:1::/64"
+delegated_prefix = "2001:db8:100::/56"
+"""
+
+
+def test_prefixes_are_held_as_addresses_are() -> None:
+    """A user's own are handed out to nobody else, and each use holds one."""
+    pools = addresses(PREFIXES)
+    assert "2001:db8:1:1::/64" == pools.take("links", ("a", Use.LINK), 0, use=Use.LINK)
+    assert "2001:db8:100:100::/56" == pools.take("sites", ("a", Use.DELEGATION), 0, use=Use.DELEGATION)
+    assert pools.claim("2001:db8:1::/64", ("b", Use.LINK), 0, "alice")
+    assert not pools.claim("2001:db8:1::/64", ("c", Use.LINK), 0, "alice")
+    assert Fill(size=256, used=2, quarantined=0, free=254) == pools.fill("links", 0)
+
+
+@pytest.mark.parametrize(
+    ("pool", "use", "complaint"),
+    [
+        ("sites", Use.ADDRESS, "holds prefixes, which IPCP cannot give"),
+        ("sites", Use.LINK, "holds no prefixes of 64 bits"),
+        ("small", Use.DELEGATION, "holds addresses, not prefixes"),
+        ("six", Use.LINK, "holds addresses, not prefixes"),
+    ],
+)
+def test_a_pool_that_holds_something_else(pool: str, use: Use, complaint: str) -> None:
+    """RADIUS may name it: the error says what is wrong."""
+    pools = addresses(POOLS + PREFIXES.partition("[user")[0])
+    with pytest.raises(LocalProtocolError, match=complaint):
+        pools.take(pool, "a", 0, use=use)
+
+
+def test_what_a_pool_hands_out_by_parts_is_nobodys_own() -> None:
+    """A prefix that RADIUS says, of which a pool would hand out a half to somebody else."""
+    pools = addresses(PREFIXES)
+    assert not pools.claim("2001:db8:100:200::/60", "a", 0)
+    assert pools.claim("2001:db8:900::/60", "a", 0)

@@ -160,3 +160,42 @@ def test_nobody_shares_an_address(moves: list[tuple[bool, str]], quarantine: flo
     addresses = [address for address, _ in held]
     assert len(set(addresses)) == len(addresses) == pool.used
     assert all(1 <= int(ipaddress.ip_address(address)) & 0xFF <= 9 for address in addresses)
+
+
+def test_prefixes_are_handed_out_as_addresses_are() -> None:
+    """In units of their length, the first and last among them; what a prefix that is left out touches is left out whole."""
+    pool = AddressPool(
+        "2001:db8:100::/54", length=56, exclude="2001:db8:100:2ff::/64", reserved=places(["2001:db8:100:100::/56"])
+    )
+    assert (3, 1) == (pool.size, pool.reserved)
+    ours = pool.take(0, "alice")
+    assert ["2001:db8:100::/56", "2001:db8:100:300::/56"] == [ours, pool.take(0)]
+    with pytest.raises(Exhausted):
+        pool.take(0)
+    pool.give_back(ours, 1, "alice")
+    assert ours == pool.take(2, "alice")
+
+
+def test_a_range_of_prefixes_has_those_that_are_whole() -> None:
+    """Of a range that begins or ends within one, that one is not there; of one that is too small, none is."""
+    pool = AddressPool("2001:db8:0:80::-2001:db8:0:2ff:ffff:ffff:ffff:ffff", length=56)
+    assert ["2001:db8:0:100::/56", "2001:db8:0:200::/56"] == [pool.take(0), pool.take(0)]
+    assert 0 == AddressPool("2001:db8::/60", length=56).size
+    assert 1 << 32 == AddressPool("2001:db8::/32", length=64).size  # without counting through them
+
+
+@pytest.mark.parametrize(
+    ("prefix", "covers", "cuts"),
+    [
+        ("2001:db8:100:300::/56", True, False),
+        ("2001:db8:100:300::/64", False, True),
+        ("2001:db8:100::/48", False, True),
+        ("2001:db8:200::/56", False, False),
+        ("2001:db8:100::7", False, True),
+        ("10.0.0.1", False, False),
+    ],
+)
+def test_a_prefix_that_is_partly_of_a_pool(prefix: str, covers: bool, cuts: bool) -> None:
+    """Somebody who has it would have what the pool hands out to others."""
+    pool = AddressPool("2001:db8:100::/48", length=56)
+    assert (covers, cuts) == (pool.covers(prefix), pool.cuts(prefix))

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from l2tpd.config.load import parse
-from l2tpd.config.model import Config, PppAuthentication, PppSettings, SessionSettings
+from l2tpd.config.model import Config, Pool, PppAuthentication, PppSettings, SessionSettings
 from l2tpd.events import PppEvent, What
 from l2tpd.ppp import leases
 from l2tpd.ppp import pppd as module
@@ -301,15 +301,16 @@ async def test_a_pool_runs_dry(scene: Scene, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("config", "complaint"),
     [
-        ("", "there is no pool `subscribers`"),
-        (CONFIG.replace('"10.0.0.1-10.0.0.3"', '"2001:db8::/64"'), "the pool `subscribers` holds IPv6 addresses"),
+        ({}, "there is no pool `subscribers`"),
+        ({"subscribers": Pool(range="2001:db8::/64")}, "the pool `subscribers` holds IPv6 addresses"),
         (CONFIG.replace('local_address = "10.0.0.1"', ""), "has a pool but no local_address"),
     ],
 )
-async def test_what_a_configuration_may_lack(scene: Scene, config: str, complaint: str) -> None:
+async def test_what_a_configuration_may_lack(scene: Scene, config: str | dict[str, Pool], complaint: str) -> None:
     """A call that cannot get what its profile promises is refused in words."""
     said = {"default": {"pool": "subscribers", "local_address": "10.0.0.1"}}
-    scene.config = parse([("l2tpd.toml", config)]) if config else Config(ppp_profiles=said)
+    made = Config(ppp_profiles=said, pools=config) if isinstance(config, dict) else parse([("l2tpd.toml", config)])
+    scene.config = made
     result, text = await scene.run(call())
     assert 4 == result
     assert complaint in text

@@ -330,17 +330,20 @@ async def test_an_address_that_another_session_has() -> None:
 
 
 async def test_what_a_shared_interface_cannot() -> None:
-    """IPv6, and a data plane without interfaces."""
+    """Carry anything before a protocol is up, and do with a data plane without interfaces."""
     async with stage() as scene:
         carrier = SharedCarrier(Cable(), scene.shared, "default")
         wanted = Interface(mtu=1400, address="fe80::1/64")
-        with pytest.raises(PlaneError, match="IPv4 alone"):
-            await carrier.open(wanted, 1400, Protocol.IPV6)
-        with pytest.raises(PlaneError, match="IPv4 alone"):
+        with pytest.raises(PlaneError, match="no interface"):
             await carrier.extend(wanted, Protocol.IPV6)
         assert not carrier.deliver(b"\x45" + bytes(19))
-        lost = SharedCarrier(Cable(), SharedTuns(lambda: None), "default")
         wanted = Interface(mtu=1400, address="10.9.0.1", peer_address="10.9.0.2")
-        with pytest.raises(PlaneError, match="nobody reads"):
-            await lost.open(wanted, 1400, Protocol.IPV4)
-        await lost.finish()
+        for plane, complaint in ((None, "makes no interfaces"), (scene.plane, "nobody reads")):
+            lost = SharedCarrier(Cable(), SharedTuns(partial(_given, plane)), "default")
+            with pytest.raises(PlaneError, match=complaint):
+                await lost.open(wanted, 1400, Protocol.IPV4)
+            await lost.finish()
+
+
+def _given(plane: UserPlane | None) -> UserPlane | None:
+    return plane

@@ -74,6 +74,12 @@ def test_all_that_a_server_may_grant() -> None:
     row.FRAMED_ROUTE.put(said, "192.0.2.0/24 10.0.0.7 1", "172.16.5.1")
     row.FRAMED_IPV6_ROUTE.put(said, "2001:db8:1::/48 :: 1")
     row.FRAMED_INTERFACE_ID.put(said, bytes(8))
+    row.FRAMED_IPV6_PREFIX.put(said, "2001:db8:2::/64")
+    row.FRAMED_IPV6_POOL.put(said, "links")
+    row.DELEGATED_IPV6_PREFIX.put(said, "2001:db8:300::/56")
+    row.DELEGATED_IPV6_POOL.put(said, "sites")
+    row.FRAMED_IPV6_ADDRESS.put(said, "2001:db8:4::7")
+    row.DNS_IPV6_ADDRESS.put(said, *(f"2001:db8::{number}" for number in range(1, 5)))
     row.FRAMED_MTU.put(said, 1400)
     row.SESSION_TIMEOUT.put(said, 1)
     row.IDLE_TIMEOUT.put(said, 2)
@@ -90,6 +96,12 @@ def test_all_that_a_server_may_grant() -> None:
         nbns=("10.0.0.3",),
         routes=("192.0.2.0/24", "172.16.0.0/16", "2001:db8:1::/48"),
         interface_id=bytes(8),
+        prefix="2001:db8:2::/64",
+        prefix_pool="links",
+        delegated_prefix="2001:db8:300::/56",
+        delegated_pool="sites",
+        ipv6_address="2001:db8:4::7",
+        ipv6_dns=("2001:db8::1", "2001:db8::2", "2001:db8::3"),
         mtu=1400,
         max_sessions=4,
         session_timeout=1,

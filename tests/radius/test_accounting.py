@@ -123,6 +123,27 @@ def test_what_is_known_later_is_told_from_then_on() -> None:
     assert "10.0.0.7" == row.FRAMED_IP_ADDRESS.first(stop.attributes, "")
 
 
+def test_ipv6_is_told() -> None:
+    """RFC 3162 3, RFC 4818 3, RFC 6911 3.1: what a session has, and nothing of it where there is none."""
+    six = attrs.evolve(
+        JOE,
+        interface_id=b"12345678",
+        prefix="2001:db8::/64",
+        delegated_prefix="2001:db8:100::/56",
+        ipv6_address="2001:db8::7",
+    )
+    told = books().open("k", six, 0.0, WALL).attributes
+    assert ("2001:db8::/64", b"12345678") == (
+        row.FRAMED_IPV6_PREFIX.first(told, ""),
+        row.FRAMED_INTERFACE_ID.first(told, b""),
+    )
+    assert ("2001:db8:100::/56", "2001:db8::7") == (
+        row.DELEGATED_IPV6_PREFIX.first(told, ""),
+        row.FRAMED_IPV6_ADDRESS.first(told, ""),
+    )
+    assert not {96, 97, 123, 168} & books().open("k", JOE, 0.0, WALL).attributes.keys()
+
+
 def test_we_say_when_we_begin_and_end() -> None:
     """RFC 2866 5.1: Accounting-On and Accounting-Off, about no session in particular."""
     ours = books()

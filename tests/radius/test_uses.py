@@ -90,7 +90,8 @@ def test_what_an_access_request_holds() -> None:
 def records(who: Identity) -> Iterator[Record | None]:
     books = Books("A", lambda: who, lambda: 600.0, lambda: 0.5)
     joe = Subscriber(
-        user="joe", address="10.0.0.7", interface="ppp1", tunnel_id=1, session_id=2, way=WAY, calling_number="030",
+        user="joe", address="10.0.0.7", interface_id=b"12345678", prefix="2001:db8::/64",
+        delegated_prefix="2001:db8:100::/56", ipv6_address="2001:db8::7", interface="ppp1", tunnel_id=1, session_id=2, way=WAY, calling_number="030",
         called_number="42", speeds="56000", by_radius=True, state_class=(b"a",), traffic=Traffic,
         disconnect=lambda _: None, limit=lambda *_: None,
     )  # fmt: skip

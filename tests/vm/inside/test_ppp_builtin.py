@@ -401,6 +401,10 @@ class Taken:
         """Encrypt nothing."""
         del protocol, packet
 
+    def ask(self, packet: bytes) -> None:
+        """Be asked for nothing."""
+        raise AssertionError(packet)
+
     def gone(self, interface: str) -> None:
         """Know that the interface is there."""
         raise AssertionError(interface)

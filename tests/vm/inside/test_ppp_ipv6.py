@@ -1,18 +1,46 @@
-"""IPv6 in PPP of our own on the kernel's data plane: link-local addresses at both ends, ours against ours and against the real pppd."""
+"""IPv6 in PPP of our own on the kernel's data plane, ours against ours and against the real pppd: link-local addresses at both ends, and prefixes."""
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from interop.netns import Cable, Host
-from interop.program import polled
+from interop.program import Program, polled, running, spawn
 from vm.inside import ppp, stage
 from vm.inside.conftest import Start
 
 LNS = ppp.LNS.replace("auth =", "ipv6 = true\nauth =")
+
+PREFIXES = (
+    LNS.replace("auth =", 'prefix_pool = "links"\ndelegated_pool = "sites"\nipv6_dns = ["2001:db8:f::53"]\nauth =')
+    + """\
+[pool.links]
+range = "2001:db8:1::/48"
+prefix_length = 64
+[pool.sites]
+range = "2001:db8:100::/40"
+prefix_length = 56
+"""
+)
+FAR = "2001:db8:f::1"
+DHCP6C = """\
+interface ppp0 {{
+    send ia-pd 0;
+    request domain-name-servers;
+    script "{script}";
+}};
+id-assoc pd 0 {{
+    prefix-interface lan {{
+        sla-id 1;
+        sla-len 8;
+    }};
+}};
+"""
 
 
 async def link_local(host: Host, interface: str) -> str:
@@ -46,3 +74,52 @@ async def test_ipv6_passes(cable: Cable, daemon: Start, tmp_path: Path, caller: 
                 await stage.pings(cable.us, "10.9.0.2")
     for host in (cable.us, cable.them):
         await ppp.nothing_left(host)
+
+
+async def addressed(host: Host, interface: str, prefix: str) -> str:
+    """Wait until an interface of a host has an address of a prefix, and return it."""
+
+    async def there() -> str | None:
+        words = (await ppp.said(host, "ip", "-6", "address", "show", "dev", interface, "-tentative")).split()
+        return next((word.partition("/")[0] for word in words if word.startswith(prefix)), None)
+
+    return await polled(there, lambda: f"{interface} of {host.namespace} has no address of {prefix}")
+
+
+async def test_prefixes(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """The kernel below a real pppd makes an address of the advertised prefix; a real client of DHCPv6 gets one for the network behind it."""
+    options = stage.LAC_OPTIONS.replace("noccp", "noccp +ipv6")
+    cable.us.call("ip", "address", "add", f"{FAR}/128", "dev", "lo")
+    cable.them.call("ip", "link", "add", "lan", "type", "veth", "peer", "name", "port")
+    for end in ("lan", "port"):
+        cable.them.call("ip", "link", "set", end, "up")
+    with stage.secrets(cable.us):
+        async with (
+            daemon(cable.us, PREFIXES) as lns,
+            stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address, options),
+        ):
+            (session,) = await ppp.addressed(lns)
+            address = await addressed(cable.them, "ppp0", "2001:db8:1:")
+            await stage.pings(cable.them, FAR)
+            await stage.pings(cable.us, address)
+            async with dhcp6c(cable.them, tmp_path):
+                inside = await addressed(cable.them, "lan", "2001:db8:100:1:")
+                await stage.pings(cable.us, inside)
+            told = (await ppp.shown(lns, session))["ppp"]
+            assert ("2001:db8:1::/64", "2001:db8:100::/56") == (told["ipv6_prefix"], told["delegated_prefix"])
+    for host in (cable.us, cable.them):
+        await ppp.nothing_left(host)
+
+
+@asynccontextmanager
+async def dhcp6c(host: Host, folder: Path) -> AsyncIterator[Program]:
+    """Run wide-dhcpv6's client on ppp0."""
+    script, config = folder / "script", folder / "dhcp6c.conf"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    config.write_text(DHCP6C.format(script=script))
+    words = ("dhcp6c", "-f", "-D", "-c", str(config), "-p", str(folder / "dhcp6c.pid"), "ppp0")
+    program = Program("dhcp6c", await spawn(host.command(*words)))
+    async with running(program, signal.SIGTERM):
+        yield program
+        print(f"--- dhcp6c wrote:\n{program.log}")
