@@ -109,6 +109,8 @@ class PppEvent:
     dns: tuple[str, ...] = ()  # name servers that the peer has told us
     dns_handover: str = ""  # who else is told of them: resolvconf, resolved; empty: nobody
     routes: tuple[str, ...] = ()  # prefixes behind the peer
+    prefix: str = ""  # of the peer's link, by IPv6
+    delegated_prefix: str = ""  # of the networks behind the peer, by DHCPv6
     message: str = ""  # why it went down
     cause: str = ""  # why PPP ended, where somebody said so (RFC 3145)
     duration: float = 0.0  # how long it was up, in seconds

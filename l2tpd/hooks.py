@@ -97,6 +97,8 @@ PPP_VARIABLES: tuple[Variable[PppEvent], ...] = (
     Variable("DNS1",                    lambda event: "".join(event.dns[:1])),
     Variable("DNS2",                    lambda event: "".join(event.dns[1:2])),
     Variable("FRAMED_ROUTE",            lambda event: " ".join(event.routes)),
+    Variable("IPV6_PREFIX",             lambda event: event.prefix),
+    Variable("DELEGATED_PREFIX",        lambda event: event.delegated_prefix),
     Variable("CONNECT_TIME",            lambda event: str(round(event.duration)),  GONE),
     Variable("BYTES_RCVD",              lambda event: str(event.rx_bytes),         GONE),
     Variable("BYTES_SENT",              lambda event: str(event.tx_bytes),         GONE),

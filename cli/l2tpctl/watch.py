@@ -115,6 +115,8 @@ CSV_FIELDS = (
     "ppp_ipv6_prefix",
     "ppp_delegated_prefix",
     "ppp_ipv6_address",
+    "prefix",
+    "delegated_prefix",
 )
 
 Event = Mapping[str, Json]

@@ -48,7 +48,7 @@ from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
 from l2tpd.ppp.uplink import Uplink, machine_duid
 from l2tpd.ppp.way import UNTOLD, Way
-from l2tpd.session.call import Ipv6Facts
+from l2tpd.session.call import NO_IPV6, Ipv6Facts
 from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
@@ -400,6 +400,7 @@ class _Running:
             self._tell_up("ipv6", near, far)
 
     def _tell_up(self, network: Network, local: str, remote: str, dns: tuple[str, ...] = ()) -> None:
+        six = (self.call.ppp_ipv6 if network == "ipv6" else None) or NO_IPV6
         event = PppEvent(
             what=What.UP,
             network=network,
@@ -412,6 +413,8 @@ class _Running:
             dns=dns,
             dns_handover=self._dns_handover if dns else "",
             routes=tuple(route for route in self.gate.verdict.routes if (":" in route) is (network == "ipv6")),
+            prefix=six.prefix,
+            delegated_prefix=six.delegated_prefix,
         )
         self.report.up(event, trio.current_time())
 
