@@ -290,7 +290,7 @@ class Dialer:
                         instance.peer.host, instance.peer.port, type=socket.SOCK_DGRAM
                     )
         except (OSError, trio.TooSlowError) as error:
-            reason = "no answer from the resolver" if isinstance(error, trio.TooSlowError) else str(error)
+            reason = "no answer from the resolver" if isinstance(error, trio.TooSlowError) else error.strerror
             self._failed(line, f"cannot resolve {instance.peer.host}: {reason}")
             return
         # Meanwhile the line may have been removed, or have got another tunnel for another peer.

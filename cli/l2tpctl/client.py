@@ -45,7 +45,7 @@ class Client:
             if isinstance(answer, Request):
                 self._events.append(answer.params)
             elif answer.failure is not None:
-                raise CommandError(answer.failure.message)
+                raise CommandError(_of_a_command(answer.failure.message))
             elif answer.id == self._last_id:
                 return answer.result
 
@@ -91,6 +91,11 @@ class Client:
             return read_answer(self._read.popleft())
         except ControlError as error:
             raise CommandError(f"l2tpd's answer cannot be read: {error}") from error
+
+
+def _of_a_command(message: str) -> str:
+    """Leave out what stands for the name of a file where the mistakes are a request's: on a command line there is no doubt."""
+    return "\n".join(line.removeprefix("request: ") for line in message.splitlines())
 
 
 @contextlib.asynccontextmanager

@@ -158,6 +158,7 @@ class Call:
     daemon: trio.Process
     up: bool = False
     failure: str = ""
+    _lacking: str = "the daemon did not serve"  # what there is not yet
     _tunnel: str = ""
     _session: str = ""
 
@@ -173,7 +174,7 @@ class Call:
                 click.echo(json.dumps(found) if self.wanted.json else sentence(found))
                 await self._until(client, "session", "")
         except trio.TooSlowError:
-            raise CommandError(f"there was no session after {self.wanted.timeout:g} seconds") from None
+            raise CommandError(f"{self._lacking} after {self.wanted.timeout:g} seconds") from None
         except Disconnected:
             raise CommandError(await self._last_words()) from None
 
@@ -193,10 +194,13 @@ class Call:
         await client.call("events.subscribe", {})
         row = await client.call("tunnel.create", {"name": NAME, "keys": {**self.wanted.tunnel, "persist": False}})
         self._tunnel = f"@{_field(row, 'id')}"
+        self._lacking = f"there was no tunnel to {self.wanted.tunnel['peer']}"
         await self._until(client, "tunnel", "up")
+        self._lacking = "the tunnel was up, but there was no session"
         asked: dict[str, Json] = {"tunnel": self._tunnel, "name": NAME, "keys": dict(self.wanted.session)}
         self._session = f"@{_field(await client.call('session.create', asked), 'id')}"
         await self._until(client, "session", "up")
+        self._lacking = "the session was up, but PPP had no addresses"
         return await self._addresses(client)
 
     async def _until(self, client: Client, about: str, what: str) -> None:
@@ -218,7 +222,11 @@ class Call:
         """Wait until PPP has settled on addresses; nothing carries it on the data plane `null`."""
         carried = _field(await client.call("system.show", {}), "data_plane") != "null"
         while True:
-            shown = await client.call("session.show", {"tunnel": self._tunnel, "session": self._session})
+            try:
+                shown = await client.call("session.show", {"tunnel": self._tunnel, "session": self._session})
+            except CommandError:  # it is gone, and an event has the reason
+                await self._until(client, "", "")
+                raise
             ppp = _field(shown, "ppp") or {}
             addresses = {name: _field(ppp, name) or "" for name in ("local_address", "remote_address")}
             if addresses["remote_address"] or not carried:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import sys
@@ -188,7 +189,7 @@ def connect(
     named = {"version": more["version"], "local": more["local"], "secret": _secret_of(secret_file)}
     asked = {"user": more["user"], "password": _secret_of(password_file), "interface_name": more["interface"]}
     wanted = calling.Dial(
-        tunnel={"peer": peer, **_given(named)},
+        tunnel={"peer": _bracketed(peer), **_given(named)},
         session={"pseudowire": "ppp", **_given(asked)},
         timeout=timeout,
         json=click.get_current_context().ensure_object(Choice).json,
@@ -215,6 +216,14 @@ def hash_password() -> None:
         stop(CommandError("there is no password on standard input"))
     text = hashed.make(password, os.urandom(hashed.SALT))
     tell({"pap_hash": text}, lambda: text)
+
+
+def _bracketed(peer: str) -> str:
+    """Put an IPv6 address that stands alone into the brackets that a port would need."""
+    try:
+        return f"[{ipaddress.IPv6Address(peer)}]"
+    except ValueError:
+        return peer
 
 
 def _given(keys: Mapping[str, Json]) -> dict[str, Json]:

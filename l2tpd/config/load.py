@@ -17,7 +17,7 @@ import attrs
 from l2tpd.config.checks import Checker
 from l2tpd.config.contradictions import CALLED
 from l2tpd.config.document import Document
-from l2tpd.config.model import Config, SessionInstance, TunnelInstance
+from l2tpd.config.model import Config, PppAuthority, SessionInstance, TunnelInstance
 from l2tpd.config.scalars import exact_str, instance_name
 from l2tpd.config.structure import ReadSecret, Structurer
 from l2tpd.errors import ConfigError, Problem
@@ -56,13 +56,15 @@ def load(path: Path) -> Config:
 
 
 def warnings(path: Path, config: Config) -> tuple[Problem, ...]:
-    """Tell what deserves a look although the configuration is valid: files open to others, peers that nobody can match."""
+    """Tell what deserves a look although the configuration is valid: files open to others, peers that nobody can match, users of nobody's."""
     found = [warning for file in _files(path, Document()) for warning in _exposed(file)]
     for name, peer in config.peers.items():
         if name != "default" and not peer.match and not peer.host_name:
             found.append(
                 Problem(str(path), f"peer.{name}", "has neither `match` nor `host_name`, so no caller belongs to it")
             )
+    if config.users and all(said.get("authority") is not PppAuthority.USERS for said in config.ppp_profiles.values()):
+        found.append(Problem(str(path), "user", 'no PPP profile says `authority = "users"`, so nobody asks for these'))
     return tuple(found)
 
 

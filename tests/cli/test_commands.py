@@ -214,7 +214,7 @@ def test_a_mistake_in_the_keys_is_one_of_usage(run: Run, daemon: Daemon, words: 
 def test_what_the_daemon_refuses_is_told_and_ends_with_1(run: Run) -> None:
     """The daemon's sentence goes to stderr."""
     result = run("create", "tunnel", "new", "--peer", "nowhere")
-    assert (1, "l2tpctl: request: peer: `nowhere` is no address\n") == (result.exit_code, result.stderr)
+    assert (1, "l2tpctl: peer: `nowhere` is no address\n") == (result.exit_code, result.stderr)
     result = run("show", "tunnel", "hq")
     assert (1, "l2tpctl: no tunnel is called `hq` (there are: hq1, hq2)\n") == (result.exit_code, result.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 import trio
 
 from interop.netns import Host, cable
-from l2tpctl import connect
+from l2tpctl import connect, local
 from l2tpd.config.load import parse
 from l2tpd.console import Console
 from pair import ANYBODY, free_port, listen, stage, udp, until
@@ -124,10 +125,11 @@ range = "10.9.0.2-10.9.0.9"
 
 
 @asynccontextmanager
-async def lns(host: Host, tmp_path: Path) -> AsyncIterator[None]:
-    """Run an LNS on a host, which gives callers addresses."""
+async def lns(host: Host, tmp_path: Path, ppp: str = "") -> AsyncIterator[None]:
+    """Run an LNS on a host, which gives callers addresses; `ppp` are more keys of its PPP profile."""
     file = tmp_path / "lns.toml"
-    file.write_text(LNS.format(folder=tmp_path))
+    file.write_text(LNS.replace("[pool", f"{ppp}\n[pool").format(folder=tmp_path))
+    file.chmod(0o600)
     command = host.command(sys.executable, "-m", "l2tpd", "-f", "-c", str(file))
     process = await trio.lowlevel.open_process([*command, "-o", str(tmp_path / "lns.log")], env=ENVIRONMENT)
     try:
@@ -151,6 +153,34 @@ async def test_ppp_runs_in_it(tmp_path: Path) -> None:
             calling.process.send_signal(signal.SIGINT)
             assert (0, "") == await calling.end()
             assert "ppp-here" not in ends.them.ask("ip", "-o", "link")
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+@pytest.mark.parametrize(
+    ("password", "complaint"),
+    [
+        ("", "the peer refuses to authenticate itself"),
+        ("wrong", "(unknown user, or wrong|wrong name or) password"),
+    ],
+)
+async def test_ppp_does_not_let_us_in(tmp_path: Path, password: str, complaint: str) -> None:
+    """The reason is the LNS's, also where the session has gone by the time that its addresses are asked for."""
+    (tmp_path / "password").write_text(f"{password}\n")
+    given = ("--user", "alice", "--password-file", str(tmp_path / "password")) if password else ()
+    users = 'auth = "chap"\nauthority = "users"\n[user.alice]\npassword = "right"'
+    with trio.fail_after(LIMIT), cable(f"connect-{os.getpid()}") as ends:
+        words = (ends.us.address, "--data-plane", "user", *given)
+        async with lns(ends.us, tmp_path, users), program(tmp_path, *words, host=ends.them) as calling:
+            status, said = await calling.end()  # PPP's words or the CDN's, whichever comes first
+            assert 1 == status
+            assert re.fullmatch(rf"l2tpctl: the session ended: {complaint} \(by the peer, result 3\)\n", said), said
+
+
+def test_an_ipv6_peer_needs_no_brackets(tmp_path: Path) -> None:
+    """Where there is no port there is nothing to tell apart; a scope is part of the address."""
+    assert ("[::1]", "[fe80::1%eth0]") == (local._bracketed("::1"), local._bracketed("fe80::1%eth0"))
+    for peer in ("192.0.2.1", "192.0.2.1:1701", "[::1]:1701", "[::1]", "lns.example", "lns.example:1702"):
+        assert peer == local._bracketed(peer)
 
 
 async def test_secrets_are_nowhere_to_be_seen(tmp_path: Path) -> None:
@@ -230,7 +260,7 @@ async def test_what_cannot_be_begun(tmp_path: Path) -> None:
 
 async def test_what_a_key_may_not_be(tmp_path: Path) -> None:
     """The daemon checks it as in a configuration."""
-    assert "request: peer: `x` is not a port from 1 to 65535" == await refuses(tmp_path, "127.0.0.1:x")
+    assert "peer: `x` is not a port from 1 to 65535" == await refuses(tmp_path, "127.0.0.1:x")
 
 
 async def test_an_empty_password_file(tmp_path: Path) -> None:
@@ -243,8 +273,9 @@ async def test_an_empty_password_file(tmp_path: Path) -> None:
 async def test_it_takes_too_long(tmp_path: Path) -> None:
     """A peer that does not answer is given up on when the time is over."""
     with udp() as silent:
-        complaint = await refuses(tmp_path, f"127.0.0.1:{silent.getsockname()[1]}", "--timeout", "3")
-    assert "there was no session after 3 seconds" == complaint
+        peer = f"127.0.0.1:{silent.getsockname()[1]}"
+        complaint = await refuses(tmp_path, peer, "--timeout", "3")
+    assert f"there was no tunnel to {peer} after 3 seconds" == complaint
 
 
 async def test_it_is_interrupted_before_it_is_connected(tmp_path: Path) -> None:

@@ -379,6 +379,17 @@ def test_secret_and_secret_file_exclude_each_other() -> None:
     assert expected == found
 
 
+def test_warnings_tell_of_users_whom_nobody_asks_for(tmp_path: Path) -> None:
+    """As long as no PPP profile names them as who knows the callers."""
+    file = tmp_path / "a.toml"
+    file.write_text('[user.x]\npassword = "s"\n[profile.ppp.default]\nauth = "pap"\n')
+    file.chmod(0o600)
+    expected = f'{file}: user: no PPP profile says `authority = "users"`, so nobody asks for these'
+    assert [expected] == [str(warning) for warning in warnings(file, load(file))]
+    file.write_text(file.read_text() + 'authority = "users"\n')
+    assert () == warnings(file, load(file))
+
+
 def test_warnings_tell_of_secrets_in_open_files_and_of_idle_peers(tmp_path: Path) -> None:
     """A readable secret, a writable file and a peer entry without a rule are worth a look; a commented secret is not."""
     file = tmp_path / "a.toml"
