@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,9 +22,12 @@ from l2tpctl import local, migrate, render
 from l2tpctl.answers import ask, listing, rows, tell
 from l2tpctl.errors import CommandError
 from l2tpctl.keys import pairs, typed
-from l2tpctl.options import SETTINGS, Choice, json_option, socket_option
+from l2tpctl.options import CATEGORIES, LEVELS, SETTINGS, Choice, json_option, socket_option
 from l2tpctl.ring import STDOUT
 from l2tpd.control.jsonrpc import Json
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PATH = click.Path(path_type=Path, dir_okay=False, readable=False)
 CREATE = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
@@ -43,27 +46,56 @@ def _session_names(context: click.Context, _parameter: click.Parameter, incomple
     return _names(context, "session.list", {"tunnel": context.params.get("tunnel")}, "sessions", incomplete)
 
 
-def _rows(context: click.Context, method: str, params: Mapping[str, Json], key: str) -> Sequence[render.Row]:
-    """Return what there is to complete a word with: nothing, unless the daemon answers."""
+def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
+    words = [str(row.get("name") or f"@{row.get('id')}") for row in rows(_quietly(context, method, params), key)]
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def _quietly(context: click.Context, method: str, params: Mapping[str, Json]) -> dict[str, Json]:
+    """Ask the daemon; who only completes a word is told of no failure."""
     from l2tpctl import client
 
     path = context.find_root().params.get("path")
     try:
         answer = client.call(path, method, params) if isinstance(path, Path) else {}
     except CommandError:
-        return []
-    return rows(answer, key) if isinstance(answer, dict) else []
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
-def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
-    found = _rows(context, method, params, key)
-    words = [str(row.get("name") or f"@{row.get('id')}") for row in found]
-    return [word for word in words if word.startswith(incomplete)]
+class Keyed(click.Command):
+    """A command that takes keys of the configuration like options, which its daemon knows."""
+
+    method: str
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete keys as well."""
+        from click.shell_completion import CompletionItem
+
+        keys = _schemas(_quietly(ctx, "rpc.discover", {}), self.method) if incomplete.startswith("-") else ()
+        words = [f"--{key.replace('_', '-')}" for key in keys]
+        own = super().shell_complete(ctx, incomplete)
+        known = {item.value for item in own} | {word for option in self.params for word in option.opts}
+        return own + [CompletionItem(word) for word in words if word.startswith(incomplete) and word not in known]
+
+
+class _KeyedTunnel(Keyed):
+    method = "tunnel.create"
+
+
+class _KeyedSession(Keyed):
+    method = "session.create"
+
+
+def _categories(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the last category of a list."""
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{word}" for word in CATEGORIES if word.startswith(last)]
 
 
 def _ppp_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete the interface of a session with PPP, or its ids where it has none yet, or one that it shares."""
-    found = _rows(context, "ppp.list", {}, "ppp")
+    found = rows(_quietly(context, "ppp.list", {}), "ppp")
     names = [str(row.get("interface") or "") for row in found]
     ids = [f"@{row.get('tunnel_id')}/{row.get('session_id')}" for row in found]
     words = (name if name and names.count(name) == 1 else other for name, other in zip(names, ids, strict=True))
@@ -278,7 +310,7 @@ def create() -> None:
     """Create a tunnel or a session."""
 
 
-@create.command("tunnel", context_settings=CREATE)
+@create.command("tunnel", cls=_KeyedTunnel, context_settings=CREATE)
 @click.argument("name")
 @click.option("--peer", required=True, metavar="HOST[:PORT]", help="Whom to call.")
 @click.argument("keys", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
@@ -293,7 +325,7 @@ def create_tunnel(name: str, peer: str, keys: tuple[str, ...]) -> None:
     tell(answer, lambda: f"tunnel {name} is created: @{answer.get('id')}")
 
 
-@create.command("session", context_settings=CREATE)
+@create.command("session", cls=_KeyedSession, context_settings=CREATE)
 @tunnel_argument
 @click.argument("name")
 @click.argument("keys", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
@@ -310,14 +342,13 @@ def create_session(tunnel: str, name: str, keys: tuple[str, ...]) -> None:
 def _keys(method: str, words: Sequence[str]) -> dict[str, Json]:
     """Read `--key value` words, each value as the type that the daemon's description gives its key."""
     said = pairs(words)
-    schemas = _schemas(method) if said else {}
+    schemas = _schemas(ask("rpc.discover"), method) if said else {}
     return {key: typed(key, text, schemas) for key, text in said.items()}
 
 
-def _schemas(method: str) -> Mapping[str, Json]:
-    """Ask the daemon which keys a create method takes, and of which type."""
-    described = rows(ask("rpc.discover"), "methods")
-    found = next((row for row in described if row.get("name") == method), {})
+def _schemas(described: Mapping[str, Json], method: str) -> Mapping[str, Json]:
+    """Find in what the daemon says of itself which keys a create method takes, and of which type."""
+    found = next((row for row in rows(described, "methods") if row.get("name") == method), {})
     keys = next((row for row in rows(found, "params") if row.get("name") == "keys"), {})
     schema = keys.get("schema")
     properties = schema.get("properties") if isinstance(schema, dict) else None
@@ -399,7 +430,7 @@ def debug() -> None:
     """
 
 
-categories_argument = click.argument("categories")
+categories_argument = click.argument("categories", shell_complete=_categories)
 switch_argument = click.argument("switch", type=click.Choice(["on", "off"]))
 
 
@@ -451,10 +482,10 @@ def debug_profile(kind: str, profile: str, categories: str, switch: str) -> None
 
 
 @debug.command("level")
-@click.argument("level")
+@click.argument("level", type=click.Choice(LEVELS))
 @json_option
 def debug_level(level: str) -> None:
-    """Set the log level: critical, error, warning, notice, info or debug."""
+    """Set what is logged: what is as grave as LEVEL, or graver."""
     answer = ask("debug.set", {"log_level": level})
     tell(answer, lambda: f"log level: {render.word(answer.get('log_level'))}")
 

@@ -17,6 +17,23 @@ SETTINGS = {"help_option_names": ["-h", "--help"]}
 DEFAULT_SOCKET = "/run/l2tpd/control.sock"
 DEFAULT_CONFIG = "/etc/l2tpd/l2tpd.toml"
 
+LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
+CATEGORIES = (
+    "protocol",
+    "fsm",
+    "api",
+    "avp_info",
+    "avp_hide",
+    "avp_data",
+    "func",
+    "transport",
+    "data",
+    "system",
+    "ppp",
+    "kernel",
+    "all",
+)
+
 
 @attrs.define
 class Choice:

@@ -11,11 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from control.running import Daemon
+from l2tpctl import commands, options
 from l2tpctl.commands import l2tpctl
+from l2tpd.config.words import LOG_LEVELS, TRACE_CATEGORIES
 from l2tpd.control.views import LogLine
 from l2tpd.errors import Problem
 from l2tpd.ppp import hashed
@@ -417,3 +420,15 @@ def test_names_of_tunnels_and_sessions_are_completed(daemon: Daemon, tmp_path: P
     assert ["@300"] == completed("l2tpctl show tunnel @", daemon.path)
     assert ["one"] == completed("l2tpctl show session hq1 o", daemon.path)
     assert [] == completed("l2tpctl show tunnel h", tmp_path / "none")
+    assert ["--hello-timeout"] == completed("l2tpctl create tunnel new --hel", daemon.path)[-1:]
+    assert ["--peer", "--peer-tunnel-id"] == completed("l2tpctl create tunnel new --pee", daemon.path)
+    assert ["--called-number"] == completed("l2tpctl create session hq1 new --called", daemon.path)
+    assert [] == completed("l2tpctl create tunnel new --hello", tmp_path / "none")
+
+
+def test_words_that_are_completed_are_the_daemons() -> None:
+    """Levels and categories; of the latter the last of a list."""
+    assert LOG_LEVELS == options.LEVELS
+    assert {*TRACE_CATEGORIES} == {*options.CATEGORIES}
+    assert ["ppp"] == commands._categories(click.Context(l2tpctl), click.Argument(["x"]), "pp")
+    assert ["fsm,transport"] == commands._categories(click.Context(l2tpctl), click.Argument(["x"]), "fsm,tr")
