@@ -51,6 +51,7 @@ class Console:
         """Serve `daemon`."""
         self._daemon = daemon
         self._totals_before: Mapping[str, int] = {}
+        self._more_before: Mapping[str, int] = {}
         self._counted_since = daemon.started
         self.log_levels: Sequence[str] = tuple(log.LEVELS)
         self._shown: tuple[object, dict[str, Any]] = (None, {})
@@ -90,12 +91,15 @@ class Console:
     def statistics(self, *, reset: bool) -> views.StatisticsView | Awaitable[views.StatisticsView]:
         """Return the counters, and set them to zero afterwards when `reset` says so."""
         daemon, now, plane = self._daemon, trio.current_time(), self._daemon.adapter.plane
-        view = portrait.statistics(
-            daemon.site.counters, now - self._counted_since, {"crashes": daemon.crashes, "events": daemon.bus.published}
-        )
+        more = {
+            "crashes": daemon.crashes,
+            "events": daemon.bus.published,
+        }  # metrics are told of these, and know no reset
+        since_reset = {name: count - self._more_before.get(name, 0) for name, count in more.items()}
+        view = portrait.statistics(daemon.site.counters, now - self._counted_since, since_reset)
         if reset:
             daemon.site.counters.reset()
-            self._counted_since = now
+            self._counted_since, self._more_before = now, more
         return self._with_totals(plane, view, reset=reset) if isinstance(plane, MovingPlane) else view
 
     async def _with_totals(

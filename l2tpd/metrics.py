@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 PATH = "/metrics"
 MAX_CONNECTIONS = 8
+CROWD = 2 * MAX_CONNECTIONS
+"""So many connections, and no more are even refused: a refusal takes a descriptor, and up to `PARTING` seconds."""
 MAX_REQUEST = 8192  # octets of request line and headers
 PATIENCE = 10.0  # seconds for a request and its answer
 DATA_PATIENCE = 2.0  # seconds of these for the counts of the data plane
@@ -256,6 +258,8 @@ class _Server:
 
     async def contained(self, stream: trio.SocketStream) -> None:
         """Serve one client, within limits, so that a bug ends that connection alone."""
+        if self._connections >= CROWD:
+            return
         self._connections += 1
         try:
             with trio.move_on_after(PATIENCE):

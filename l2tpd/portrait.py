@@ -319,8 +319,7 @@ def words(mask: int) -> tuple[str, ...]:
 
 def settings(table: object) -> dict[str, Json]:
     """Return a settings object or said keys as JSON can carry them; what an instance says stands among its own keys."""
-    shown = told(table)
-    shown.pop("sessions", None)  # they are tables of their own
+    shown = told(table, without={"sessions"})  # they are tables of their own, and may be many
     said = shown.pop("said", None)
     return {**shown, **said} if isinstance(said, dict) else shown
 

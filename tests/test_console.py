@@ -292,7 +292,7 @@ async def test_statistics_and_their_reset(tmp_path: Path) -> None:
         after = told(console.statistics(reset=False))
         assert [] == [count.message for count in after.messages if count.message.startswith("SCC")]
         assert 0 == after.counters["crashes"]
-        assert before.counters["events"] <= after.counters["events"]
+        assert 0 <= after.counters["events"] < before.counters["events"]
 
 
 async def test_tables_without_secrets(tmp_path: Path) -> None:

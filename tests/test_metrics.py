@@ -22,7 +22,7 @@ from l2tpd.events import ConfigReloaded, TunnelEvent, What
 from l2tpd.gauges import METRICS, STRIDE
 from l2tpd.kernel.null import NullPlane
 from l2tpd.ledger import Ledger
-from l2tpd.metrics import MAX_CONNECTIONS, MAX_REQUEST, serve
+from l2tpd.metrics import CROWD, MAX_CONNECTIONS, MAX_REQUEST, serve
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID
 from l2tpd.wire.header import build_control
 from l2tpd.wire.messages import encode
@@ -254,6 +254,17 @@ async def test_more_connections_than_there_are_places() -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert 200 == (await ask(address, get())).status
         for stream in idle:
+            await stream.aclose()
+
+
+async def test_a_crowd_is_not_even_refused() -> None:
+    """Who comes when the refused ones are still being seen off is closed without a word, so that descriptors stay for tunnels."""
+    async with house() as there, exposed(there) as address:
+        crowd = [await trio.open_tcp_stream(address.host, address.port) for _ in range(CROWD)]
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with await trio.open_tcp_stream(address.host, address.port) as late:
+            assert b"" == await late.receive_some()
+        for stream in crowd:
             await stream.aclose()
 
 

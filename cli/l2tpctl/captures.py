@@ -32,13 +32,14 @@ _LINK_LENGTH = {1: 14, 113: 16, 276: 20}
 _RAW_IP = frozenset({12, 14, 101, 228, 229})
 _LOOPBACK = frozenset({0, 108})  # 4 octets of address family
 _VLAN = frozenset({0x8100, 0x88A8})
-_IPV4, _IPV6, _UDP = 0x0800, 0x86DD, 17
+_IPV4, _IPV6, _UDP, _L2TP = 0x0800, 0x86DD, 17, 115
+_DATA_OVER_UDP = b"\x00\x03\x00\x00"  # flags and version, reserved: before the Session ID (RFC 3931 4.1.2.1)
 _EXTENSIONS = frozenset({0, 43, 60})  # hop-by-hop, routing, destination options (RFC 8200 4)
 _FRAGMENT = 44
 
 
 class Datagram(NamedTuple):
-    """One UDP payload: when and between whom, as far as that is known, and its octets."""
+    """One datagram as it is over UDP: when and between whom, as far as that is known, and its octets."""
 
     number: int  # of the packet in the capture, from 1; 0 outside a capture
     time: float | None  # seconds since 1970 UTC
@@ -48,13 +49,12 @@ class Datagram(NamedTuple):
 
 
 def datagrams(content: bytes, ports: frozenset[int]) -> Iterator[Datagram]:
-    """Yield the datagrams of a capture file that come from or go to one of the ports."""
+    """Yield the datagrams of a capture file that come from or go to one of the UDP ports, or run directly over IP."""
     packets = _pcapng(content) if content[:4] == _PCAPNG_MAGIC else _pcap(content)
     for number, (time, link, frame) in enumerate(packets, 1):
-        found = _udp(link, frame)
-        if found is not None and (found[1] in ports or found[3] in ports):
-            source, sport, destination, dport, octets = found
-            yield Datagram(number, time, _join(source, sport), _join(destination, dport), octets)
+        found = _datagram(link, frame, ports)
+        if found is not None:
+            yield Datagram(number, time, *found)
 
 
 def read(content: bytes, ports: frozenset[int]) -> list[Datagram]:
@@ -115,12 +115,29 @@ def _pcapng(content: bytes) -> Iterable[tuple[float | None, int, bytes]]:
         raise CommandError(f"the capture cannot be read to its end: {error}") from None
 
 
-def _udp(link: int, frame: bytes) -> tuple[str, int, str, int, bytes] | None:
-    """Return source, its port, destination, its port and payload of a frame, or None if it holds no whole UDP datagram."""
+def _datagram(link: int, frame: bytes, ports: frozenset[int]) -> tuple[str, str, bytes] | None:
+    """Return source, destination and octets of a frame's datagram; None if it holds none of ours, or not the whole of it."""
     try:
-        return _ip(_network(link, frame))
+        found = _ip(_network(link, frame))
+        if found is None:
+            return None
+        protocol, source, destination, payload = found
+        return (_udp if protocol == _UDP else _over_ip)(source, destination, payload, ports)
     except (struct.error, IndexError, ValueError):
         return None
+
+
+def _udp(source: str, destination: str, payload: bytes, ports: frozenset[int]) -> tuple[str, str, bytes] | None:
+    sport, dport, length = struct.unpack_from("!HHH", payload)
+    if ports.isdisjoint((sport, dport)):
+        return None
+    return _join(source, sport), _join(destination, dport), payload[8:length]
+
+
+def _over_ip(source: str, destination: str, payload: bytes, _ports: frozenset[int]) -> tuple[str, str, bytes]:
+    """Put what runs over IP into the form that it has over UDP: Session ID 0 marks a control message there (RFC 3931 4.1.1)."""
+    control = struct.unpack_from("!I", payload) == (0,)
+    return source, destination, payload[4:] if control else _DATA_OVER_UDP + payload
 
 
 def _network(link: int, frame: bytes) -> bytes:
@@ -141,22 +158,22 @@ def _network(link: int, frame: bytes) -> bytes:
     return frame[start:]
 
 
-def _ip(packet: bytes) -> tuple[str, int, str, int, bytes] | None:
-    """Take an IPv4 or IPv6 packet apart; None for what is not UDP, and for fragments."""
+def _ip(packet: bytes) -> tuple[int, str, str, bytes] | None:
+    """Return protocol, source, destination and payload of an IPv4 or IPv6 packet; None for other protocols than ours, and for fragments."""
     if packet[0] >> 4 == 4:
-        fragment = struct.unpack_from("!H", packet, 6)[0] & 0x3FFF
+        end, fragment = struct.unpack_from("!H2xH", packet, 2)
+        fragment &= 0x3FFF
         protocol, start = packet[9], (packet[0] & 15) * 4
         source, destination = packet[12:16], packet[16:20]
     elif packet[0] >> 4 == 6:
         fragment, protocol, start = 0, packet[6], 40
+        end = start + struct.unpack_from("!H", packet, 4)[0]
         source, destination = packet[8:24], packet[24:40]
         while protocol in _EXTENSIONS:
             protocol, start = packet[start], start + 8 + packet[start + 1] * 8
         fragment = protocol == _FRAGMENT
     else:
         return None
-    if protocol != _UDP or fragment:
+    if protocol not in {_UDP, _L2TP} or fragment:
         return None
-    sport, dport, length = struct.unpack_from("!HHH", packet, start)
-    octets = packet[start + 8 : start + length]
-    return str(ipaddress.ip_address(source)), sport, str(ipaddress.ip_address(destination)), dport, octets
+    return protocol, str(ipaddress.ip_address(source)), str(ipaddress.ip_address(destination)), packet[start:end]

@@ -7,6 +7,7 @@ user reads. Control-C is for the command, which tells the daemon to end politely
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -222,17 +223,20 @@ class Call:
         """Wait until PPP has settled on addresses; nothing carries it on the data plane `null`."""
         carried = _field(await client.call("system.show", {}), "data_plane") != "null"
         while True:
-            try:
-                shown = await client.call("session.show", {"tunnel": self._tunnel, "session": self._session})
-            except CommandError:  # it is gone, and an event has the reason
-                await self._until(client, "", "")
-                raise
+            shown = await self._shown(client)
             ppp = _field(shown, "ppp") or {}
             addresses = {name: _field(ppp, name) or "" for name in ("local_address", "remote_address")}
             if addresses["remote_address"] or not carried:
                 return {"interface": _field(shown, "interface"), **addresses}
             with trio.move_on_after(_POLL):
                 await self._until(client, "", "")
+
+    async def _shown(self, client: Client) -> Json:
+        """Ask for the session; one that is gone already has an event, which says why and is raised."""
+        with contextlib.suppress(CommandError):
+            return await client.call("session.show", {"tunnel": self._tunnel, "session": self._session})
+        await self._until(client, "", "")
+        raise Disconnected
 
     async def _last_words(self) -> str:
         """Say why the daemon has ended: its own words, or how it ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import PurePath
 from typing import TypeGuard
 
@@ -17,10 +17,10 @@ SECRETS = frozenset({"secret", "password", "pap_hash"})
 """Keys whose value is replaced by `KEY_set`: whether there is one."""
 
 
-def told(value: object) -> dict[str, Json]:
-    """Turn a configuration object, or the keys that a table says, into what may be told of it."""
+def told(value: object, *, without: Container[str] = ()) -> dict[str, Json]:
+    """Turn a configuration object, or the keys that a table says, but for those of `without`, into what may be told of it."""
     items = value if isinstance(value, Mapping) else _fields(value)
-    return dict(_told(str(key), item) for key, item in items.items())
+    return dict(_told(str(key), item) for key, item in items.items() if key not in without)
 
 
 def _fields(value: object) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,17 @@ def test_extension_headers_are_stepped_over_and_fragments_left() -> None:
         MACS,
     )
     assert [1] == [found.number for found in datagrams(content, PORTS)]
+
+
+@pytest.mark.parametrize("ip", [ipv4, ipv6])
+def test_l2tp_over_ip_is_read_as_over_udp(ip: Callable[[bytes, int], bytes]) -> None:
+    """Control messages without the zero before them, data with the header that it would have; what pads a short frame is left out."""
+    control, data = b"\x00" * 4 + b"\xc8\x03" + PAYLOAD[2:], b"\x00\x00\x10\x01" + b"\xff\x03"
+    frames = [ip(payload, 115) for payload in (control, data)]
+    found = list(datagrams(pcap(101, *(frame + b"padding" for frame in frames)), PORTS))
+    assert [control[4:], b"\x00\x03\x00\x00" + data] == [datagram.octets for datagram in found]
+    assert all(":1701" not in datagram.source for datagram in found)
+    assert [] == list(datagrams(pcap(101, ip(b"\x00" * 3, 115)), PORTS))
 
 
 def test_a_capture_that_ends_within_a_packet_gives_those_before() -> None:
