@@ -32,6 +32,7 @@ NAME = "connect"
 _POLL = (
     0.1  # seconds between two looks at what no event tells: the socket of a daemon that starts, the addresses of PPP
 )
+_START = 60.0  # seconds for the daemon to serve, which a busy machine may need and the peer has nothing to do with
 _GOODBYE = 2.0  # seconds for the peer to acknowledge the end
 _PATIENCE = 15.0  # seconds for a polite end, after which the daemon is killed
 
@@ -159,14 +160,16 @@ class Call:
     daemon: trio.Process
     up: bool = False
     failure: str = ""
-    _lacking: str = "the daemon did not serve"  # what there is not yet
+    _lacking: str = (
+        f"its daemon did not serve after {_START:g} seconds"  # what there is not yet, should the time be over
+    )
     _tunnel: str = ""
     _session: str = ""
 
     async def carry(self) -> None:
         """Bring the session up, say so, and wait for its end, which is always a failure."""
         try:
-            with trio.fail_after(self.wanted.timeout):
+            with trio.fail_after(_START):
                 await self._await_socket()
             async with connected(_socket(self.folder)) as client:
                 with trio.fail_after(self.wanted.timeout):
@@ -175,7 +178,7 @@ class Call:
                 click.echo(json.dumps(found) if self.wanted.json else sentence(found))
                 await self._until(client, "session", "")
         except trio.TooSlowError:
-            raise CommandError(f"{self._lacking} after {self.wanted.timeout:g} seconds") from None
+            raise CommandError(self._lacking) from None
         except Disconnected:
             raise CommandError(await self._last_words()) from None
 
@@ -195,14 +198,17 @@ class Call:
         await client.call("events.subscribe", {})
         row = await client.call("tunnel.create", {"name": NAME, "keys": {**self.wanted.tunnel, "persist": False}})
         self._tunnel = f"@{_field(row, 'id')}"
-        self._lacking = f"there was no tunnel to {self.wanted.tunnel['peer']}"
+        self._miss(f"there was no tunnel to {self.wanted.tunnel['peer']}")
         await self._until(client, "tunnel", "up")
-        self._lacking = "the tunnel was up, but there was no session"
+        self._miss("the tunnel was up, but there was no session")
         asked: dict[str, Json] = {"tunnel": self._tunnel, "name": NAME, "keys": dict(self.wanted.session)}
         self._session = f"@{_field(await client.call('session.create', asked), 'id')}"
         await self._until(client, "session", "up")
-        self._lacking = "the session was up, but PPP had no addresses"
+        self._miss("the session was up, but PPP had no addresses")
         return await self._addresses(client)
+
+    def _miss(self, what: str) -> None:
+        self._lacking = f"{what} after {self.wanted.timeout:g} seconds"
 
     async def _until(self, client: Client, about: str, what: str) -> None:
         """Wait for an event of the tunnel or the session; the end of either is a failure."""
