@@ -155,6 +155,7 @@ async def test_what_has_passed_is_counted_once(tmp_path: Path, keys: str) -> Non
     """Also after its interface is gone, when accounts are closed."""
     async with online(tmp_path, keys, networks={"ipv4"}) as (_, lns, _lac, (heard, _theirs)):
         (instance,) = lns.ppp.instances
+        await until(lambda: any(event.network == "ipv4" for event in ppp(heard, What.UP)))
         (up,) = (event for event in ppp(heard, What.UP) if event.network == "ipv4")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, up.interface.encode())
