@@ -35,7 +35,7 @@ RECIPE = 1
 
 WANTED = """
 virtio_pci virtio_rng 9pnet_virtio 9p overlay
-l2tp_netlink l2tp_eth l2tp_ppp l2tp_ip l2tp_ip6 l2tp_debugfs pppoe ppp_async
+l2tp_netlink l2tp_eth l2tp_ppp l2tp_ip l2tp_ip6 l2tp_debugfs pppoe ppp_async ppp_mppe
 veth dummy tun bridge 8021q macvlan
 sch_netem sch_ingress cls_u32 act_gact udp_diag inet_diag
 """
