@@ -263,6 +263,15 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Have everything happen to daemons at once for an hour, or `-- --minutes N`: memory, descriptors, threads and interfaces must stay as they are."""
+    install(session, "test")
+    if os.geteuid() == 0:
+        debian(session, "iproute2")
+    session.run("python", "tests/soak/run.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure set-up rate, memory and idle cost; as root also the Linux data plane, in guests, unless arguments after `--` ask for something else."""
     install(session, "test")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,7 @@ class Circuits:
     def link_changed(self, report: Report) -> None:
         """Tell the sessions whose interface this is."""
         if report.name in self._ppp and not report.up:
-            self._check_ppp(report.name)
+            self._check_ppp(report.name, _flags([report.name]))
         key = self._sessions.get(report.name)
         tunnel = self._registry.by_id.get(key[0]) if key else None
         if key is None or tunnel is None:
@@ -78,15 +78,16 @@ class Circuits:
         tunnel.flush_contained()
 
     def check(self) -> None:
-        """Find out which interfaces are gone, after reports were lost."""
+        """Find out which interfaces are gone, after reports were lost; where nobody can tell, for want of a descriptor, none is."""
+        found = _flags([*self._sessions, *self._ppp])
         for name in list(self._sessions):
-            if _flags(name) is None:
+            if found.get(name, _IFF_UP) is None:
                 self.link_changed(Report(name, up=False, there=False))
         for name in list(self._ppp):
-            self._check_ppp(name)
+            self._check_ppp(name, found)
 
-    def _check_ppp(self, name: str) -> None:
-        flags = _flags(name)
+    def _check_ppp(self, name: str, found: Mapping[str, int | None]) -> None:
+        flags = found.get(name, _IFF_UP)
         if flags is not None and flags & _IFF_UP:
             return
         text = f"the interface {name} was {'deleted' if flags is None else 'set down'}"
@@ -95,11 +96,19 @@ class Circuits:
                 instance.disconnect(text)
 
 
-def _flags(name: str) -> int | None:
-    """Return the flags of an interface, None: there is none of this name."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        try:
-            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0) + bytes(8))
-        except OSError:
-            return None
-        return int(_IFREQ.unpack_from(answer)[1])
+def _flags(names: Iterable[str]) -> Mapping[str, int | None]:
+    """Return the flags of interfaces, None where there is none of that name; nothing where no descriptor is left to ask by."""
+    try:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    except OSError:
+        return {}
+    with sock:
+        return {name: _flags_of(sock, name) for name in names}
+
+
+def _flags_of(sock: socket.socket, name: str) -> int | None:
+    try:
+        answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, _IFREQ.pack(name.encode(), 0) + bytes(8))
+    except OSError:
+        return None
+    return int(_IFREQ.unpack_from(answer)[1])

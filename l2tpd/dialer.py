@@ -15,14 +15,14 @@ import errno
 import functools
 import math
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from l2tpd import log
-from l2tpd.config.model import Address, Config, Encapsulation, Mode, SessionInstance, TunnelInstance
+from l2tpd.config.model import Address, Config, Encapsulation, HostPort, Mode, SessionInstance, TunnelInstance
 from l2tpd.config.resolve import session_settings, tunnel_settings
 from l2tpd.deadlines import Deadlines
 from l2tpd.errors import LocalProtocolError
@@ -46,7 +46,7 @@ RATE = 2000
 """How many attempts a second may leave, over all lines."""
 
 RESOLVERS = 16
-"""How many names may be resolved at once."""
+"""How many names may be resolved at once, with those that nobody waits for any longer."""
 
 RESOLVE_TIMEOUT = 10.0
 """Seconds after which an attempt gives up on the resolver."""
@@ -98,6 +98,7 @@ class Dialer:
         )  # (line, session): the session is empty for the tunnel itself
         self._wake = trio.Event()
         self._resolvers = trio.CapacityLimiter(RESOLVERS)
+        self.resolve: Callable[..., Sequence[tuple[Any, ...]]] = socket.getaddrinfo  # blocks
         self._stopping = False
 
     # --- what operators and configuration ask for -----------------------------------------------------------------------------
@@ -284,11 +285,8 @@ class Dialer:
     async def _resolve(self, line: Line) -> None:
         instance, tunnel = line.instance, line.tunnel
         try:
-            async with self._resolvers:
-                with trio.fail_after(RESOLVE_TIMEOUT):
-                    found = await trio.socket.getaddrinfo(
-                        instance.peer.host, instance.peer.port, type=socket.SOCK_DGRAM
-                    )
+            with trio.fail_after(RESOLVE_TIMEOUT):
+                found = await self._ask_resolver(instance.peer)
         except (OSError, trio.TooSlowError) as error:
             reason = "no answer from the resolver" if isinstance(error, trio.TooSlowError) else error.strerror
             self._failed(line, f"cannot resolve {instance.peer.host}: {reason}")
@@ -296,6 +294,15 @@ class Dialer:
         # Meanwhile the line may have been removed, or have got another tunnel for another peer.
         if self.lines.get(instance.name) is line and line.tunnel is tunnel and tunnel.core.state is State.IDLE:
             self._call(line, _preferred(found, instance.local))
+
+    async def _ask_resolver(self, peer: HostPort) -> Sequence[tuple[Any, ...]]:
+        """Return what getaddrinfo returns. Raises `OSError`.
+
+        A question that was given up keeps its thread until the system's resolver gives up as well. So these threads are counted by us: those that
+        everybody shares would be gone, and with them hook scripts and whatever else needs one.
+        """
+        question = functools.partial(self.resolve, peer.host, peer.port, type=socket.SOCK_DGRAM)
+        return await trio.to_thread.run_sync(question, abandon_on_cancel=True, limiter=self._resolvers)
 
     def _call(self, line: Line, peer: Address) -> None:
         """Open the socket and the tunnel, and ask for its sessions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,7 @@ import trio.testing
 from l2tpd.config.model import Address, Role
 from l2tpd.config.resolve import session_settings
 from l2tpd.daemon import Daemon
+from l2tpd.dialer import RESOLVERS
 from l2tpd.errors import LocalProtocolError
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.states import State
@@ -37,6 +39,9 @@ from pair import (
 )
 
 Found = list[tuple[socket.AddressFamily, int, int, str, tuple[str, int]]]
+
+PATIENCE = 20.0
+"""Seconds after which a thread of a test gives up, whatever happens."""
 
 
 async def pair(on: Stage, keys: str = QUICK, sessions: str = "") -> tuple[Daemon, Daemon]:
@@ -246,82 +251,98 @@ async def test_a_bug_while_a_session_is_asked_for_again(tmp_path: Path) -> None:
 # --- names
 
 
-async def test_a_name_is_resolved_at_each_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_is_resolved_at_each_attempt(tmp_path: Path) -> None:
     """The first answer leads nowhere, the second to the peer."""
     port, asked = free_port(), 0
     with udp("127.0.0.2", port):
         async with stage(tmp_path) as on:
             await on.start("lns", listen(port) + ANYBODY)
 
-            async def resolve(host: str, service: int, **_: object) -> Found:
+            def resolve(host: str, service: int, **_: object) -> Found:
                 nonlocal asked
                 asked += 1
                 found = "127.0.0.2" if asked == 1 else "127.0.0.1"
                 return [(socket.AF_INET, 2, 17, "", (found, service))]
 
-            monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
             lac = await on.start("lac", calls("t", port, host="lns.example"))
+            lac.dialer.resolve = resolve
             await until(lambda: up(lac, "t"))
             assert 2 == asked
 
 
-async def test_a_name_that_nobody_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_nobody_knows(tmp_path: Path) -> None:
     """The error is shown, and the line goes on trying."""
 
-    async def resolve(*_: object, **__: object) -> Found:
-        await trio.lowlevel.checkpoint()
+    def resolve(*_: object, **__: object) -> Found:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
     async with stage(tmp_path) as on:
         lac = await on.start("lac", calls("t", 1701, host="nobody.invalid"))
+        lac.dialer.resolve = resolve
         await until(lambda: lac.dialer.lines["t"].attempts >= 3)
         assert "nobody.invalid" in lac.dialer.lines["t"].last_error
         assert "not known" in lac.dialer.lines["t"].last_error
 
 
-async def test_a_late_answer_does_not_survive_a_changed_peer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_answer_does_not_survive_a_changed_peer(tmp_path: Path) -> None:
     """While the old name is being resolved the peer is changed: what the resolver says about the old one is not dialled."""
-    port, asked, answer, answered = free_port(), trio.Event(), trio.Event(), trio.Event()
+    port, asked, answer, answered = free_port(), threading.Event(), threading.Event(), threading.Event()
 
-    async def resolve(host: str, service: int, **_: object) -> Found:
+    def resolve(host: str, service: int, **_: object) -> Found:
         if host == "old.example":
             asked.set()
-            await answer.wait()
+            answer.wait(PATIENCE)
             answered.set()
             return [(socket.AF_INET, 2, 17, "", ("127.0.0.1", service))]
         return [(socket.AF_INET, 2, 17, "", ("127.0.0.2", service))]
 
-    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
     async with stage(tmp_path) as on:
         await on.start("lns", listen(port) + listen(port, "127.0.0.2") + ANYBODY)
         lac = await on.start("lac", calls("t", port, host="old.example"))
-        await asked.wait()
+        lac.dialer.resolve = resolve
+        await until(asked.is_set)
         on.write("lac", calls("t", port, host="new.example"))
         await lac.reloader.reload()
         answer.set()
-        await answered.wait()
+        await until(answered.is_set)
         await until(lambda: up(lac, "t"))
         assert Address("127.0.0.2", port) == address(tunnel(lac, "t"))
 
 
-async def test_a_resolver_that_hangs_delays_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sixty names that are never answered: a line with a numeric peer comes up, a reload is served, a stop ends."""
-    port = free_port()
+async def test_a_resolver_that_hangs_delays_nobody(tmp_path: Path) -> None:
+    """Sixty names that are never answered: a line with a numeric peer comes up, a reload is served, hook scripts run, a stop ends.
 
-    async def resolve(*_: object, **__: object) -> Found:
-        await trio.Event().wait()
+    What waits for the resolver has threads of its own, and no more than it may have.
+    """
+    port, hanging, released = free_port(), [0], threading.Event()
+
+    def resolve(*_: object, **__: object) -> Found:
+        hanging[0] += 1
+        released.wait(PATIENCE)
         return []
 
-    monkeypatch.setattr(trio.socket, "getaddrinfo", resolve)
-    async with stage(tmp_path) as on:
-        await on.start("lns", listen(port) + ANYBODY)
-        names = "".join(calls(f"n{number}", port, host=f"n{number}.example") for number in range(60))
-        lac = await on.start("lac", names + calls("t", port))
-        await until(lambda: up(lac, "t"))
-        await lac.reloader.reload()
-        lac.stop(at_once=False)
-        await on.ended["lac"].wait()
+    folder = tmp_path / "scripts"
+    folder.mkdir(mode=0o755)
+    script = folder / "tunnel-up"
+    script.write_text(f"#!/bin/sh\n: > {folder}/ran\n")
+    script.chmod(0o755)
+    try:
+        async with stage(tmp_path) as on:
+            await on.start("lns", listen(port) + ANYBODY)
+            names = "".join(calls(f"n{number}", port, host=f"n{number}.example") for number in range(60))
+            lac = await on.start("lac", names, system=f'script_directory = "{folder}"\n')
+            lac.dialer.resolve = resolve
+            await until(lambda: RESOLVERS == hanging[0])
+            assert 0 == trio.to_thread.current_default_thread_limiter().borrowed_tokens
+            on.write("lac", names + calls("t", port), system=f'script_directory = "{folder}"\n')
+            await lac.reloader.reload()
+            await until(lambda: up(lac, "t"))
+            await until((folder / "ran").exists)
+            lac.stop(at_once=False)
+            await on.ended["lac"].wait()
+        assert RESOLVERS == hanging[0]
+    finally:
+        released.set()
 
 
 # --- sockets

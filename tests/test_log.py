@@ -4,10 +4,9 @@ import io
 import logging
 import os
 import re
-import resource
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faults.means import no_descriptor_left
 from l2tpd import log
 from l2tpd.trace import Category
 
@@ -340,21 +340,6 @@ def test_without_a_descriptor_for_syslog_lines_are_lost(tmp_path: Path, syslogd:
     log.get("test").notice("heard")
     assert syslogd.recv(1000).endswith(b": heard")
     assert 1 == sink.lost
-
-
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """Let this process open nothing for a while."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
-    try:
-        with pytest.raises(OSError, match="Too many open files"):
-            os.dup(0)
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_syslog_that_does_not_read_never_blocks(tmp_path: Path, syslogd: socket.socket) -> None:

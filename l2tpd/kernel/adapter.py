@@ -1,8 +1,9 @@
 """The kernel task: one task that serialises the operations of every session on the data plane.
 
 Theory of operation. Creates wait in a bounded queue, and it is the session's own task that waits when the queue is full, never a socket
-reader. Changes of sessions stand in the same queue, in the order in which they were asked for; one that has not begun is replaced by the next. Deletes go first: they free what others wait for, they are few enough to be bounded by the creates before them, and whoever asks for
-one may be dying and cannot wait. A delete withdraws a create of the same thing that has not begun, so that the create cannot come after it.
+reader. Changes of sessions stand in the same queue, in the order in which they were asked for; one that has not begun is replaced by the next. Deletes go first: they free what others wait for, they are few enough to
+be bounded by the creates before them, and whoever asks for one may be dying and cannot wait. So one that is refused, for want of memory, say, is carried
+out once more, after the others. A delete withdraws a create of the same thing that has not begun, so that the create cannot come after it.
 An operation that has begun is shielded until its reply is there; a create whose submitter was cancelled meanwhile is undone at once. So
 nothing that was created is ever forgotten.
 """
@@ -75,6 +76,7 @@ class Adapter:
         self._failed = failed
         self._tell = performed
         self._deletes: deque[Delete] = deque()
+        self._refused: set[Delete] = set()  # of these, what was refused once already
         self._creates: deque[Slot] = deque()
         self._entering: dict[tuple[int, int], Slot] = {}  # before the queue, which is full: by tunnel and session, or 0
         self._room = trio.Semaphore(QUEUE)
@@ -178,10 +180,16 @@ class Adapter:
             await trio.lowlevel.checkpoint()
 
     async def _delete(self, operation: Delete) -> None:
+        again = operation in self._refused
+        self._refused.discard(operation)
         try:
             await self._perform(operation)
         except PlaneError as error:
-            self._failed(operation, error)
+            if again:
+                self._failed(operation, error)
+            else:
+                self._refused.add(operation)
+                self._deletes.append(operation)
 
     async def _create(self, slot: Slot) -> None:
         if slot.abandoned and not isinstance(slot.operation, ModifySession):

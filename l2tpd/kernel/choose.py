@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
-
-import trio
 
 from l2tpd.config.model import DataPlane as Word
 from l2tpd.errors import PlaneError, StartupError
@@ -34,13 +33,14 @@ async def choose(word: Word) -> Chosen:
     """Open the data plane that the configuration asks for. Raises `StartupError` when it demands one that is not possible here."""
     if word is Word.NULL:
         return Chosen(NullPlane(), "configured")
-    if word is Word.AUTO:
-        return await trio.to_thread.run_sync(_best)
-    opener = {Word.KERNEL: _open, Word.USER: _open_user}[word]
+    opening = Worker("data plane")  # not a thread of trio's, which may have been born in another network namespace
     try:
-        return Chosen(await trio.to_thread.run_sync(opener), "configured")
+        plane = await opening.run(_OPENERS[word])
     except PlaneError as error:
         raise StartupError(f'data_plane = "{word.value}" is not possible here: {error.text}') from error
+    finally:
+        opening.close()
+    return plane if isinstance(plane, Chosen) else Chosen(plane, "configured")
 
 
 def _best() -> Chosen:
@@ -111,3 +111,10 @@ def _load() -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     return done.returncode == 0
+
+
+_OPENERS: Mapping[Word, Callable[[], Chosen | DataPlane]] = {
+    Word.AUTO: _best,
+    Word.KERNEL: _open,
+    Word.USER: _open_user,
+}

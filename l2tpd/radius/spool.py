@@ -52,15 +52,17 @@ class Spool:
     def add(self, record: Record) -> bool:
         """Keep a record; tell whether there was room. Raises `OSError`."""
         name = _name(record)
-        if record.status is Status.STOP:
-            self._forget(_named(record.key, Status.INTERIM))
-        if name not in self._names and len(self._names) >= self._limit and not self._make_room(record):
+        before = _named(record.key, Status.INTERIM) if record.status is Status.STOP else name
+        taken = {name, before} & self._names.keys()
+        if not taken and len(self._names) >= self._limit and not self._make_room(record):
             return False
         self._write(name, record)
         self._names.pop(name, None)  # it is the youngest now
         self._names[name] = None
         if record.status is Status.ON:
             self._announcements.add(name)
+        if before != name:
+            self._forget(before)  # only now: without its Stop, an interim record is all that is left of a session
         return True
 
     def oldest(self, count: int) -> list[Record]:
@@ -100,9 +102,14 @@ class Spool:
 
     def _write(self, name: str, record: Record) -> None:
         draft = self._directory / f"{name}.new"
-        draft.touch(mode=0o600)
-        draft.write_text(json.dumps(_as_plain(record)))
-        draft.replace(self._directory / name)
+        try:
+            draft.touch(mode=0o600)
+            draft.write_text(json.dumps(_as_plain(record)))
+            draft.replace(self._directory / name)
+        except OSError:
+            with suppress(OSError):  # half a record is no use, and where the disk is full not even room
+                draft.unlink()
+            raise
 
     def _read(self, name: str) -> Record | None:
         """Return what a file holds; who cannot be read is forgotten, but left where it is for an operator to look at."""

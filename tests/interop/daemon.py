@@ -25,9 +25,9 @@ hostname = "l2tpd.example"
 data_plane = "{data_plane}"
 control_socket = "{folder}/control.sock"
 script_directory = "{folder}/scripts"
-log_level = "debug"
+log_level = "{log_level}"
 stop_timeout = {stop_timeout}
-
+{system}
 [[listen]]
 address = "{listen}:1701"
 
@@ -46,6 +46,7 @@ class Control(Watched):
         self._stream = stream
         self._answers: dict[int, Row] = {}
         self._last_id = 0
+        self._sending = trio.Lock()
         self._closed = False
 
     async def call(self, method: str, **params: object) -> Any:
@@ -53,7 +54,8 @@ class Control(Watched):
         self._last_id += 1
         number = self._last_id
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-        await self._stream.send_all(json.dumps(request).encode() + b"\n")
+        async with self._sending:
+            await self._stream.send_all(json.dumps(request).encode() + b"\n")
         answer: Row = await self.until(lambda: self._answer(number), lambda: f"{method} was not answered")
         assert "error" not in answer, f"{method} {params}: {answer['error']}"
         return answer["result"]
@@ -165,18 +167,33 @@ class Daemon:
 
 @asynccontextmanager
 async def daemon(
-    host: Host, folder: Path, config: str, *, listen: str = "", data_plane: str = "null", stop_timeout: float = 2.0
+    host: Host,
+    folder: Path,
+    config: str,
+    *,
+    listen: str = "",
+    data_plane: str = "null",
+    stop_timeout: float = 2.0,
+    log_level: str = "debug",
+    system: str = "",
 ) -> AsyncIterator[Daemon]:
     """Run l2tpd in the foreground on a host, listening on its address unless told otherwise, with `config` behind the tables that all tests share.
+
+    `system` are more keys of that table.
 
     It is ready when the block begins, and has to end well at the end of the block.
     """
     folder.mkdir(parents=True)
     with _short_folder() as short:
-        system = SYSTEM.format(
-            folder=short, listen=listen or host.address, data_plane=data_plane, stop_timeout=stop_timeout
+        head = SYSTEM.format(
+            folder=short,
+            listen=listen or host.address,
+            data_plane=data_plane,
+            stop_timeout=stop_timeout,
+            log_level=log_level,
+            system=system,
         )
-        (folder / "l2tpd.toml").write_text(system + config)
+        (folder / "l2tpd.toml").write_text(head + config)
         (folder / "l2tpd.toml").chmod(0o600)  # it may hold secrets
         with trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             await notify.bind(f"{short}/notify")

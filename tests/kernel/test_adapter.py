@@ -106,15 +106,36 @@ async def test_a_refusal_is_the_submitters() -> None:
         assert [] == on.refused
 
 
-async def test_a_refused_delete_is_told() -> None:
-    """Nobody waits for a delete, so its failure goes to the one who is there for that, and the task lives on."""
-    plane = RecordingPlane(failing=frozenset({0}))
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_refused_delete_is_repeated_and_then_told(times: int) -> None:
+    """Nobody waits for a delete, so it is asked for once more; its second failure goes to the one who is there for that, and the task lives on."""
+    plane = RecordingPlane(failing=frozenset(range(times)))
     async with bench(plane) as on:
         on.adapter.delete(no_session(5))
         await settled()
-        assert [(no_session(5), "operation 0 fails by script")] == on.refused
+        assert [no_session(5)] * 2 == plane.log
+        assert [(no_session(5), "operation 1 fails by script")] * (times == 2) == on.refused
+        on.adapter.delete(no_session(5))
+        await settled()
+        assert 3 == len(plane.log)
         await on.adapter.submit(tunnel())
     assert {1} == plane.tunnels
+
+
+async def test_a_repeated_delete_comes_after_the_others_and_before_creates() -> None:
+    """What was refused may depend on what waits behind it, and a create of the same id must not be undone by it."""
+    gate = Gate()
+    plane = RecordingPlane(delay=gate, failing=frozenset({1}), tunnels={1})
+    async with bench(plane) as on:
+        on.soon(tunnel(3))
+        await gate.reached.wait()
+        on.soon(session(5))
+        await settled()
+        on.adapter.delete(no_session(7))
+        on.adapter.delete(no_session(8))
+        gate.opens.set()
+        await settled()
+    assert [tunnel(3), no_session(7), no_session(8), no_session(7), session(5)] == plane.log
 
 
 async def test_deletes_go_first() -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import errno
 
 import pytest
+import trio
 
+import taps
 from l2tpd.config.model import DataPlane
 from l2tpd.errors import PlaneError, StartupError
 from l2tpd.kernel import choose as module
 from l2tpd.kernel import pppox, tuntap
 from l2tpd.kernel.choose import choose
+from l2tpd.kernel.ops import Link
 from l2tpd.kernel.plane import PacketPlane
+from l2tpd.kernel.tuntap import UserPlane
 
 
 async def test_null_is_a_choice() -> None:
@@ -151,3 +155,15 @@ def test_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     for program, expected in (("true", True), ("false", False), ("/nowhere/modprobe", False)):
         monkeypatch.setattr(module, "_MODPROBE", (program,))
         assert expected is module._load()
+
+
+@pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
+async def test_interfaces_are_made_where_the_daemon_is() -> None:
+    """In the network namespace of the event loop's thread, wherever the threads were born that everybody shares."""
+    await trio.to_thread.run_sync(int)
+    with taps.namespace():
+        plane = (await choose(DataPlane.USER)).plane
+        assert isinstance(plane, UserPlane)
+        await plane.open_tun(Link(name="here", mtu=1400))
+        assert " here: " in taps.ip("link", "show")
+        plane.close()

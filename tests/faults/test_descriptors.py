@@ -1,0 +1,224 @@
+"""No descriptor is left, wherever one is wanted: what wants it fails in words and comes back later, and everything that is up stays up."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+import taps
+from faults.means import no_descriptor_left
+from l2tpd.daemon import Daemon
+from l2tpd.errors import ConfigError
+from l2tpd.events import What
+from pair import (
+    ANYBODY,
+    QUICK,
+    Heard,
+    Stage,
+    call,
+    calls,
+    carried,
+    free_port,
+    hear,
+    listen,
+    session,
+    stage,
+    tunnel,
+    until,
+    up,
+)
+
+INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
+KEEP = "persist = true\n"
+
+
+@pytest.fixture
+def namespace() -> Iterator[None]:
+    """A network namespace of the test's own."""
+    with taps.namespace():
+        yield
+
+
+@attrs.define(eq=False)
+class Scene:
+    """An LNS and a LAC with a tunnel and a session that are up, and must stay so."""
+
+    on: Stage
+    port: int
+    lns: Daemon
+    lac: Daemon
+    told: Heard
+
+    def is_well(self) -> bool:
+        """Tell whether nothing has happened to what was up."""
+        return carried(self.lac, "old", "s") and not [
+            event for event in self.told.tunnels(What.DOWN) if event.name == "old"
+        ]
+
+    async def add(self, text: str, system: str = "") -> None:
+        """Have the LAC read a configuration with more tunnels."""
+        self.on.write("lac", old(self.port) + text, system=system)
+        await self.lac.reloader.reload()
+
+
+def old(port: int) -> str:
+    return calls("old", port, "") + session("old", "s")
+
+
+@asynccontextmanager
+async def scene(directory: Path, *, data_plane: str = "null", system: str = "", lns: str = "") -> AsyncIterator[Scene]:
+    async with stage(directory, data_plane=data_plane) as on:
+        port = free_port()
+        there = await on.start("lns", listen(port) + ANYBODY + lns)
+        lac = await on.start("lac", old(port), system=system)
+        told = hear(on, lac)
+        await until(lambda: carried(lac, "old", "s"))
+        yield Scene(on, port, there, lac, told)
+
+
+async def test_a_tunnel_of_ours(tmp_path: Path) -> None:
+    """The line says why, and is dialled again until there is one."""
+    async with scene(tmp_path) as at:
+        at.on.write("lac", old(at.port) + calls("new", at.port))
+        plan = await at.lac.reloader._read()
+        with no_descriptor_left():
+            await at.lac.reloader._apply(*plan)
+            await until(lambda: "Too many open files" in at.lac.dialer.lines["new"].last_error)
+            assert at.is_well()
+        await until(lambda: up(at.lac, "new"))
+        assert at.is_well()
+
+
+async def test_a_tunnel_of_a_peer(tmp_path: Path) -> None:
+    """The newcomer is refused for want of resources, and gets in later; who is in stays in."""
+    async with scene(tmp_path) as at:
+        with trio.socket.from_stdlib_socket(_stranger(at.port)) as stranger:
+            before = len(at.lns.registry)
+            with no_descriptor_left():
+                await stranger.send(_sccrq())
+                assert b"no resources for another tunnel" in await stranger.recv(1500)
+                assert before == len(at.lns.registry)
+            assert 1 == at.lns.site.counters.tunnels_refused
+            await stranger.send(_sccrq())
+            await until(lambda: before + 1 == len(at.lns.registry))
+        assert at.is_well()
+
+
+def _stranger(port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.connect(("127.0.0.1", port))
+    return sock
+
+
+def _sccrq() -> bytes:
+    from dialogue import sccrq  # noqa: PLC0415
+    from l2tpd.wire.header import build_control  # noqa: PLC0415
+    from l2tpd.wire.messages import encode  # noqa: PLC0415
+
+    return build_control(0, 0, 0, 0, encode(sccrq(assigned_tunnel_id=77)))
+
+
+async def test_a_control_client(tmp_path: Path) -> None:
+    """It waits, and is answered when there is one."""
+    async with scene(tmp_path) as at:
+        with trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            with no_descriptor_left():
+                await client.connect(str(tmp_path / "lac.sock"))
+                await client.send(b'{"jsonrpc": "2.0", "id": 1, "method": "system.show", "params": {}}\n')
+                with trio.move_on_after(0.2) as waiting:
+                    await client.recv(10)
+                assert waiting.cancelled_caught
+            assert 1 == json.loads((await client.recv(1 << 16)).split(b"\n")[0])["result"]["sessions"]
+        assert at.is_well()
+
+
+async def test_a_reload(tmp_path: Path) -> None:
+    """What cannot be read is not used: the old configuration is in force, and the next attempt succeeds."""
+    async with scene(tmp_path) as at:
+        at.on.write("lac", old(at.port) + calls("new", at.port))
+        with no_descriptor_left():
+            with pytest.raises(ConfigError, match="Too many open files"):
+                await at.lac.reloader.reload()
+            assert ["old"] == list(at.lac.dialer.lines)
+        await at.lac.reloader.reload()
+        await until(lambda: up(at.lac, "new"))
+        assert at.is_well()
+
+
+async def test_a_hook_script(tmp_path: Path) -> None:
+    """It is not run, which is counted; the next one is."""
+    folder = tmp_path / "scripts"
+    folder.mkdir(mode=0o755)
+    script = folder / "session-down"
+    script.write_text(f"#!/bin/sh\n: > {folder}/ran\n")
+    script.chmod(0o755)
+    system = f'script_directory = "{folder}"\n'
+    async with scene(tmp_path, system=system) as at:
+        await at.add(calls("t", at.port) + session("t", "a") + session("t", "b"), system)
+        await until(lambda: carried(at.lac, "t", "a") and carried(at.lac, "t", "b"))
+        with no_descriptor_left():
+            at.lac.dialer.close_session("t", "a", "enough")
+            await until(lambda: at.lac.scripts.counts["refused"])
+        at.lac.dialer.close_session("t", "b", "enough")
+        await until((folder / "ran").exists)
+        assert at.is_well()
+
+
+async def test_a_capture(tmp_path: Path) -> None:
+    """Messages are shown all the same."""
+    async with scene(tmp_path) as at:
+        watching = at.lac.tap.attach(None)
+        with no_descriptor_left():
+            tunnel(at.lac, "old").probe()
+            shown = await watching.__anext__()
+        assert shown is not None
+        watching.close()
+        assert at.is_well()
+
+
+@INTERFACES
+@pytest.mark.usefixtures("namespace")
+async def test_an_interface(tmp_path: Path) -> None:
+    """A session whose PPP gets no interface is closed, and is asked for again."""
+    pool = '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
+    async with scene(tmp_path, data_plane="user", lns=pool) as at:
+        await until(lambda: (found := call(at.lac, "old", "s")) is not None and found.ppp_remote)
+        await at.add(calls("t", at.port, QUICK))
+        await until(lambda: up(at.lac, "t"))
+        at.on.write("lac", old(at.port) + calls("t", at.port, QUICK) + session("t", "s", KEEP))
+        plan = await at.lac.reloader._read()
+        with no_descriptor_left():
+            await at.lac.reloader._apply(*plan)
+            await until(lambda: [event for event in at.told.sessions(What.DOWN) if event.name == "s"])
+            assert at.is_well()
+        await until(lambda: (found := call(at.lac, "t", "s")) is not None and found.ppp_remote)
+        assert at.is_well()
+
+
+@INTERFACES
+@pytest.mark.usefixtures("namespace")
+async def test_what_became_of_an_interface(tmp_path: Path) -> None:
+    """Where nobody can tell whether an interface is gone, after reports were lost, it is not; with a descriptor, one that is gone is found."""
+    async with stage(tmp_path, data_plane="user") as on:
+        port = free_port()
+        await on.start("lns", listen(port) + ANYBODY + 'versions = ["l2tpv3"]\n')
+        line = calls("t", port, 'version = "l2tpv3"\n') + session("t", "s", 'pseudowire = "eth"\n')
+        lac = await on.start("lac", line)
+        await until(lambda: carried(lac, "t", "s"))
+        with no_descriptor_left():
+            lac.circuits.check()
+            assert carried(lac, "t", "s")
+        lac.circuits.check()
+        assert carried(lac, "t", "s")
+        (key,) = lac.circuits._sessions.values()
+        lac.circuits._sessions = {"gone": key}
+        lac.circuits.check()
+        assert not carried(lac, "t", "s")
