@@ -54,6 +54,20 @@ def test_access_control_closes_the_door() -> None:
     }
 
 
+def test_authentication_that_nobody_has_decided_is_worth_a_look() -> None:
+    """pppd's own default depends on its other files and on routes; what is said, by either file, needs no look."""
+    told = "pppd's own default"
+    for section, options, warned in (
+        ("", "", 1),
+        ("", "noauth", 0),
+        ("require pap = yes", "", 0),
+        ("", "require-chap", 0),
+    ):
+        files = {"/etc/ppp/o": options}
+        found = convert("xl2tpd", f"[lns default]\npppoptfile = /etc/ppp/o\n{section}", files).warnings
+        assert warned == sum(told in warning for warning in found), (section, options)
+
+
 def test_a_host_that_is_called_as_a_section() -> None:
     """Has an entry of its own; and an entry that nobody could belong to is not made."""
     text = "[lns a]\nlac = 192.0.2.7\n[lns default]"

@@ -206,6 +206,11 @@ METHODS: Mapping[str, str] = {"mschapv2": "mschap-v2", "chap": "chap", "pap": "p
 """Our words for a proof, the strongest first, and pppd's."""
 
 
+def decides(said: Mapping[str, Item]) -> bool:
+    """Tell whether these options say if, and how, callers have to prove who they are."""
+    return "noauth" in said or any(f"require-{theirs}" in said for theirs in METHODS.values())
+
+
 def authentication(said: Mapping[str, Item]) -> Value:
     """Tell which proof a server with these options asks for."""
     required = next((ours for ours, theirs in METHODS.items() if f"require-{theirs}" in said), "")

@@ -319,6 +319,10 @@ class _Conversion:
                     said[word] = item
                 else:
                     ppp.same(item, "it is so unless it is said otherwise")
+        if not pppd.decides(said):
+            self.draft.warn(
+                ppp, "who proves what was left to pppd's own default: `auth` asks for CHAP, see whether callers do that"
+            )
         ppp.set("auth", pppd.authentication(said), *said.values(), *(item for item in options if item.name in said))
 
     def _pool(self, section: Section, name: str, ppp: Table) -> None:
