@@ -220,6 +220,7 @@ def ppp(instance: Instance, core: ControlConnection, now: float) -> views.PppDet
     return views.PppDetail(
         **_ppp_row(instance, core, now),
         engine=instance.engine,
+        encryption=report.encryption,
         mtu=max((event.mtu for event in networks), default=0),
         dns=tuple(server for event in networks for server in event.dns),
         routes=tuple(route for event in networks for route in event.routes),

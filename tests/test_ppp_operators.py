@@ -218,6 +218,7 @@ async def test_ppp_is_listed_shown_and_destroyed(tmp_path: Path) -> None:
         )  # fmt: skip
         view = console.ppp(*key)
         assert ("builtin", ("9.9.9.9", "149.112.112.112"), None) == (view.engine, view.dns, view.session_left)
+        assert "" == view.encryption
         (other,) = Console(lns).find_ppp("sub0")
         theirs_view = Console(lns).ppp(*other)
         assert (600, 300, ("192.0.2.0/24",)) == (

@@ -32,6 +32,8 @@ def _told(key: str, value: object) -> tuple[str, Json]:
     """Turn one key and its value into what may be told of them."""
     if key == "remote_end_id":
         return key, end_id_as_said(str(value))
+    if key == "control_mode" and isinstance(value, int):
+        return key, f"{value:04o}"  # as the configuration takes it
     return (f"{key}_set", bool(value)) if key in SECRETS else (key, _json(value))
 
 

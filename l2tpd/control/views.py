@@ -194,6 +194,7 @@ class PppDetail(PppRow):
     """PPP of one session in detail."""
 
     engine: str = ""  # builtin, pppd
+    encryption: str = ""  # as in `MPPE, 128 bits, stateless`; empty: packets pass as they are
     mtu: int = 0
     dns: tuple[str, ...] = ()  # that the peer has told us
     routes: tuple[str, ...] = ()  # behind the peer

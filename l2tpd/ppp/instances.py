@@ -33,6 +33,7 @@ class Report:
     tell: Callable[[PppEvent], None]
     count: Callable[[], Traffic]
     networks: dict[Network, PppEvent] = attrs.field(factory=dict)  # as they came up
+    encryption: str = ""  # how packets pass encrypted; empty: they do not
     _since: dict[Network, float] = attrs.field(factory=dict)
     _over: bool = False
 

@@ -347,8 +347,10 @@ class _Running:
             case EncryptionUp():
                 self.carrier.encrypted()
                 mode = "stateless" if event.send_stateless and event.receive_stateless else "stateful"
+                self.report.encryption = f"MPPE, {event.send_bits} bits, {mode}"
                 _log.notice("PPP: encrypted by MPPE", **self._ids, bits=event.send_bits, mode=mode)
             case EncryptionOver():
+                self.report.encryption = ""
                 await self._strip()
             case Ipv4Up():
                 await self._bring_up(event, nursery)

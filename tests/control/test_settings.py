@@ -38,7 +38,7 @@ def test_values_are_told_as_the_configuration_writes_them() -> None:
     assert "[2001:db8::1]:1701" == told(Listen(address=Address("2001:db8::1", 1701)))["address"]
     assert "lns.example:1701" == told(TunnelInstance(name="x", peer=HostPort("lns.example", 1701)))["peer"]
     assert "192.0.2.1" == told(TunnelInstance(name="x", peer=HostPort("192.0.2.1", 0)))["peer"]
-    assert ("auto", 0o660) == (told(System())["data_plane"], told(System())["control_mode"])
+    assert ("auto", "0660") == (told(System())["data_plane"], told(System())["control_mode"])
 
 
 def test_a_cookie_is_told_as_digits() -> None:

@@ -82,6 +82,8 @@ async def test_packets_cross_unreadably(bits: int, stateful: str) -> None:
         assert await answers(away, "10.9.0.1")
         assert await answers(home, "10.9.0.77")
         assert "mtu 1396" in await home.ip("link", "show", "dev", "sub")
+        (shown,) = lns.engine.instances
+        assert f"MPPE, {bits} bits, {'stateful' if stateful else 'stateless'}" == shown.report.encryption
     for side in (near, far):
         sealed = [frame for frame in side.frames if frame.startswith(b"\xff\x03\x00\xfd")]
         assert sealed
