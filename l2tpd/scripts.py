@@ -5,6 +5,9 @@ and, if so, puts the event behind the earlier ones of its tunnel or session. Suc
 scripts of one instance see things happen in order; lanes take turns, and at most `limit` scripts run at once. One that runs longer than `timeout`
 is killed together with its process group.
 
+A peer may have its network go up and down as fast as it likes. Where many events of a session wait, one that takes back another that waits is left
+out together with it. Whoever is told of name servers is told by interface, and hears of one that another session has by now from that session alone.
+
 So a script can hurt nobody but itself: while one hangs, those of its own instance wait; when `size` events wait, further ones are dropped and
 counted; nothing is read from it, and its exit status means nothing. What it leaves in the background when it ends is its own affair.
 
@@ -30,7 +33,7 @@ import attrs
 import trio
 
 from l2tpd import hooks, log
-from l2tpd.events import Event, PppEvent
+from l2tpd.events import Event, PppEvent, What
 from l2tpd.nameservers import Call, handover
 from l2tpd.supervise import contain, goodbye
 
@@ -42,6 +45,9 @@ TIMEOUT = 30.0
 
 SIZE = 20_000
 """Events that may wait for their script."""
+
+LANE = 64
+"""Of one session: from so many on, its networks' ups and downs that cancel each other are left out."""
 
 REAP = 5.0  # seconds that the kernel may take to end what was killed; only a process stuck in a driver takes longer
 
@@ -75,6 +81,9 @@ class Scripts:
     running: int = 0
     counts: Counter[str] = attrs.field(factory=Counter)
     _lanes: dict[hooks.Instance, list[Errand]] = attrs.field(factory=dict)  # where something waits or runs
+    _handed: dict[tuple[str, str], hooks.Instance] = attrs.field(
+        factory=dict
+    )  # whose name servers a program was told of last, by program and interface
     _ready: deque[hooks.Instance] = attrs.field(factory=deque)  # of these, where something waits and nothing runs
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
     _remarks: log.RateLimit = attrs.field(factory=log.RateLimit)
@@ -84,8 +93,11 @@ class Scripts:
         hooked = hooks.hooked(event)
         if hooked is None:
             return
-        if isinstance(hooked, PppEvent) and (call := handover(hooked)) is not None:
-            self._admit(Errand(call.program, hooked, call))
+        if isinstance(hooked, PppEvent):
+            if self._cancels(hooked):
+                self._remark("dropped", hooks.script(hooked), "its network goes up and down faster than scripts run")
+                return
+            self._hand_over(hooked)
         # Not pathlib: this is all that an event costs where there are no scripts, and there it is three times as quick.
         if os.path.exists(f"{self.directory}/{hooks.script(hooked)}"):  # noqa: PTH110
             self._admit(Errand(hooks.script(hooked), hooked))
@@ -110,7 +122,28 @@ class Scripts:
             if self._lanes:
                 _log.warning("the end comes before all scripts were run", running=self.running, waiting=self.waiting)
 
+    def _hand_over(self, event: PppEvent) -> None:
+        call = handover(event)
+        if call is not None:
+            if event.what is What.UP:
+                self._handed[call.program, event.interface] = hooks.instance(event)
+            self._admit(Errand(call.program, event, call))
+
     # --- lanes ----------------------------------------------------------------------------------------------------------------
+
+    def _cancels(self, event: PppEvent) -> bool:
+        """In a long lane, leave out what an event makes pointless; tell whether that is the event itself as well."""
+        lane = self._lanes.get(hooks.instance(event), [])
+        if len(lane) < LANE:
+            return False
+        last = next((errand.event for errand in reversed(lane) if _about(errand.event, event)), None)
+        if last is None or last is lane[0].event:  # of which a part may have been run
+            return False
+        if last.what is What.UP:
+            kept = [errand for errand in lane if errand.event is not last]
+            self.waiting -= len(lane) - len(kept)
+            lane[:] = kept
+        return event.what is What.DOWN
 
     def _admit(self, errand: Errand) -> None:
         if self.waiting >= self.size:
@@ -146,6 +179,8 @@ class Scripts:
 
     async def _call(self, errand: Errand) -> None:
         name = errand.name
+        if errand.call is not None and not self._holds(errand):
+            return
         path = self.directory / name if errand.call is None else Path(shutil.which(name, path=self.path) or name)
         fault = flaw(path)
         if fault:
@@ -158,6 +193,12 @@ class Scripts:
             return
         self.counts["run"] += 1
         await self._attend(name, process)
+
+    def _holds(self, errand: Errand) -> bool:
+        """Tell whether name servers still concern the session of an errand: its interface may be another one's by now."""
+        event = errand.event
+        interface = event.interface if isinstance(event, PppEvent) else ""
+        return self._handed.get((errand.name, interface)) == hooks.instance(event)
 
     async def _attend(self, name: str, process: trio.Process) -> None:
         """Wait for the end of a script, and bring it about when it is due."""
@@ -177,6 +218,11 @@ class Scripts:
         """Count what became of a script, and say it within limits: events come as fast as peers please."""
         self.counts[fate] += 1
         self._remarks.say((fate, name), trio.current_time(), _log.warning, f"script {fate}", script=name, reason=reason)
+
+
+def _about(some: hooks.Hooked, event: PppEvent) -> bool:
+    """Tell whether an event is about the same network."""
+    return isinstance(some, PppEvent) and some.network == event.network
 
 
 def flaw(path: Path) -> str:

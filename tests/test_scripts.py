@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import signal
@@ -232,6 +233,57 @@ async def test_a_higher_limit_holds_at_once(stage: Stage) -> None:
     Path(f"{stage.notes}.go").touch()
     await stage.finish()
     assert ["1", "2", "3"] == stage.noted()
+
+
+ISP = PppEvent(
+    what=What.UP,
+    network="ipv4",
+    tunnel_id=7,
+    session_id=3,
+    interface="isp",
+    dns=("9.9.9.9",),
+    dns_handover="resolvconf",
+)
+"""What a peer gives us as its client."""
+
+
+async def test_name_servers_stay_where_the_interface_has_another_session_by_now(stage: Stage) -> None:
+    """Its predecessor's are withdrawn late, behind a slow script: too late, for they are gone already."""
+    stage.scripts.path = str(stage.folder)
+    stage.write("resolvconf", 'read line; echo "resolvconf $* $line" >> $notes')
+    stage.write("ip-up", '[ $SESSION_ID = 4 ] || until [ -e "$notes.go" ]; do sleep 0.01; done')
+    after = attrs.evolve(ISP, session_id=4, dns=("1.1.1.1",))
+    stage.scripts.offer(ISP)
+    await stage.until(stage.noted)
+    stage.scripts.offer(attrs.evolve(ISP, what=What.DOWN))
+    stage.scripts.offer(after)
+    await stage.until(lambda: any("1.1.1.1" in line for line in stage.noted()))
+    stage.notes.with_suffix(".go").touch()
+    await stage.finish()
+    assert [f"resolvconf -a isp.l2tpd nameserver {server}" for server in ("9.9.9.9", "1.1.1.1")] == stage.noted()
+    stage.scripts.offer(attrs.evolve(after, what=What.DOWN))
+    await stage.finish()
+    assert "resolvconf -d isp.l2tpd " == stage.noted()[-1]
+
+
+@pytest.mark.parametrize("named", [("ip-up", "ip-down"), ("ip-up",), ("ip-down",)])
+async def test_a_network_that_flaps_takes_no_places_of_others(stage: Stage, named: tuple[str, ...]) -> None:
+    """While its script is slow, ups and downs that cancel each other are left out; what was told last is what is so."""
+    for name in named:
+        stage.write(name, f'until [ -e "$notes.go" ]; do sleep 0.01; done; echo {name} >> $notes')
+    flaps = [attrs.evolve(ISP, what=what, dns_handover="") for what in (What.UP, What.DOWN)]
+    for _ in range(500):
+        for event in flaps:
+            stage.scripts.offer(attrs.evolve(event))
+    assert stage.scripts.waiting <= scripts.LANE + 1
+    assert 0 < stage.scripts.counts["dropped"]
+    stage.scripts.offer(flaps[0])
+    stage.notes.with_suffix(".go").touch()
+    await stage.finish()
+    noted = stage.noted()
+    assert named[0] == noted[-1]
+    if len(named) > 1:
+        assert all(before != after for before, after in itertools.pairwise(noted))
 
 
 async def test_a_flood_is_dropped_beyond_the_bound_and_counted(stage: Stage) -> None:
