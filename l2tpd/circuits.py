@@ -1,7 +1,8 @@
 """Which session an interface belongs to, and what follows when it goes up, goes down or is deleted behind our back.
 
 That of an Ethernet pseudowire is a circuit, of which the peer is told; where it is gone, the session ends. That of PPP says nothing to the peer, which
-would go on sending into nowhere: so PPP ends, with its session, whether it is gone or was set down. An interface may be gone by our own doing, and
+would go on sending into nowhere: so PPP ends, with its session, whether it is gone or was set down. But a pppd sets its interface down itself, when it
+negotiates anew or ends, and would forget why if it were told to end as well. An interface may be gone by our own doing, and
 another one of its name there, when a report of it is read: what is so now is what counts.
 """
 
@@ -91,9 +92,15 @@ class Circuits:
         if flags is not None and flags & _IFF_UP:
             return
         text = f"the interface {name} was {'deleted' if flags is None else 'set down'}"
+        staying: set[Key] = set()
         for key in self._ppp.pop(name, ()):
-            if (instance := self._instances.get(key)) is not None:
+            instance = self._instances.get(key)
+            if instance is not None and instance.sets_down and flags is not None:
+                staying.add(key)
+            elif instance is not None:
                 instance.disconnect(text)
+        if staying:
+            self._ppp[name] = staying
 
 
 def _flags(names: Iterable[str]) -> Mapping[str, int | None]:

@@ -119,6 +119,10 @@ class Instance(Protocol):
         """Who runs it: builtin, pppd."""
 
     @property
+    def sets_down(self) -> bool:
+        """Whether it sets its interface down itself, for reasons of its own."""
+
+    @property
     def state(self) -> str:
         """How far it is: the phases of RFC 1661 3.2, and `up` while a network is."""
 

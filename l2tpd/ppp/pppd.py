@@ -194,6 +194,7 @@ class _Running:
     call: Call
     tell: Callable[[PppEvent], None]
     engine: str = "pppd"
+    sets_down: bool = True
     report: Report = attrs.field(init=False)
     last: str = ""  # that it said
     _moved: Traffic | None = None  # by its own count, when its interface is gone

@@ -170,6 +170,7 @@ class _Running:
     accountant: Accountant | None
     tell: Callable[[PppEvent], None]
     engine: str = "builtin"
+    sets_down: bool = False
     uplink: Uplink
     account: Account = attrs.field(init=False)
     report: Report = attrs.field(init=False)

@@ -24,6 +24,7 @@ class Fixed:
 
     report: Report
     engine: str = "builtin"
+    sets_down: bool = False
     state: str = "up"
     ended: list[str] = attrs.field(factory=list)
 

@@ -51,6 +51,18 @@ async def test_a_wrong_password_ends_the_call_and_says_why(cable: Cable, daemon:
             assert [0] == [pool["used"] for pool in (await ours.control.call("pools.list"))["pools"]]
 
 
+async def test_a_pppd_says_why_it_ends(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """It sets its interface down first, at which nobody interrupts it."""
+    timed = ppp.by_pppd(ppp.LNS).replace('auth = "chap"', 'auth = "chap"\nsession_timeout = 1')
+    with stage.secrets(cable.us):
+        async with (
+            daemon(cable.us, timed) as ours,
+            stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address),
+        ):
+            event = await ours.control.event("session", "deleted")
+            assert "the time for this connection is used up" == event["message"]
+
+
 @pytest.mark.stock
 async def test_pppd_is_killed(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """Our pppd dies of SIGKILL: its session ends with a CDN that says so, and the caller's pppd goes as well."""
