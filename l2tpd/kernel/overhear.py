@@ -11,6 +11,7 @@ import ctypes
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import trio
@@ -24,6 +25,7 @@ _PPP: Final = 512  # linux/if_arp.h: ARPHRD_PPP
 _ATTACH_FILTER: Final = 26  # asm-generic/socket.h: SO_ATTACH_FILTER
 _LARGEST: Final = 1 << 16
 _BATCH: Final = 64
+_AGAIN: Final = 10.0  # seconds until the socket is asked for once more
 _LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x06  # linux/bpf_common.h
 _KIND: Final = 0xFFFFF000 + 28  # linux/filter.h: SKF_AD_OFF + SKF_AD_HATYPE
 _INSTRUCTION: Final = struct.Struct("=HBBI")  # sock_filter: code, how many to skip if true, if false, operand
@@ -60,20 +62,26 @@ class Overhearer:
         self._takers[interface] = taker
         self._wanted.set()
 
-    def remove(self, interface: str) -> None:
-        """Listen to an interface no longer, if anybody has."""
-        self._takers.pop(interface, None)
+    def remove(self, interface: str, taker: Taker) -> None:
+        """Listen to an interface no longer for this one; there may be another of its name by now, which is somebody else's."""
+        if self._takers.get(interface) == taker:
+            del self._takers[interface]
 
     async def serve(self) -> None:
-        """Listen until cancelled."""
+        """Listen until cancelled; where no socket is to be had, ask for it again: there may be descriptors later."""
         await self._wanted.wait()
-        try:
-            sock = opened()
-        except OSError as error:
-            _log.warning("subscribers are not heard who ask for a router or by DHCPv6", reason=str(error.strerror))
-            return
-        with sock:
-            await contain("what subscribers ask", lambda: self._read(sock), on_crash=_nothing, kind="link")
+        reason = ""
+        while True:
+            try:
+                sock = opened()
+            except OSError as error:
+                if reason != (reason := str(error.strerror)):
+                    _log.warning("subscribers are not heard who ask for a router or by DHCPv6", reason=reason)
+            else:
+                reason = ""
+                with sock:
+                    await contain("what subscribers ask", partial(self._read, sock), on_crash=_nothing, kind="link")
+            await trio.sleep(_AGAIN)
 
     async def _read(self, sock: socket.socket) -> None:
         while True:

@@ -393,6 +393,7 @@ class UnitCarrier:
         self._channel: Frames | None = None
         self._unit: Unit | None = None
         self._cipher: UnitCipher | None = None
+        self._taker: Callable[[bytes], None] | None = None  # of what is overheard
         self._until_attached = trio.CancelScope()
         self._attached = trio.Event()
 
@@ -481,7 +482,8 @@ class UnitCarrier:
     def overhear(self, owner: Owner) -> None:
         """Have the interface's packets looked through for what asks the router."""
         if self._unit is not None:
-            self._units.overhearer.add(self._unit.name, owner.ask)
+            self._taker = owner.ask
+            self._units.overhearer.add(self._unit.name, self._taker)
 
     def idle(self, now: float) -> float:
         """Return for how many seconds no packet has passed, as the kernel counts them; 0 where there is no interface."""
@@ -513,8 +515,9 @@ class UnitCarrier:
     def _leave(self) -> Unit | None:
         """Let go of the interface, which is still there."""
         unit, self._unit, self._cipher = self._unit, None, None
-        if unit is not None:
-            self._units.overhearer.remove(unit.name)
+        taker, self._taker = self._taker, None
+        if unit is not None and taker is not None:
+            self._units.overhearer.remove(unit.name, taker)
         return unit
 
 

@@ -45,6 +45,9 @@ class _Rest(NamedTuple):
 
 
 _NONE: Final[Mapping[str, Place]] = {}
+REMEMBERED: Final = (
+    1 << 18
+)  # addresses that have been used and are free: of IPv6, more than anybody has memory for would come together
 
 
 class AddressPool:
@@ -95,9 +98,15 @@ class AddressPool:
         return len(self._resting)
 
     def take(self, now: float, user: str = "") -> str:
-        """Hand out an address: the one that this user had, else one that was never used, else the one that has rested longest. Raises `Exhausted`."""
+        """Hand out an address: the one that this user had, else one that was never used, else the one that has rested longest. Raises `Exhausted`.
+
+        Once very many rest, the one that has done so for longest comes first.
+        """
         self._release(now)
-        address = self._again(user) or self._fresh() or self._longest_rested()
+        address = self._again(user)
+        if not address and len(self._rested) >= REMEMBERED:
+            address = self._longest_rested()
+        address = address or self._fresh() or self._longest_rested()
         if not address:
             resting = f", {len(self._resting)} of them in quarantine" if self._resting else ""
             raise Exhausted(f"every address of {self.ranges} is in use{resting}")

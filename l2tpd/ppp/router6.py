@@ -20,7 +20,10 @@ from l2tpd.ppp.delegation import Offer
 from l2tpd.ppp.packet6 import Packet
 
 _LINK: Final = b"\xfe\x80" + bytes(6)
-_QUESTIONS: Final = 20  # that are listened to in a second, of any kind: no machine has more
+QUESTIONS: Final = 20  # that are listened to in a second, of any kind: no machine has more
+LONGEST_QUESTION: Final = (
+    1500  # octets of one: no machine has as much to ask, and an answer is up to three times as long
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +57,7 @@ class Router:
             other=bool(self._offer),
             **lives,
         )
+        self._mtu = terms.mtu
         self._duid = duid
         self._schedule = Schedule(terms.interval, random)
         self._packets: list[bytes] = []
@@ -83,11 +87,11 @@ class Router:
         return packet6.asks_router(packet) and (packet[6] == packet6.ICMP or bool(self._offer))
 
     def receive(self, octets: bytes, now: float) -> bool:
-        """Take a packet for which `takes` holds; tell whether it was one that makes sense, and not one of too many. Never raises."""
+        """Take a packet for which `takes` holds; tell whether it was one that makes sense, and not one of too many, or too long. Never raises."""
         if now >= self._second + 1.0:
             self._second, self._asked = now, 0
         self._asked += 1
-        if self._asked > _QUESTIONS:
+        if self._asked > QUESTIONS or len(octets) > LONGEST_QUESTION:
             return False
         try:
             packet = packet6.parse(octets)
@@ -115,4 +119,7 @@ class Router:
         unicast = packet.destination == self._source
         said = delegation.answer(packet6.udp_payload(packet), self._duid, self._offer, unicast=unicast)
         if said:
-            self._packets.append(packet6.udp(self._source, packet.source, said))
+            answer = packet6.udp(self._source, packet.source, said)
+            if len(answer) > self._mtu:
+                raise Malformed("asks for more than an answer can hold")
+            self._packets.append(answer)

@@ -17,6 +17,7 @@ from l2tpd.config.model import Address, System, TunnelSettings
 from l2tpd.control import jsonrpc, server
 from l2tpd.events import DaemonStopping
 from l2tpd.kernel import adapter, reorder, tuntap
+from l2tpd.ppp import pool, router6
 from l2tpd.radius import attributes as row
 from l2tpd.radius import dynauth, exchange, spool
 from l2tpd.radius.accounting import Identity
@@ -68,6 +69,18 @@ BOUNDS: Mapping[str, tuple[object, str]] = {
     "frames that wait for PPP to begin": (
         tuntap.WAITING,
         "kernel/test_tuntap.py::test_nobody_takes_frames",
+    ),
+    "questions to the router of a subscriber": (
+        router6.QUESTIONS,
+        "ppp/test_router6.py::test_a_peer_that_asks_faster_than_it_is_answered",
+    ),
+    "octets of one of those": (
+        router6.LONGEST_QUESTION,
+        "ppp/test_router6.py::test_it_has_no_time_for_who_asks_for_too_much",
+    ),
+    "addresses that were used and are free": (
+        pool.REMEMBERED,
+        "ppp/test_pool.py::test_a_pool_that_nobody_could_use_up_does_not_grow_for_ever",
     ),
     "operations of the data plane": (adapter.QUEUE, "kernel/test_adapter.py::test_the_submitter_waits_for_room"),
     "events that wait for a script": (

@@ -12,6 +12,8 @@ import pytest
 import trio
 
 import taps
+from faults.means import no_descriptor_left
+from l2tpd.kernel import overhear
 from l2tpd.kernel.overhear import Overhearer
 from l2tpd.kernel.tuntap import open_tap
 from l2tpd.ppp import packet6
@@ -60,8 +62,9 @@ async def test_what_asks_the_router_is_heard(place: ExitStack, caplog: pytest.Lo
     hearer = Overhearer()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hearer.serve)
-        for name in ("ppp0", "ppp1", "eth0"):
-            hearer.add(name, partial(hear, heard, name))
+        takers = {name: partial(hear, heard, name) for name in ("ppp0", "ppp1", "eth0")}
+        for name, taker in takers.items():
+            hearer.add(name, taker)
         await trio.testing.wait_all_tasks_blocked()
         for descriptor in (ethernet, other, first):
             for packet in (ECHO, ANSWER, SOLICITATION):
@@ -70,7 +73,8 @@ async def test_what_asks_the_router_is_heard(place: ExitStack, caplog: pytest.Lo
         with trio.fail_after(10):
             while len(heard) < 2:
                 await trio.sleep(0.001)
-        hearer.remove("ppp0")
+        hearer.remove("ppp0", takers["ppp0"])
+        hearer.remove("ppp1", crash)
         hearer.add("ppp2", crash)
         for descriptor in (first, other, second):
             os.write(descriptor, SOLICITATION)
@@ -80,3 +84,24 @@ async def test_what_asks_the_router_is_heard(place: ExitStack, caplog: pytest.Lo
         nursery.cancel_scope.cancel()
     assert "what a subscriber asks crashed" in caplog.text
     assert [("ppp0", SOLICITATION), ("ppp1", DHCP), ("ppp1", SOLICITATION)] == heard
+
+
+async def test_the_socket_comes_when_there_are_descriptors(
+    place: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where none is to be had when the first subscriber comes, that is said once, and all are heard later."""
+    monkeypatch.setattr(overhear, "_AGAIN", 0.01)
+    first = interface(place, "ppp0")
+    heard: list[tuple[str, bytes]] = []
+    hearer = Overhearer()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hearer.serve)
+        with no_descriptor_left():
+            hearer.add("ppp0", partial(hear, heard, "ppp0"))
+            await trio.sleep(0.05)
+        with trio.fail_after(10):
+            while not heard:
+                os.write(first, SOLICITATION)
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert 1 == caplog.text.count("subscribers are not heard")

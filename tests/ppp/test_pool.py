@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2tpd.errors import Exhausted
+from l2tpd.ppp import pool as pools
 from l2tpd.ppp.pool import AddressPool, places
 
 LATER = 1000.0
@@ -199,3 +200,15 @@ def test_a_prefix_that_is_partly_of_a_pool(prefix: str, covers: bool, cuts: bool
     """Somebody who has it would have what the pool hands out to others."""
     pool = AddressPool("2001:db8:100::/48", length=56)
     assert (covers, cuts) == (pool.covers(prefix), pool.cuts(prefix))
+
+
+def test_a_pool_that_nobody_could_use_up_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callers without names come and go: once very many prefixes have been used, those are used again, the longest rested first."""
+    monkeypatch.setattr(pools, "REMEMBERED", 10)
+    pool = AddressPool("2001:db8::/32", length=64, quarantine=1)
+    taken = []
+    for second in range(0, 100, 2):
+        taken.append(pool.take(second))
+        pool.give_back(taken[-1], second)
+    assert taken == 5 * taken[:10]
+    assert 10 == len(set(taken))

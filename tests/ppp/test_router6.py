@@ -94,3 +94,16 @@ def test_a_peer_that_asks_faster_than_it_is_answered() -> None:
     assert [20, 0, 20] == heard
     assert 40 == len(one.packets_to_send())
     assert not one.receive(packet6.icmp(PEER, ROUTERS, SOLICITATION), 1.5)
+
+
+def test_it_has_no_time_for_who_asks_for_too_much() -> None:
+    """What is longer than any question, or asks for more than fits into a packet on this link, is dropped; and others are answered as before."""
+    one = router()
+    for number in (3800, 80):
+        wanted = (Option(Code.IA_PD, bytes(12)) for _ in range(number))
+        asked = dhcp(dhcp6.build(Message(Kind.SOLICIT, b"abc", (Option(Code.CLIENT_ID, b"client"), *wanted))))
+        assert one.takes(asked)
+        assert not one.receive(asked, 1.0)
+        assert [] == one.packets_to_send()
+    assert one.receive(dhcp(), 1.0)
+    assert 1 == len(one.packets_to_send())
