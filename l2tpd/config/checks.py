@@ -34,7 +34,7 @@ from l2tpd.config.resolve import merged, peer_said, session_settings, tunnel_set
 from l2tpd.config.scalars import L2TP_PORT, end_id_as_said, quoted, suggestion
 from l2tpd.errors import LocalProtocolError
 from l2tpd.ppp.addresses import Use, unfit
-from l2tpd.ppp.pool import spans
+from l2tpd.ppp.pool import spans, without
 
 _REFERENCES = {
     "tunnel_profile": "profile.tunnel",
@@ -308,6 +308,7 @@ class Checker:
                 after = pools[after].next
             if after == name == min(seen, key=list(pools).index):  # once for each circle
                 self._document.wrong(path, f"leads back to this pool: {' -> '.join((*seen, name))}")
+        self._apart()
 
     def _prefixes(self, pool: Pool, path: KeyPath) -> None:
         """Tell where a pool of prefixes has none."""
@@ -317,6 +318,22 @@ class Checker:
             self._document.wrong(path, "is for IPv6: prefixes of IPv4 are not handed out")
         elif not spans(pool.range, length=pool.prefix_length):
             self._document.wrong(path, f"no prefix of {pool.prefix_length} bits lies within {quoted(pool.range)}")
+
+    def _apart(self) -> None:
+        """Tell where two pools have addresses in common and hand them out in prefixes of different lengths: one would lie within another's."""
+        found = sorted(
+            (first, last, name) for name, pool in self._config.pools.items() for first, last in _extents(pool)
+        )
+        farthest, other = -1, ""
+        for first, last, name in found:
+            lengths = {self._config.pools[of].prefix_length for of in (name, other) if of}
+            if first <= farthest and len(lengths) > 1:
+                self._document.wrong(
+                    ("pool", name, "range"),
+                    f"has prefixes in common with {quoted(other)}, which hands them out in another length",
+                )
+            if last > farthest:
+                farthest, other = last, name
 
     def _draws(self, key: str, pool: str, path: KeyPath) -> None:
         """Tell where a pool that is not there is to be drawn from, or one that holds something else."""
@@ -439,6 +456,17 @@ class Checker:
             self._document.wrong(path, f"{quoted(value)} belongs to `[{dotted(first)}]` already")
         for key in claims.mine:
             seen.setdefault(key, path[:-1])
+
+
+def _extents(pool: Pool) -> Iterator[tuple[int, int]]:
+    """Return from which address to which a pool hands out prefixes."""
+    length = pool.prefix_length
+    if not length:
+        return
+    behind = 128 - length
+    for span in without(spans(pool.range, length=length), spans(pool.exclude, length=length, whole=True)):
+        if span.version == 6:
+            yield span.first << behind, ((span.last + 1) << behind) - 1
 
 
 class Static(NamedTuple):

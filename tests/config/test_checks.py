@@ -77,6 +77,10 @@ UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the 
             '[pool.a]\nrange = "2001:db8::/32"\nprefix_length = 56\nnext = "b"\n[pool.b]\nrange = "2001:db9::/32"\nprefix_length = 48',
             "pool.a.next: `b` has another `prefix_length`",
         ),
+        (
+            '[pool.a]\nrange = "2001:db8::/48"\nprefix_length = 64\n[pool.b]\nrange = "2001:db8:0:8000::/49"\nprefix_length = 56',
+            "pool.b.range: has prefixes in common with `a`, which hands them out in another length",
+        ),
         ('[profile.ppp.a]\nipv6_dns = ["fe80::1"]', "profile.ppp.a.ipv6_dns[0]: `fe80::1` is not an IPv6 address that can be reached from elsewhere"),
         ('[profile.ppp.a]\nipv6_dns = ["::1", "::2", "::3", "::4"]', "profile.ppp.a.ipv6_dns: names more than three servers"),
         ("[profile.ppp.a]\nra_interval = 3", "profile.ppp.a.ra_interval: must be from 4 to 1800, not the float 3.0"),

@@ -18,7 +18,7 @@ METHODS: Mapping[str, str] = {"auth_mschap_v2": "mschapv2", "auth_chap_md5": "ch
 _ANOTHER = No("another protocol")
 _LOG = No("one log for all: `l2tpd --log-file`, or the system's")
 _SHAPER = No("traffic is not shaped here")
-_V6_POOL = No("addresses of IPv6 are link-local ones alone")
+_V6_POOL = No("say it as `prefix_pool`, `delegated_pool` and `ipv6_dns`, with `ipv6 = true`")
 
 MODULES: Rows = {
     "l2tp": Same("L2TP is what we do"),
