@@ -138,7 +138,7 @@ class Addresses:
         """Tell how full a pool of the configuration is."""
         kept = self._pools[name]
         pool, resting = kept.pool, kept.pool.quarantined(now)
-        reserved_in_use = sum(1 for address in kept.reserved.keys() & self._holders.keys() if pool.covers(address))
+        reserved_in_use = pool.reserved_among(self._holders.keys())
         free = pool.size - pool.reserved - (pool.used - reserved_in_use) - resting
         return Fill(pool.size, pool.used, resting, max(free, 0))
 

@@ -14,6 +14,7 @@ import ipaddress
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from l2tpd.errors import Exhausted
@@ -91,6 +92,10 @@ class AddressPool:
     def reserved(self) -> int:
         """How many of them are not for everybody."""
         return len(self._reserved)
+
+    def reserved_among(self, addresses: AbstractSet[str]) -> int:
+        """Return how many of these are reserved here. They may be all that there are, so none of them is read."""
+        return len(addresses & self._reserved)
 
     def quarantined(self, now: float) -> int:
         """Return how many addresses are nobody's, and nobody may have yet."""

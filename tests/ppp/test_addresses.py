@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from l2tpd.config.load import parse
 from l2tpd.errors import Exhausted, LocalProtocolError
+from l2tpd.ppp import pool as pool_module
 from l2tpd.ppp.addresses import Addresses, Fill, Use
 
 POOLS = """
@@ -90,6 +91,19 @@ def test_an_address_that_is_assigned_out_of_a_pool() -> None:
     with pytest.raises(Exhausted):
         pools.take("large", "f", 54)
     assert "10.0.1.1" == pools.take("large", "f", 55)
+
+
+def test_how_full_a_pool_is_costs_no_reading_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All users may be there at once, each with an address of its own, and somebody asks for all pools every few seconds."""
+    pools = addresses()
+    assert pools.claim("10.0.0.5", "a", 0, "alice")
+
+    def read(address: str) -> None:
+        raise AssertionError(address)
+
+    monkeypatch.setattr(pool_module, "_place", read)
+    assert Fill(size=3, used=1, quarantined=0, free=1) == pools.fill("small", 0)
+    assert Fill(size=4, used=0, quarantined=0, free=4) == pools.fill("large", 0)
 
 
 def test_an_address_outside_all_pools() -> None:
