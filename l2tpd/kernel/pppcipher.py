@@ -44,8 +44,9 @@ class UnitCipher:
     def __init__(self, unit: int, keys: Keys, *, must: bool) -> None:
         """Have the unit watch CCP. Raises `PlaneError` when the kernel has no MPPE."""
         self._unit, self._keys, self._must = unit, keys, must
+        self.passing = False
+        """CCP is Opened: whatever the unit is given leaves it encrypted. Before, it would leave as it is."""
         self._networks: set[int] = set()
-        self._passing = False
         self._asked = b""  # our last Configure-Request
         try:
             self._set_key(keys.receive, sending=False)
@@ -72,7 +73,7 @@ class UnitCipher:
 
     def start(self) -> None:
         """Let packets pass, for CCP is Opened. Raises `OSError`."""
-        self._passing = True
+        self.passing = True
         self._set_flags(_UP)
         for network in self._networks:
             self._set_mode(network, _PASS)
@@ -80,11 +81,11 @@ class UnitCipher:
     def admit(self, network: int) -> None:
         """Take note that packets of a network protocol, which the unit lets pass now, may. Raises `OSError`."""
         self._networks.add(network)
-        if not self._passing:
+        if not self.passing:
             self._set_mode(network, _DROP)
 
     def _stop(self) -> None:
-        self._passing = False
+        self.passing = False
         for network in _NETWORKS:
             self._set_mode(network, _DROP)
         self._set_flags(0)

@@ -471,11 +471,15 @@ class UnitCarrier:
         await self._units.route(self._unit, prefix)
 
     def emit(self, packet: bytes, owner: Owner) -> None:
-        """Send a packet of our own past the interface, whose idle time it is not to end; where that encrypts, it has to go through it."""
+        """Send a packet of our own past the interface, whose idle time it is not to end; where that encrypts, it has to go through it.
+
+        There it would leave unencrypted while CCP is not Opened, whatever keeps other packets back: it is lost then.
+        """
         frame = Number.IPV6.to_bytes(2, "big") + packet
         if self._cipher is not None and self._unit is not None:
             with suppress(OSError):
-                os.write(self._unit.frames.descriptor, frame)
+                if self._cipher.passing:
+                    os.write(self._unit.frames.descriptor, frame)
         elif owner.header(Number.IPV6) is not None:
             self.send(frame)
 

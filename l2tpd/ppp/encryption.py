@@ -59,6 +59,15 @@ class Encryption:
         """Whether packets pass encrypted, if at all."""
         return self._keys is not None
 
+    @property
+    def up(self) -> bool:
+        """Whether packets pass encrypted now: CCP is Opened."""
+        return self.ccp is not None and self.ccp.opened
+
+    def awaits(self, keys: Keys) -> bool:
+        """Tell whether it is still waited for that somebody encrypts with these keys: LCP may have fallen since, and left others. See `EncryptionNeeded`."""
+        return self._keys is keys and self.ccp is None
+
     def begin(self, keys: Keys | None, now: float) -> None:
         """See to encryption, with what the authentication has left, and then let the network protocols begin; or end the link."""
         if keys is not None and self._settings.encryption is not None:
@@ -98,7 +107,7 @@ class Encryption:
         if up is None:
             self.give_up(ccp.unencrypted(), now)
             return
-        self._link.tell(up)
+        self._link.tell(attrs.evolve(up, resumed=resumed))
         if not resumed:
             self._link.start_networks(now)
 

@@ -64,6 +64,7 @@ class EncryptionUp:
     receive_bits: int
     send_stateless: bool
     receive_stateless: bool
+    resumed: bool = False  # CCP was negotiated anew, and nothing else with it
 
 
 @attrs.frozen(kw_only=True)

@@ -346,10 +346,7 @@ class _Running:
             case EncryptionNeeded():
                 await self._encrypt(event, nursery)
             case EncryptionUp():
-                self.carrier.encrypted()
-                mode = "stateless" if event.send_stateless and event.receive_stateless else "stateful"
-                self.report.encryption = f"MPPE, {event.send_bits} bits, {mode}"
-                _log.notice("PPP: encrypted by MPPE", **self._ids, bits=event.send_bits, mode=mode)
+                self._encrypted(event)
             case EncryptionOver():
                 self.report.encryption = ""
                 await self._strip()
@@ -439,18 +436,29 @@ class _Running:
 
     async def _encrypt(self, event: EncryptionNeeded, nursery: trio.Nursery) -> None:
         """Have packets encrypted by the carrier, whose interface has to be there for that before there is an address; else by the link."""
-        strengths = self.carrier.strengths
-        if strengths:
+        strengths, encryption, fault = self.carrier.strengths, self.link.encryption, ""
+        if strengths and encryption.awaits(event.keys):
             try:
                 await self._make(Interface(name=self.lease.interface, mtu=self._mtu), Number.CCP, nursery)
                 self.carrier.encrypt(event.keys, must=event.required)
             except PlaneError as error:
                 _log.warning("PPP: no encryption", **self._ids, reason=error.text)
-                self.link.encryption.forgo(error.text, trio.current_time())
-                self._look()
-                return
-        self.link.encryption.agree(strengths or STRENGTHS, trio.current_time(), inside=not strengths)
+                fault = error.text
+        if not encryption.awaits(event.keys):  # any longer: the interface goes with these keys, and others get theirs
+            return
+        if fault:
+            encryption.forgo(fault, trio.current_time())
+        else:
+            encryption.agree(strengths or STRENGTHS, trio.current_time(), inside=not strengths)
         self._look()
+
+    def _encrypted(self, event: EncryptionUp) -> None:
+        if self.link.encryption.up:  # still: what is being negotiated anew will be told again
+            self.carrier.encrypted()
+        mode = "stateless" if event.send_stateless and event.receive_stateless else "stateful"
+        self.report.encryption = f"MPPE, {event.send_bits} bits, {mode}"
+        if not event.resumed:  # which a peer may do as often as it likes
+            _log.notice("PPP: encrypted by MPPE", **self._ids, bits=event.send_bits, mode=mode)
 
     async def _strip(self) -> None:
         """Remove an interface that has keys which hold no longer."""

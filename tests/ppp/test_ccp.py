@@ -288,6 +288,34 @@ def test_lcp_takes_encryption_along() -> None:
     assert None is stage.link.header(Protocol.IPV6)
 
 
+def test_keys_that_lcp_took_along_are_not_waited_for() -> None:
+    """Whoever makes an interface for them may come late: the link has others by then, and an interface of these would have no use for its CCP."""
+    stage = scene(EncryptionSettings(required=True))
+    link = stage.link
+    assert link.encryption.awaits(KEYS)
+    stage.say(LCP, REQUEST, 7, options((LcpOption.MAGIC, b"\4\3\2\1")))
+    assert not link.encryption.awaits(KEYS)
+    stage.link.encryption.begin(attrs.evolve(KEYS), stage.now)
+    assert not link.encryption.awaits(KEYS)
+    answered = encrypted()
+    assert not answered.link.encryption.awaits(KEYS)
+
+
+def test_it_is_known_whether_packets_can_pass() -> None:
+    """Not while CCP is negotiated anew, whatever was told before; and that this is no beginning is told."""
+    stage = encrypted()
+    passing = [stage.link.encryption.up]
+    first = [event for event in stage.events() if isinstance(event, EncryptionUp)]
+    mine, ack = stage.say(CCP, REQUEST, 2, options((MPPE, STRONG)))
+    assert (REQUEST, ACK) == (mine.code, ack.code)
+    passing.append(stage.link.encryption.up)
+    stage.say(CCP, ACK, mine.identifier, mine.data)
+    passing.append(stage.link.encryption.up)
+    assert [True, False, True] == passing
+    again = [event for event in stage.events() if isinstance(event, EncryptionUp)]
+    assert [False, True] == [event.resumed for event in first + again]
+
+
 def test_a_reset_is_answered() -> None:
     """RFC 1962 4: with the same identifier; the next packet begins afresh (RFC 3078 8.2), also statelessly, where it does so anyway."""
     stage = encrypted(stateful=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,16 @@ from interop.capture import capturing
 from interop.daemon import Daemon
 from interop.netns import CABLE, Cable
 from interop.program import polled
+from l2tpd.kernel.netlink import Netlink
+from l2tpd.kernel.ops import Link
+from l2tpd.kernel.pppunit import UnitCarrier, Units
+from l2tpd.ppp.ccp import pack_offer
+from l2tpd.ppp.frame import build_packet
+from l2tpd.ppp.mppe import Keys
+from l2tpd.ppp.numbers import CcpOption, Code, Protocol
 from vm.inside import ppp, stage
 from vm.inside.conftest import Start
+from vm.inside.test_ppp_builtin import Taken, arrived, pump, session
 
 SEALED = b"\xff\x03\x00\xfd"
 PATTERN = "c0ffee"
@@ -145,3 +155,46 @@ async def test_what_the_kernel_cannot_do_is_told(cable: Cable, daemon: Start) ->
         async with daemon(cable.us, lns("mppe_bits = [56]\n")) as ours, daemon(cable.them, client(cable, word="allow")):
             event = await ours.control.event("session", "deleted")
             assert "no strength of encryption is both allowed and possible" == event["message"]
+
+
+async def test_no_packet_of_our_own_leaves_unencrypted() -> None:
+    """A Router Advertisement goes through the unit, where nothing keeps it back while CCP is not Opened: neither before, nor while it is negotiated anew."""
+    keys = Keys(send=bytes(range(16)), receive=bytes(range(16, 32)))
+    offer = bytes((CcpOption.MPPE, 6)) + pack_offer(frozenset({128}), stateless=True)
+    request, ack = (b"\x80\xfd" + build_packet(code, 1, offer) for code in (Code.CONFIGURE_REQUEST, Code.CONFIGURE_ACK))
+    with ExitStack() as stack:
+        kernel, units, taken = Netlink(), Units(), Taken()
+        stack.callback(kernel.close)
+        stack.callback(units.close)
+        peer, ours = session(kernel, stack, 1, 2), session(kernel, stack, 2, 1)
+        peer.setblocking(False)
+        carrier = UnitCarrier(os.dup(ours.fileno()), units)
+        said: list[bytes] = []
+
+        async def heard(what: bytes) -> bool | None:
+            with suppress(BlockingIOError):
+                said.append(peer.recv(2000))
+            return any(what in frame for frame in said) or None
+
+        async with trio.open_nursery() as nursery:
+            await carrier.open(Link(name="sealed", mtu=1400), 1400, Protocol.CCP)
+            nursery.start_soon(pump, carrier, taken)
+            carrier.encrypt(keys, must=True)
+            carrier.emit(b"early", taken)
+            carrier.send(request)
+            peer.send(ack)
+            peer.send(request)
+            await arrived(taken, 2)
+            carrier.send(ack)
+            carrier.encrypted()
+            carrier.emit(b"sealed", taken)
+            await polled(partial(heard, b"\x00\xfd"), lambda: f"nothing encrypted among {said}")
+            peer.send(request)
+            await arrived(taken, 3)
+            carrier.send(request[:3] + b"\x02" + request[4:])
+            carrier.emit(b"between", taken)
+            carrier.send(b"\x80\xfd" + build_packet(Code.CODE_REJECT, 9, b"the end"))
+            await polled(partial(heard, b"the end"), lambda: f"only this came: {said}")
+            nursery.cancel_scope.cancel()
+        await carrier.finish()
+    assert not [frame for frame in said if b"\x00\x57" in frame[:4]]
