@@ -55,6 +55,7 @@ class Report:
         """Say that a network is up, with what is known of its session; nothing is said once the session is over."""
         if self._over:
             return
+        self.down(event.network, None, "negotiated anew", now)  # where nobody has said that it was: a pppd does not
         call = self.call
         told = attrs.evolve(
             event, name=call.name, profile=call.profile, user_data=call.settings.user_data, user=call.ppp_user

@@ -42,7 +42,7 @@ from l2tpd.ppp.events import (
 from l2tpd.ppp.gate import Gate
 from l2tpd.ppp.instances import Instances, Limits, Report
 from l2tpd.ppp.ipv6cp import link_local
-from l2tpd.ppp.link import Link
+from l2tpd.ppp.link import Link, Phase
 from l2tpd.ppp.mppe import GROWTH, STRENGTHS
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from l2tpd.wire.values import DisconnectCause
 
 _IPV6_MTU = 1280  # octets, RFC 8200 5
+_ENDING = frozenset({Phase.TERMINATE, Phase.DEAD})
 _RESULTS = {
     Disconnect.AUTH_FAILED: CallResult.ADMIN,
     Disconnect.AUTH_TIMEOUT: CallResult.ADMIN,
@@ -474,7 +475,7 @@ class _Running:
         """
         if self._networks.pop(gone.protocol, None) is None:
             return
-        if gone.protocol == Number.IPV6:
+        if gone.protocol == Number.IPV6 and self.link.phase not in _ENDING:  # at its end, a session tells what it had
             self.call.ppp_ipv6 = None
         self._tell_down(gone.cause)
         if self.carrier.strengths and self.link.encryption.on:

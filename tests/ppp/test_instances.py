@@ -79,6 +79,18 @@ def test_what_went_up_goes_down_once(told: list[PppEvent]) -> None:
     assert (0.0, set()) == (report.duration(20.0), report.interfaces)
 
 
+def test_what_comes_up_again_was_down_in_between(told: list[PppEvent]) -> None:
+    """Also where nobody has said so: a pppd tells of its new addresses alone."""
+    report = a_report(told)
+    report.up(UP, 10.0)
+    report.up(attrs.evolve(UP, remote="10.0.0.3"), 12.0)
+    report.over("bye", 15.0)
+    assert [(What.UP, "10.0.0.2"), (What.DOWN, "10.0.0.2"), (What.UP, "10.0.0.3"), (What.DOWN, "10.0.0.3")] == [
+        (event.what, event.remote) for event in told
+    ]
+    assert [2.0, 3.0] == [event.duration for event in told if event.what is What.DOWN]
+
+
 def test_after_the_session_nothing_is_told(told: list[PppEvent]) -> None:
     """Its end takes every network along; one that comes up too late is not told of."""
     report = a_report(told, disconnect=DisconnectCause(1, 0, 1, "x"))

@@ -77,6 +77,20 @@ async def test_a_client_makes_an_address_of_its_prefix() -> None:
         assert [0, 0] == [lns.leases.fill(pool).used for pool in ("links", "sites")]
 
 
+async def test_a_session_without_ipv4_tells_at_its_end_what_it_had() -> None:
+    """As its scripts and events promise."""
+    lns, client = ends(PREFIXES.replace('pool = "subscribers"\n', ""), CLIENT + "require_ipv4 = false\n")
+    async with running(lns, client) as (_, here):
+        await made_address(here, "2001:db8:1:")
+        client.scope.cancel()
+        await until(lambda: lns.ending)
+        facts = lns.call.ppp_ipv6
+        assert facts is not None
+        assert ("", "2001:db8:1::/64", "2001:db8:100::/56") == (
+            lns.call.ppp_remote, facts.prefix, facts.delegated_prefix,
+        )  # fmt: skip
+
+
 def asked(interface: str, message: bytes) -> bytes:
     """Send a message of DHCPv6 from the client's port and return the answer."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
