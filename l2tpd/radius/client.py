@@ -40,6 +40,7 @@ from l2tpd.radius.numbers import Code, ErrorCause, Status
 from l2tpd.radius.roster import Roster
 from l2tpd.radius.spool import Spool
 from l2tpd.radius.tally import ACCOUNTING, LOGIN, State, Tally
+from l2tpd.supervise import crashes
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Config
@@ -115,7 +116,7 @@ class Radius:
     def _desk(self) -> Desk:
         settings = self._config().radius
         clients = [Client(prefix=one.match, secret=one.secret.encode()) for one in settings.clients.values()]
-        clients.sort(key=lambda one: -ip_network(one.prefix).prefixlen)
+        clients.sort(key=lambda one: _size(one.prefix))
         return Desk(clients, self.identity, settings.dynauth_window)
 
     @property
@@ -391,12 +392,21 @@ class Radius:
                 data, sender = ear.recvfrom(LARGEST)
             except OSError:  # nothing there after all, or an ICMP message about an answer
                 continue
-            answer = self._answer(data, Address(_as_it_is(sender[0]), sender[1]))
+            answer = self._answer_contained(data, Address(_as_it_is(sender[0]), sender[1]))
             if answer is not None:
                 try:
                     ear.sendto(answer, sender)
                 except OSError as error:
                     _log.debug("not sent", client=sender[0], reason=str(error.strerror))
+
+    def _answer_contained(self, data: bytes, source: Address) -> bytes | None:
+        """Answer so that a bug that a request meets, here or in the sessions that it is about, costs this request and no daemon."""
+        try:
+            return self._answer(data, source)
+        except Exception as bug:  # noqa: BLE001 - the boundary between one request and everybody
+            crashes["radius"] += 1
+            _log.error("a RADIUS request crashed", client=source.host, exc_info=bug)
+            return None
 
     def _answer(self, data: bytes, source: Address) -> bytes | None:
         found = self.desk.receive(data, source, time.time())
@@ -418,6 +428,12 @@ class Radius:
                 self.books.change(account, demand.changes.interim_interval, trio.current_time())
                 self._wake_timer.set()
         return None
+
+
+def _size(prefix: str) -> int:
+    """Return of how many bits the addresses of a prefix differ, be it one of IPv4 or one of IPv6 that holds such."""
+    network = ip_network(prefix)
+    return network.max_prefixlen - network.prefixlen
 
 
 def _as_it_is(host: str) -> str:

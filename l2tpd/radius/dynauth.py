@@ -38,8 +38,9 @@ class Client:
     secret: bytes = attrs.field(repr=False)
 
     def covers(self, host: str) -> bool:
-        """Tell whether a host is this client."""
-        return ipaddress.ip_address(host) in ipaddress.ip_network(self.prefix)
+        """Tell whether a host is this client; a prefix of IPv6 may hold IPv4's addresses, too (RFC 4291 2.5.5.2)."""
+        prefix = ipaddress.ip_network(self.prefix)
+        return ipaddress.ip_address(f"::ffff:{host}" if prefix.version == 6 and ":" not in host else host) in prefix
 
 
 @attrs.frozen(kw_only=True)

@@ -18,7 +18,8 @@ from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
 from l2tpd.radius import attributes as row
 from l2tpd.radius.client import Radius
 from l2tpd.radius.numbers import Code, Status
-from l2tpd.radius.packet import check_answer, decode, encode_answer, encode_signed
+from l2tpd.radius.packet import Packet, check_answer, decode, encode_answer, encode_signed
+from l2tpd.supervise import crashes
 
 SECRET = b"secret"
 FASTER = 30.0
@@ -88,6 +89,11 @@ def somebody(number: int = 1) -> Subscriber:
     )
 
 
+async def answered(asks: trio.socket.SocketType, request: bytes, secret: bytes = SECRET) -> Packet:
+    with trio.fail_after(20 * FASTER):
+        return check_answer(request, await asks.recv(4096), secret, require_signature=True)
+
+
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
     """Let time pass faster."""
@@ -142,21 +148,44 @@ async def test_an_accounting_on_outlives_the_daemon(tmp_path: Path, clock: Clock
         assert [Status.ON, Status.START, Status.ON] == server.taken
 
 
-async def test_a_client_by_ipv4_where_ipv6_is_listened_to(tmp_path: Path, clock: Clock) -> None:
-    """The system tells its address as one of IPv6; the table of clients has it as it is."""
+@pytest.mark.parametrize("match", ["127.0.0.0/8", "::ffff:127.0.0.1", "::/0"])
+async def test_a_client_by_ipv4_where_ipv6_is_listened_to(tmp_path: Path, clock: Clock, match: str) -> None:
+    """The system tells its address as one of IPv6; the table of clients has it as it is, or in the other way."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
         probe.bind(("::", 0))
         port = probe.getsockname()[1]
-    more = f'accounting = false\ndynauth_window = 0\ndynauth_listen = "[::]:{port}"\n[radius.client.four]\nmatch = "127.0.0.0/8"\nsecret = "secret"\n'
+    more = f'accounting = false\ndynauth_window = 0\ndynauth_listen = "[::]:{port}"\n[radius.client.four]\nmatch = "{match}"\nsecret = "secret"\n'
     async with served(tmp_path, more) as (radius, _):
         ended: list[str] = []
         radius.begin(attrs.evolve(somebody(), disconnect=ended.append))
         with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
             request = encode_signed(Code.DISCONNECT_REQUEST, 1, {row.USER_NAME.key: (b"joe",)}, SECRET)
             await asks.sendto(request, ("127.0.0.1", port))
-            answer = check_answer(request, await asks.recv(4096), SECRET, require_signature=True)
+            answer = await answered(asks, request)
         assert Code.DISCONNECT_ACK == answer.code
         assert ["ended by RADIUS"] == ended
+
+
+async def test_a_bug_that_a_request_meets_costs_that_request(tmp_path: Path, clock: Clock) -> None:
+    """What comes of it in a session is no reason for RADIUS, and with it the daemon, to end: the next request is answered."""
+
+    def broken(_: str) -> None:
+        raise ZeroDivisionError
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    more = f'accounting = false\ndynauth_window = 0\ndynauth_listen = "127.0.0.1:{port}"\n[radius.client.one]\nmatch = "127.0.0.1"\nsecret = "secret"\n'
+    async with served(tmp_path, more) as (radius, _):
+        before = crashes["radius"]
+        radius.begin(attrs.evolve(somebody(), disconnect=broken))
+        with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+            for number, user in enumerate((b"joe", b"ann")):
+                request = encode_signed(Code.DISCONNECT_REQUEST, number, {row.USER_NAME.key: (user,)}, SECRET)
+                await asks.sendto(request, ("127.0.0.1", port))
+            answer = await answered(asks, request)
+        assert Code.DISCONNECT_NAK == answer.code
+        assert before + 1 == crashes["radius"]
 
 
 async def test_the_longest_prefix_of_clients_wins(tmp_path: Path, clock: Clock) -> None:
@@ -166,13 +195,13 @@ async def test_the_longest_prefix_of_clients_wins(tmp_path: Path, clock: Clock) 
         port = probe.getsockname()[1]
     more = f'accounting = false\ndynauth_window = 0\ndynauth_listen = "127.0.0.1:{port}"\n' + "".join(
         f'[radius.client.{name}]\nmatch = "{match}"\nsecret = "{name}"\n'
-        for name, match in (("wide", "127.0.0.0/8"), ("host", "127.0.0.1"), ("middle", "127.0.0.0/24"))
+        for name, match in (("wide", "::ffff:127.0.0.0/104"), ("host", "127.0.0.1"), ("middle", "127.0.0.0/24"))
     )
     async with served(tmp_path, more) as (radius, _):
         with trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
             for number, secret in enumerate((b"wide", b"middle", b"host")):
                 request = encode_signed(Code.DISCONNECT_REQUEST, number, {row.USER_NAME.key: (b"joe",)}, secret)
                 await asks.sendto(request, ("127.0.0.1", port))
-            answer = check_answer(request, await asks.recv(4096), b"host", require_signature=True)
+            answer = await answered(asks, request, b"host")
         assert Code.DISCONNECT_NAK == answer.code
         assert 2 == radius.state().demands["unknown", "ignored"]
