@@ -448,7 +448,16 @@ class Daemon:
         elif event.what is What.DOWN:
             _log.notice("session down", **ids, **_reason(event, call_result_text))
         elif event.what is What.DELETED and not event.up:
-            _log.notice("session not set up", **ids, **_reason(event, call_result_text))
+            self._log_failed(event, {**ids, **_reason(event, call_result_text)})
+
+    def _log_failed(self, event: SessionEvent, context: dict[str, object]) -> None:
+        """Say that a session was not set up: within limits where it is the peer's, who can ask and give up without end."""
+        if event.name:
+            _log.notice("session not set up", **context)
+            return
+        tunnel = self.registry.by_id.get(event.tunnel_id)
+        key = "call", source_of(tunnel.core.peer.host) if tunnel else ""
+        self._remarks.say(key, trio.current_time(), _log.notice, "session not set up", **context)
 
     def apply_trace(self) -> None:
         """Trace what the configuration says; at log level info and above every message gets a line."""

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from dialogue import cdn, icrq
 from house import House, Peer, house, settle, until
+from l2tpd import log
 from l2tpd.bus import Subscription
 from l2tpd.control.jsonrpc import Request, write_request
 from l2tpd.events import Lost, SessionEvent, Stamped, TunnelEvent, What
@@ -141,3 +143,18 @@ async def test_what_a_peer_provokes_is_said_a_few_times(caplog: pytest.LogCaptur
                 await settle()
             said = [line for line in caplog.messages if f"peer={host}" in line]
             assert 0 < len(said) <= 10, caplog.messages
+
+
+async def test_calls_that_come_to_nothing_are_said_a_few_times(caplog: pytest.LogCaptureFixture) -> None:
+    """A peer that asks for a hundred calls and gives each up has a handful of lines, which tell how many there were."""
+    caplog.set_level(log.NOTICE)
+    async with house() as there:
+        with Peer(there.address) as peer:
+            caller = await peer.connect()
+            for number in range(1, 101):
+                await caller.say(icrq(number))
+                await caller.say(cdn(number))
+                await settle()
+            await until(lambda: not there.daemon.registry.sessions)
+    said = [line for line in caplog.messages if "session not set up" in line]
+    assert 0 < len(said) <= 20, said

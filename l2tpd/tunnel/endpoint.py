@@ -307,9 +307,10 @@ class Endpoint:
 
     def _is_passed_over(self, arrived: Arrived) -> bool:
         """Tell whether a request has to be repeated before it is read."""
-        if not self._ward.policy.is_crowded(arrived.peer.host) and self._ward.lingering.strangers < GIVEN_UP:
+        now, lingering = trio.current_time(), self._ward.lingering
+        lingering.expire(now)
+        if not self._ward.policy.is_crowded(arrived.peer.host) and lingering.strangers < GIVEN_UP:
             return False
-        now = trio.current_time()
         if self._crowd.knows((arrived.peer, arrived.data), now):
             return False
         self._remarks.say(

@@ -113,7 +113,7 @@ BOUNDS: Mapping[str, tuple[object, str]] = {
         spool.LIMIT,
         "radius/test_spool.py::test_there_is_room_for_so_many_and_interims_go_first",
     ),
-    "lines of the log that peers provoke": (
+    "lines of the log that peers provoke, but for what comes up": (
         100,
         "hostile/test_attacks.py::test_a_thousand_addresses_do_not_fill_the_log",
     ),

@@ -20,7 +20,7 @@ from house import Caller, House, Peer, established, house, until
 from l2tpd.config.model import Address
 from l2tpd.tunnel.dialect import V2
 from l2tpd.tunnel.endpoint import GIVEN_UP, MOST_STRAYS
-from l2tpd.tunnel.linger import Remains
+from l2tpd.tunnel.linger import CYCLE, Remains
 from l2tpd.tunnel.port import Arrived
 from l2tpd.wire.avp import ASSIGNED_TUNNEL_ID
 from l2tpd.wire.header import build_control
@@ -146,6 +146,19 @@ async def test_callers_who_give_up_are_a_crowd() -> None:
             await lac.say(sccrq(assigned_tunnel_id=3))
             assert [] == await lac.rest()
             assert 1 == lns.counter("passed_over")
+
+
+async def test_a_crowd_that_has_gone_is_none(mock_clock: MockClock) -> None:
+    """A cycle after the last of those who gave up, a request is answered at once, though nothing has come in between."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            for number in range(GIVEN_UP):
+                remains = Remains(70_000 + number, 1, Address("203.0.113.1", number), 0, 0, V2)
+                lns.daemon.lingering.add(remains, trio.current_time(), stranger=True)
+            mock_clock.jump(CYCLE)
+            await lac.say(sccrq(assigned_tunnel_id=1))
+            assert [MessageType.SCCRP] == [heard.type for heard in await lac.rest()]
+            assert 0 == lns.counter("passed_over")
 
 
 async def test_a_stray_waits_its_turn() -> None:
