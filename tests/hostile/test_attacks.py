@@ -187,8 +187,9 @@ async def test_the_group_may_read_and_never_write(group: str, wanted: str) -> No
     async with house(system=keys) as there:
         place = there.daemon.config.system.control_socket.parent
         place.chmod(0o711)
+        # -S: coverage would begin by itself, and complain at the end that another user cannot write here
         done = await trio.run_process(
-            [sys.executable, "-c", _AS_ANOTHER, str(place)], capture_stdout=True, capture_stderr=True, check=False
+            [sys.executable, "-S", "-c", _AS_ANOTHER, str(place)], capture_stdout=True, capture_stderr=True, check=False
         )
         assert wanted == done.stdout.decode(), done.stderr
         assert (b"kept out\n" if not wanted else b"") == done.stderr
