@@ -161,3 +161,13 @@ def test_what_is_malformed_is_told_with_its_line(text: str, said: str) -> None:
 def test_encryption(word: str, ours: Mppe) -> None:
     """Who asks for it gets it; with MS-CHAPv2, which is asked for unless something else is loaded."""
     assert ours is ppp_settings(loaded("accel-ppp", f"[modules]\nl2tp\n[ppp]\nmppe={word}")).mppe
+
+
+@pytest.mark.parametrize(
+    ("ppp", "l2tp", "ours"),
+    [("prefer", "require", Mppe.REQUIRE), ("require", "prefer", Mppe.ALLOW), ("require", "deny", Mppe.REFUSE)],
+)
+def test_what_is_said_of_encryption_for_l2tp_holds(ppp: str, l2tp: str, ours: Mppe) -> None:
+    """Whatever is said of all PPP beside it."""
+    text = f"[modules]\nl2tp\nauth_mschap_v2\n[l2tp]\nmppe={l2tp}\n[ppp]\nmppe={ppp}"
+    assert ours is ppp_settings(loaded("accel-ppp", text)).mppe

@@ -87,6 +87,28 @@ def test_a_caller_gets_what_its_section_says() -> None:
 
 
 @pytest.mark.parametrize(
+    ("options", "bits"),
+    [
+        ("require-mppe", (128, 40)),
+        ("require-mppe nomppe-40", (128,)),
+        ("nomppe-128 require-mppe", (40,)),
+        ("require-mppe-40 nomppe-40", (40,)),  # which no pppd would come up with
+    ],
+)
+def test_strengths_of_encryption(options: str, bits: tuple[int, ...]) -> None:
+    """Those that are required and not refused."""
+    ppp = ppp_settings(loaded("xl2tpd", "[lns default]\npppoptfile = /o", {"/o": options}), "lns")
+    assert (Mppe.REQUIRE, bits) == (ppp.mppe, ppp.mppe_bits)
+
+
+def test_a_strength_is_refused_where_nothing_is_encrypted() -> None:
+    """So it is here."""
+    assert (
+        Mppe.REFUSE is ppp_settings(loaded("xl2tpd", "[lns default]\npppoptfile = /o", {"/o": "nomppe-40"}), "lns").mppe
+    )
+
+
+@pytest.mark.parametrize(
     ("said", "options", "auth"),
     [
         ("", "", "chap"),

@@ -251,7 +251,7 @@ class _Conversion:
         for item in l2tp.all("timeout"):
             for place in ("tunnel", "session"):
                 apply({"timeout": To(place, "establish_timeout", values.at_least(1))}, [item], places)
-        for item in [*l2tp.all("mppe"), *self._joined("ppp").all("mppe")]:
+        for item in [*self._joined("ppp").all("mppe"), *l2tp.all("mppe")]:  # of both, that of L2TP holds
             self._encryption(item, places["ppp"])
         for item in l2tp.all("dataseq"):
             if item.value.lower() in {"prefer", "require"}:
@@ -267,6 +267,7 @@ class _Conversion:
     def _encryption(self, item: Item, ppp: Table) -> None:
         word = {"allow": "allow", "prefer": "allow", "require": "require"}.get(item.value.lower())
         if word is None:
+            ppp.drop("mppe", "it is said again, which holds")
             ppp.same(item, "PPP is encrypted only where `mppe` says so")
         elif word == "require" and ppp.get("auth") != "mschapv2":
             ppp.lose(item, "encryption needs MS-CHAPv2")

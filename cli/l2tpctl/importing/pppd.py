@@ -54,6 +54,8 @@ COMMON: Rows = {
     "require-mppe": LATER,
     "require-mppe-128": LATER,
     "require-mppe-40": LATER,
+    "nomppe-128": LATER,
+    "nomppe-40": LATER,
     "mppe": No("say it as `mppe`, `mppe_bits` and `mppe_stateful`"),
     "mppe-stateful": To("ppp", "mppe_stateful", lambda _: True),
     "nomppe-stateful": Same("keys change with each packet unless `mppe_stateful` says otherwise"),
@@ -187,12 +189,21 @@ def _server_address(item: Item, places: Places) -> None:
 
 
 def _encryption(items: list[Item], places: Places) -> None:
-    """Say what `require-mppe` and its kin want: with a strength that one alone, else any that pppd has."""
+    """Say what `require-mppe` and its kin want: with a strength that one alone, else any that pppd has and that is not refused."""
     said = [item for item in items if item.name in ENCRYPTION]
+    refused = [item for item in items if item.name in _REFUSED]
+    strengths = {bits for item in said for bits in ENCRYPTION[item.name]}
+    left = strengths - {_REFUSED[item.name] for item in refused}
     if said:
-        strengths = tuple(sorted({bits for item in said for bits in ENCRYPTION[item.name]}, reverse=True))
         places["ppp"].set("mppe", "require", *said)
-        places["ppp"].set("mppe_bits", strengths, *said)
+        places["ppp"].set(
+            "mppe_bits", tuple(sorted(left or strengths, reverse=True)), *said, *(refused if left else ())
+        )
+    for item in refused:
+        if not said:
+            places["ppp"].same(item, _NO_MPPE.reason)
+        elif not left:
+            places["ppp"].lose(item, "no strength would be left of those that are required")
 
 
 ENCRYPTION: Mapping[str, tuple[int, ...]] = {
@@ -201,6 +212,8 @@ ENCRYPTION: Mapping[str, tuple[int, ...]] = {
     "require-mppe-40": (40,),
 }
 """Options that require encryption, and the strengths that each allows."""
+
+_REFUSED: Mapping[str, int] = {"nomppe-128": 128, "nomppe-40": 40}
 
 METHODS: Mapping[str, str] = {"mschapv2": "mschap-v2", "chap": "chap", "pap": "pap"}
 """Our words for a proof, the strongest first, and pppd's."""
