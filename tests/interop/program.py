@@ -18,7 +18,7 @@ P = TypeVar("P", bound="Program")
 SLOWNESS = float(os.environ.get("L2TPD_TESTS_SLOWNESS", "1"))
 """How many times slower than a busy machine we may be: the rig of an emulated one says so."""
 
-PATIENCE = 15.0 * SLOWNESS
+PATIENCE = 40.0 * SLOWNESS
 """How long anything that should happen may take, in seconds; no test waits for it to pass."""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import trio
 
 from interop.netns import CABLE, Cable
+from interop.program import Program, running, spawn
 from vm.inside import ppp, stage
 from vm.inside.conftest import Start
 
@@ -37,6 +39,34 @@ async def test_we_dial_an_xl2tpd(cable: Cable, daemon: Start, tmp_path: Path) ->
         assert b"alice" in command_line
         assert b"secret" not in command_line
         assert "secret" not in str(session)
+    await ppp.nothing_left(cable.them)
+
+
+async def test_one_line_calls_an_xl2tpd(cable: Cable, tmp_path: Path) -> None:
+    """`l2tpctl connect`, without a configuration: the addresses are printed, packets pass, and Control-C leaves nothing."""
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("secret\n")
+    words = (
+        cable.us.address,
+        "--user",
+        "alice",
+        "--password-file",
+        str(password),
+        "--interface",
+        "ppp-one",
+        "--data-plane",
+        "kernel",
+    )
+    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns"):
+        process = await spawn(cable.them.command(sys.executable, "-m", "l2tpctl", "connect", *words))
+        connect = Program("l2tpctl connect", process)
+        async with running(connect, signal.SIGINT):
+            said = await connect.says("10.9.0.1$")
+            assert "ppp-one" in said.string
+            await stage.pings(cable.them, "10.9.0.1")
+            connect.signal(signal.SIGINT)
+            assert 0 == await connect.ended()
     await ppp.nothing_left(cable.them)
 
 
