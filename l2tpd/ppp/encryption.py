@@ -4,11 +4,14 @@ Theory of operation. Where the settings want it and the authentication has left 
 has opened, or has failed and need not, the network protocols begin. From then on their packets pass encrypted or not at all, until LCP falls: also while
 CCP is negotiated anew, which leaves the network protocols as they are. A CCP that has been Opened and is given up ends the link, required or not: nobody
 shall find that what he believed to be hidden is so no longer.
+
+Who loses some thousands of packets in a row has another key than the peer, and no count tells: where hardly anything can be read here for some seconds,
+CCP is negotiated anew.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -23,6 +26,9 @@ from l2tpd.ppp.numbers import BY_US, Disconnect
 from l2tpd.ppp.numbers import Protocol as Number
 from l2tpd.ppp.settings import LinkSettings
 from l2tpd.wire.values import DisconnectCause
+
+_PATIENCE: Final = 5.0  # seconds in which hardly anything can be read, until CCP is negotiated anew
+_MANY: Final = 16  # packets that cannot be read, for each that can and one more
 
 _NO_KEYS = "encryption is required, and not to be had with this profile or by this way to prove who one is"
 
@@ -53,6 +59,9 @@ class Encryption:
     passing: set[int] = attrs.field(factory=set)
     """Network protocols whose packets may pass encrypted."""
     _keys: Keys | None = None
+    _since: float = 0.0  # when the first of these came
+    _unread: int = 0
+    _read: int = 0  # since then
 
     @property
     def on(self) -> bool:
@@ -104,6 +113,7 @@ class Encryption:
     def opened(self, ccp: Ccp, now: float) -> None:
         """Go on: CCP is Opened."""
         resumed, up = ccp.begun, ccp.begin()
+        self._unread = 0
         if up is None:
             self.give_up(ccp.unencrypted(), now)
             return
@@ -139,11 +149,35 @@ class Encryption:
 
     def unseal(self, information: bytes, now: float) -> tuple[int, bytes]:
         """Return protocol and octets of the packet in such an information field. Raises `Malformed` where there is none that may pass."""
+        try:
+            content = self._open(information, now)
+        except Malformed:
+            self._miss(now)
+            raise
+        self._read += 1
+        return content
+
+    def _open(self, information: bytes, now: float) -> tuple[int, bytes]:
         frame = self.ccp.unseal(information, self._link, now) if self.ccp is not None else None
         protocol, packet = parse_frame(frame or b"")
         if protocol not in self.passing:
             raise Malformed("no packet that may pass")
         return protocol, packet
+
+    def _miss(self, now: float) -> None:
+        """Count a packet that cannot be read, and negotiate anew where there are hardly any others. What the kernel reads, nobody tells here."""
+        ccp = self.ccp
+        if ccp is None or not (ccp.opened and ccp.inside):
+            return
+        if not self._unread:
+            self._since, self._read = now, 0
+        self._unread += 1
+        if now < self._since + _PATIENCE:
+            return
+        apart, self._unread = self._unread >= _MANY * (self._read + 1), 0
+        if apart:
+            ccp.feed(Input.DOWN, self._link, now)
+            ccp.feed(Input.UP, self._link, now)
 
     def _required(self, keys: Keys | None) -> bool:
         wanted = self._settings.encryption

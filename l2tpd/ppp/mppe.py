@@ -4,7 +4,7 @@ Theory of operation. MS-CHAPv2 leaves both ends with a start key for each direct
 `Sender` and a `Receiver` change the session key as they count packets: statelessly for every packet, else for every 256th.
 
 RC4 under keys that a password yields, without any check of integrity: this hides packets from who merely looks on, and is no match for IPsec. A packet that
-was tampered with decrypts to something else, and one with a wrong count moves the receiver's key away for good; nobody who can do that is kept out.
+was tampered with decrypts to something else, and one with a wrong count moves the receiver's key away; nobody who can do that is kept out.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _COUNTS: Final = 0x1000
 _FLAG: Final = 0xFF  # the low octet of the count in a "flag" packet (7.2)
 _COUNT: Final = struct.Struct("!H")
 
+_LATE: Final = 256  # packets; what is further behind is taken for what is ahead
 _CATCHING_UP: Final = 4096  # changes of the key that packets may ask for at once, and in a second
 
 
@@ -147,7 +148,7 @@ class Receiver:
     def _stateless_step(self, count: int, now: float) -> bool:
         """Change the key once for each packet since the last one (RFC 3078 8.1); tell whether the packet can be read: a late one cannot."""
         steps = (count - self._count) % _COUNTS
-        if not 0 < steps <= _COUNTS // 2 or not self._allowed(steps, now):
+        if not 0 < steps <= _COUNTS - _LATE or not self._allowed(steps, now):
             return False
         for _ in range(steps):
             self._key.change()

@@ -6,10 +6,10 @@ import attrs
 import pytest
 
 from l2tpd.ppp.events import EncryptionNeeded, EncryptionOver, EncryptionUp, Ipv6Up, LinkDown
-from l2tpd.ppp.mppe import STRENGTHS, Keys
+from l2tpd.ppp.mppe import STRENGTHS, Keys, Sender
 from l2tpd.ppp.numbers import Auth, Code, Disconnect, LcpOption, Protocol
-from l2tpd.ppp.settings import EncryptionSettings, Grant
-from pppstage import ACK, BARE, CHAP, IPV6CP, LCP, NAK, REJECT, REQUEST, Said, Scene, begin, options
+from l2tpd.ppp.settings import EncryptionSettings, Grant, Ipv4Settings, LinkSettings
+from pppstage import ACK, BARE, CHAP, IPV6CP, LCP, NAK, REJECT, REQUEST, SERVE, Said, Scene, begin, options, pair
 
 CCP = Protocol.CCP
 KEYS = Keys(send=b"\1" * 16, receive=b"\2" * 16)
@@ -375,3 +375,51 @@ def test_garbage_under_encryption_is_dropped() -> None:
     for frame in ("ff0300fd", "ff0300fd90", "fd9000", "fd900100", "fd9002" + "00" * 40):
         assert None is stage.frame(bytes.fromhex(frame))
     assert 5 == stage.link.counters.discarded - before
+
+
+@pytest.mark.parametrize("good", [False, True])
+def test_keys_that_have_gone_apart_are_negotiated_anew(good: bool) -> None:
+    """When hardly anything could be read for 5 seconds: with the new ones packets pass again. Some that cannot be read among others mean nothing."""
+    stage = encrypted()
+    inside = Protocol.IPV6.to_bytes(2, "big") + b"\x60" + bytes(39)
+    stage.heard()
+    said: list[Said] = []
+    theirs = Sender(KEYS.receive, 128, stateless=True)
+    for at in range(60):
+        stage.frame(b"\xff\x03\x00\xfd\x10\x00" + bytes(42))
+        if good and at % 10 == 0:
+            assert stage.frame(b"\xff\x03\x00\xfd" + theirs.seal(inside)) is not None
+        said += stage.at(stage.now + 0.1)
+    requests = [one for one in said if one[:2] == (CCP, REQUEST)]
+    assert bool(requests) != good
+    if requests:
+        stage.say(CCP, ACK, requests[-1].identifier, requests[-1].data)
+        stage.say(CCP, REQUEST, 2, options((MPPE, STRONG)))
+        theirs = Sender(KEYS.receive, 128, stateless=True)
+    payload = stage.frame(b"\xff\x03\x00\xfd" + theirs.seal(inside))
+    assert payload is not None
+    assert inside[2:] == payload.octets
+
+
+@pytest.mark.parametrize("stateful", [False, True])
+def test_two_ends_come_together_again_after_an_outage(stateful: bool) -> None:
+    """Of more packets than there are counts, in one direction; statefully a Reset is enough."""
+    encryption = EncryptionSettings(required=True, stateful=stateful)
+    server = LinkSettings(require=(Auth.MSCHAPV2,), ipv4=SERVE, encryption=encryption, echo_interval=0)
+    client = LinkSettings(
+        user="alice", password="pw", ipv4=Ipv4Settings(accept_local=True), encryption=encryption, echo_interval=0
+    )
+    both = pair(server, client)
+    both.run(30.0, lambda: all(player.link.passes(Protocol.IPV4) for player in both.players))
+    near, far = both.server.link, both.client.link
+    packet = b"\x45" + bytes(39)
+    for _ in range(5000):
+        near.seal(Protocol.IPV4, packet)
+    read = 0
+    for at in range(1, 300):
+        both.run(30.0 + at * 0.1)
+        if (frame := near.seal(Protocol.IPV4, packet)) is not None:
+            read += far.receive_frame(frame, both.net.now) == (Protocol.IPV4, packet)
+    assert 200 < read
+    assert not both.server.over
+    assert not both.client.over

@@ -103,6 +103,16 @@ def test_a_stateless_receiver_catches_up(bits: int) -> None:
     assert PACKET == receiver.open(sender.seal(PACKET), 0.0)
 
 
+@pytest.mark.parametrize("missed", [2047, 2048, 3838])
+def test_a_stateless_receiver_catches_up_after_a_long_silence(missed: int) -> None:
+    """An outage of seconds is no reason to be deaf for ever."""
+    sender, receiver = ends()
+    for _ in range(missed):
+        sender.seal(PACKET)
+    assert PACKET == receiver.open(sender.seal(PACKET), 0.0)
+    assert PACKET == receiver.open(sender.seal(PACKET), 0.0)
+
+
 @pytest.mark.parametrize("missed", [1, 200, 256, 700])
 def test_a_stateful_receiver_begins_afresh_after_a_loss(missed: int) -> None:
     """RFC 3078 8.2: nothing is read until a packet with A comes, be there as many flag packets among the lost ones as there may."""
