@@ -325,16 +325,18 @@ class Radius:
         return bool(taken)
 
     async def _taken(self, records: Iterable[Record]) -> list[Record]:
-        """Have servers take records; return those that were taken."""
+        """Have servers take records, those of a session one after the other: tasks begin in any order. Return those that were taken."""
         taken: list[Record] = []
+        sessions: dict[str, list[Record]] = {}
+        for record in records:
+            sessions.setdefault(record.key, []).append(record)
 
-        async def deliver(record: Record) -> None:
-            if (await self._account.ask(_question(record))).answer is not None:
-                taken.append(record)
+        async def deliver(session: list[Record]) -> None:
+            taken.extend([one for one in session if (await self._account.ask(_question(one))).answer is not None])
 
         async with trio.open_nursery() as nursery:
-            for record in records:
-                nursery.start_soon(deliver, record)
+            for session in sessions.values():
+                nursery.start_soon(deliver, session)
         return taken
 
     async def _announced(self, records: list[Record]) -> list[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +17,11 @@ from trio.abc import Clock
 from l2tpd.config.load import parse
 from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
 from l2tpd.radius import attributes as row
+from l2tpd.radius.accounting import Books, Identity
 from l2tpd.radius.client import Radius
 from l2tpd.radius.numbers import Code, Status
 from l2tpd.radius.packet import Packet, check_answer, decode, encode_answer, encode_signed
+from l2tpd.radius.spool import Spool
 from l2tpd.supervise import crashes
 
 SECRET = b"secret"
@@ -51,11 +54,13 @@ class Server:
 
 
 @asynccontextmanager
-async def served(folder: Path, more: str = "") -> AsyncIterator[tuple[Radius, Server]]:
-    """Run the client with a server that takes nothing yet."""
+async def served(
+    folder: Path, more: str = "", takes: frozenset[Status] = frozenset()
+) -> AsyncIterator[tuple[Radius, Server]]:
+    """Run the client with a server that takes nothing yet, or this."""
     sock = trio.socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     await sock.bind(("127.0.0.1", 0))
-    server = Server(sock)
+    server = Server(sock, takes)
     text = (
         f'[radius]\nspool = "{folder}/spool"\n{more}[radius.server.one]\naddress = "127.0.0.1"\nsecret = "secret"\n'
         f"acct_port = {sock.getsockname()[1]}\ntimeout = 5\nretries = 1\ndead_time = 2\n"
@@ -136,6 +141,28 @@ async def test_a_server_that_takes_no_accounting_on(tmp_path: Path, clock: Clock
         await until(lambda: not radius.state().spooled)
         radius.begin(somebody(3))
         await until(lambda: len(server.taken) == 3)
+
+
+async def test_what_is_kept_of_a_session_is_told_in_order(tmp_path: Path, clock: Clock) -> None:
+    """A Start that came behind its Stop would leave a session at the server for ever; nothing of a session is asked before what came first has an outcome."""
+    spool = Spool(tmp_path / "spool")
+    books = Books("life", lambda: Identity(identifier="lns"), lambda: 0.0, lambda: 0.5)
+    for number, key in enumerate(("one", "two")):
+        for moment, record in enumerate(
+            (
+                books.open(key, somebody(), 0.0, 1000.0),
+                books.close(key, Traffic(), Cause.USER_REQUEST, 1.0, 1001.0),
+            )
+        ):
+            assert record is not None
+            assert spool.add(record)
+            file = tmp_path / "spool" / f"{key}.{record.status.name.lower()}.json"
+            os.utime(file, (moment + 10 * number, moment + 10 * number))
+    async with served(tmp_path, takes=EVERYTHING) as (radius, server):
+        await until(lambda: len(server.taken) == 5)
+        taken = [status for status in server.taken if status is not Status.ON]
+        assert [Status.START, Status.START, Status.STOP, Status.STOP] == taken
+        await until(lambda: not radius.state().spooled)
 
 
 async def test_an_accounting_on_outlives_the_daemon(tmp_path: Path, clock: Clock) -> None:
