@@ -19,6 +19,7 @@ import trio
 from l2tpd import log
 from l2tpd.ppp import packet6
 from l2tpd.supervise import contain
+from l2tpd.tunnel.port import enlarge_buffer
 
 _IPV6: Final = 0x86DD  # linux/if_ether.h: ETH_P_IPV6
 _PPP: Final = 512  # linux/if_arp.h: ARPHRD_PPP
@@ -109,6 +110,7 @@ def opened() -> socket.socket:
     try:
         program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*row) for row in _FILTER))
         sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(_FILTER), ctypes.addressof(program)))
+        enlarge_buffer(sock)  # all subscribers may be back at once
     except OSError:
         sock.close()
         raise

@@ -20,6 +20,15 @@ POOL = (
 )
 """What an LNS has for callers whose packets go through the user-space plane."""
 
+PREFIXES = 'ipv6 = true\nprefix_pool = "links"\ndelegated_pool = "sites"\n'
+PREFIX_POOLS = """[pool.links]
+range = "2001:db8:1::/60"
+prefix_length = 64
+[pool.sites]
+range = "2001:db8:2::/52"
+prefix_length = 56
+"""
+
 INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
 
 
@@ -195,17 +204,25 @@ async def link(tmp_path: Path, blow: Blow, lines: str, lns_keys: str, done: Call
 
 @INTERFACES
 @pytest.mark.usefixtures("namespace")
+@pytest.mark.parametrize("six", [False, True], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("keys", ["", "shared_interface = true\n"], ids=["own", "shared"])
-async def test_ppp(tmp_path: Path, keys: str) -> None:
-    """PPP from its first frame until both ends have addresses and interfaces: the LNS's own for each session, and one for all of them."""
+async def test_ppp(tmp_path: Path, keys: str, six: bool) -> None:
+    """PPP from its first frame until both ends have addresses and interfaces: the LNS's own for each session, and one for all of them; with prefixes."""
+    lns_keys, lines = POOL.format(keys=keys), session("t", "s")
+    if six:
+        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("0")
+        lns_keys, lines = (
+            POOL.format(keys=keys + PREFIXES) + PREFIX_POOLS,
+            lines + "[profile.ppp.default]\nipv6 = true\n",
+        )
 
     def done(lac: Daemon) -> bool:
         lns = tuple(tunnel for tunnel in lac.registry)
         found = call(lac, "t", "s")
-        return bool(lns and found is not None and found.ppp_remote)
+        return bool(lns and found is not None and found.ppp_remote and (found.ppp_ipv6 or not six))
 
     async def scenario(blow: Blow) -> None:
-        await link(tmp_path, blow, session("t", "s"), POOL.format(keys=keys), done)
+        await link(tmp_path, blow, lines, lns_keys, done)
 
     assert 10 < await everywhere(scenario, stride=2)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import pytest
@@ -105,3 +105,16 @@ async def test_the_socket_comes_when_there_are_descriptors(
                 await trio.sleep(0.01)
         nursery.cancel_scope.cancel()
     assert 1 == caplog.text.count("subscribers are not heard")
+
+
+async def test_many_ask_at_once(place: ExitStack) -> None:
+    """All of them are heard, though nobody listens for a moment."""
+    first = interface(place, "ppp0")
+    with overhear.opened() as sock:
+        for _ in range(400):
+            os.write(first, SOLICITATION)
+        heard = 0
+        with suppress(BlockingIOError):
+            while True:
+                heard += sock.recv(2000) == SOLICITATION
+    assert 400 == heard
