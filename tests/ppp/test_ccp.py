@@ -403,7 +403,7 @@ def test_keys_that_have_gone_apart_are_negotiated_anew(good: bool) -> None:
 
 @pytest.mark.parametrize("stateful", [False, True])
 def test_two_ends_come_together_again_after_an_outage(stateful: bool) -> None:
-    """Of more packets than there are counts, in one direction; statefully a Reset is enough."""
+    """Of more packets than there are counts, in one direction: a Reset would not help either."""
     encryption = EncryptionSettings(required=True, stateful=stateful)
     server = LinkSettings(require=(Auth.MSCHAPV2,), ipv4=SERVE, encryption=encryption, echo_interval=0)
     client = LinkSettings(

@@ -41,7 +41,7 @@ COMMON: Rows = {
     "max-sessions": To("system", "max_sessions", values.number),
     "max-starting": No("`max_half_open` limits tunnels that are being set up"),
     "check-ip": Same("a pool gives an address to one caller at a time"),
-    "session-timeout": No("a user has a `session_timeout`, a profile has none"),
+    "session-timeout": To("ppp", "session_timeout", values.number),
     "single-session": No("a user has `max_sessions`, all together have none"),
 }
 
@@ -96,7 +96,7 @@ L2TP: Rows = {
     "use-ephemeral-ports": If(yes=No("answers come from the port that was called"), no=Same("answers come from the port that was called")),
     "avp_permissive": If(yes=No("an unknown mandatory AVP ends what it is in (RFC 2661 4.1)"), no=Same("an unknown mandatory AVP ends what it is in")),
     "dir300_quirk": If(yes=No("there is no such quirk"), no=Same("there is no such quirk")),
-    "session-timeout": No("a user has a `session_timeout`, a profile has none"),
+    "session-timeout": To("ppp", "session_timeout", values.number),
     **dict.fromkeys(("ipv6-pool", "ipv6-pool-delegate"), _V6_POOL),
 }  # fmt: skip
 
