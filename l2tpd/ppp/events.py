@@ -50,7 +50,7 @@ class AddressNeeded:
 
 @attrs.frozen(kw_only=True)
 class EncryptionNeeded:
-    """Who will encrypt packets? Answer with `Link.encrypt` or `Link.leave_unencrypted`; until then no network protocol is negotiated."""
+    """Who will encrypt packets? Answer with `Encryption.agree` or `Encryption.forgo`; until then no network protocol is negotiated."""
 
     keys: Keys
     required: bool
