@@ -202,7 +202,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 # linux/capability.h: number, and what needs it
 _CAPABILITIES: Final[Mapping[str, tuple[int, str]]] = {
     "CAP_NET_ADMIN": (12, "making interfaces and sessions"),
-    "CAP_NET_RAW": (13, "L2TP directly over IP"),
+    "CAP_NET_RAW": (13, "L2TP directly over IP, or hearing what subscribers ask over IPv6"),
     "CAP_NET_BIND_SERVICE": (10, "ports that only root may have"),
 }
 
@@ -213,7 +213,7 @@ def _capabilities(machine: Machine) -> Iterator[Finding]:
     ports = [one.address.port for one in config.listen if one.encap is Encapsulation.UDP]
     needed = {
         "CAP_NET_ADMIN": config.system.data_plane is not DataPlane.NULL,
-        "CAP_NET_RAW": bool(_ip_versions(config)),
+        "CAP_NET_RAW": bool(_ip_versions(config)) or _hears(machine),
         "CAP_NET_BIND_SERVICE": any(port < _first_free_port() for port in ports),
     }
     lacking = [name for name, wanted in needed.items() if wanted and not held >> _CAPABILITIES[name][0] & 1]
@@ -224,6 +224,14 @@ def _capabilities(machine: Machine) -> Iterator[Finding]:
         )
     if not lacking:
         yield _good("capabilities", "all that are needed")
+
+
+def _hears(machine: Machine) -> bool:
+    """Tell whether subscribers may ask us over IPv6 while the kernel moves their packets; where nobody does, it might once rights are there."""
+    config = machine.config
+    profiles = (ppp_settings(config, name) for name in ("default", *config.ppp_profiles))
+    offers = any(ppp.ipv6 and ppp.ppp_engine is PppEngine.BUILTIN for ppp in profiles)
+    return offers and machine.plane in {"kernel", ""} and config.system.data_plane in {DataPlane.KERNEL, DataPlane.AUTO}
 
 
 def _effective(status: str) -> int:

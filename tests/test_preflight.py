@@ -129,6 +129,19 @@ def test_capabilities_are_read_as_the_kernel_tells_them() -> None:
     assert 0 == preflight._effective("")
 
 
+@pytest.mark.parametrize(
+    ("plane", "ipv6", "lacks"),
+    [("kernel", "true", True), ("", "true", True), ("user", "true", False), ("kernel", "false", False)],
+)
+def test_subscribers_of_the_kernel_are_heard_by_a_right(
+    monkeypatch: pytest.MonkeyPatch, plane: str, ipv6: str, lacks: bool
+) -> None:
+    """Whoever lacks it is told; it takes no such right where their packets come to the process, or where nobody asks over IPv6."""
+    monkeypatch.setattr(preflight, "_effective", lambda _status: 1 << 12 | 1 << 10)
+    machine = Machine(config=parse([("x", f"[profile.ppp.a]\nipv6 = {ipv6}\n")]), plane=plane)
+    assert lacks is any("lacks CAP_NET_RAW" in finding.text for finding in preflight._capabilities(machine))
+
+
 # --- the kernel
 
 
