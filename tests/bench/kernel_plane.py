@@ -34,7 +34,7 @@ if not __package__:
 from bench import server
 from bench.engine import Engine
 from bench.lac import Lac, Settings, Tunnel
-from bench.measure import milliseconds, rate, table
+from bench.measure import Process, milliseconds, rate, table
 from interop.netns import Cable, Host, cable
 from interop.program import Program, running, spawn
 from l2tpd.config.model import Encapsulation, Pseudowire
@@ -63,7 +63,7 @@ SMALL = 64  # octets of a small datagram
 FLEET = 200  # sessions that come and go
 AT_A_TIME = 16  # of them that are asked for at a time
 RINGS = 1000  # calls that are answered
-CALLS = 20  # PPP sessions that come up
+CALLS = 100  # PPP sessions that come up
 BEAT = 0.002  # seconds between two beats of the heart
 HANDMADE_PORT = 5001
 NETWORKS = {"ours": "10.7.0", "ip l2tp": "10.8.0"}
@@ -321,22 +321,46 @@ def _pass() -> None:
 
 
 async def sessions_of_ppp(ends: Cable) -> list[Row]:
-    """Bring PPP up between two of our daemons, a pppd at each end of each session."""
-    more = "".join(f"[tunnel.hq.session.s{number}]\n" for number in range(1, CALLS))
-    # So many pppds keep each other waiting for longer than the tests' echoes allow.
-    lns_says, we_say = (
-        text.replace("interval = 1\n", "interval = 60\n") for text in (ppp.LNS, ppp.client(ends) + more)
-    )
+    """Bring PPP up on many sessions of one client of ours: with our LNS, and with xl2tpd, which starts a pppd for each.
+
+    Both ends share the guest's only processor, so that what an LNS costs is told apart: all that the processor did, but for the client.
+    """
     with stage.secrets(ends.us), tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        lns, lac = Path(folder) / "lns", Path(folder) / "lac"
-        async with stage.l2tpd(ends.us, lns, lns_says), stage.l2tpd(ends.them, lac, we_say) as ours:
-            await ours.program.says("tunnel up")
-            begin = trio.current_time()
-            await ours.program.until(lambda: _up(ours.program), lambda: "PPP did not come up", within=300)
-            took = trio.current_time() - begin
-            await ours.control.call("tunnel.delete", tunnel="hq")
-            await ppp.nothing_left_of_pppd(ends.them)
-    return [{"figure": f"{CALLS} PPP sessions, tunnel up to last address, s", "ours": took}]
+        async with stage.l2tpd(ends.us, Path(folder, "lns"), _patient(ppp.LNS)):
+            ours, our_cost = await _called(ends, Path(folder, "ours"))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        options = stage.LNS_OPTIONS + "lcp-max-configure 60\n"
+        async with stage.xl2tpd_lns(ends.us, Path(folder, "lns"), options):
+            theirs, their_cost = await _called(ends, Path(folder, "theirs"))
+    pace, cost = (f"{CALLS} sessions of PPP, {what}" for what in ("per s", "ms of the LNS each"))
+    return [
+        {"figure": pace, "ours": CALLS / ours, "xl2tpd + pppd": CALLS / theirs, "ratio": theirs / ours},
+        {"figure": cost, "ours": our_cost, "xl2tpd + pppd": their_cost, "ratio": their_cost / our_cost},
+    ]
+
+
+def _patient(config: str) -> str:
+    """Say rarely whether one is there: many pppds keep each other waiting for longer than the tests' echoes and HELLOs allow."""
+    return config.replace("interval = 1\n", "interval = 60\n").replace("hello_timeout = 2.0", "hello_timeout = 60.0")
+
+
+async def _called(ends: Cable, folder: Path) -> tuple[float, float]:
+    """Open all sessions at once; return the seconds from the tunnel to the last address, and the milliseconds of processor that the LNS took for each."""
+    more = "".join(f"[tunnel.hq.session.s{number}]\n" for number in range(1, CALLS))
+    async with stage.l2tpd(ends.them, folder, _patient(ppp.client(ends) + more)) as ours:
+        await ours.program.says("tunnel up")
+        begin, before = trio.current_time(), _busy() - Process(ours.program.pid).cpu()
+        await ours.program.until(
+            lambda: _up(ours.program), lambda: f"PPP did not come up: {ours.program.log}", within=300
+        )
+        cost = _busy() - Process(ours.program.pid).cpu() - before
+        return trio.current_time() - begin, cost * 1000 / CALLS
+
+
+def _busy() -> float:
+    """Return the seconds that the processors have worked since they started."""
+    user, nice, system, _idle, _wait, *interrupts = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
+    return sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
 
 
 def _up(program: Program) -> bool | None:
