@@ -76,6 +76,23 @@ async def test_ipv6_passes(cable: Cable, daemon: Start, tmp_path: Path, caller: 
         await ppp.nothing_left(host)
 
 
+@pytest.mark.parametrize("auth", ["chap", "mschap-v2"])
+async def test_large_packets_of_both_protocols_pass_to_a_pppd(
+    cable: Cable, daemon: Start, tmp_path: Path, auth: str
+) -> None:
+    """We are the client of xl2tpd with the real pppd, and the MTU is Ethernet's at both ends."""
+    wanted = "[profile.ppp.default]\nmtu = 1500\nipv6 = true\n"
+    ours = ppp.client(cable).replace("[profile.ppp.default]\n", wanted)
+    options = stage.LNS_OPTIONS.replace("noccp", "noccp +ipv6").replace("1400", "1500").replace("chap", auth)
+    async with stage.xl2tpd_lns(cable.us, tmp_path / "lns", options), daemon(cable.them, ours) as client:
+        await ppp.addressed(client)
+        near = await link_local(cable.us, "ppp0")
+        assert (await link_local(cable.them, "ppp-hq")).startswith("fe80::")
+        await stage.pings(cable.them, f"{near}%ppp-hq", "-s", "1452", "-M", "do")
+        await stage.pings(cable.them, "10.9.0.1", "-s", "1472", "-M", "do")
+    await ppp.nothing_left(cable.them)
+
+
 async def addressed(host: Host, interface: str, prefix: str) -> str:
     """Wait until an interface of a host has an address of a prefix, and return it."""
 
