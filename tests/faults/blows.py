@@ -99,7 +99,7 @@ def _children() -> set[str]:
 
 async def settled(before: Belongings) -> None:
     """Wait until we have what we had; raises `AssertionError` showing both where that does not come: threads may take a moment to close something."""
-    for _ in range(400):
+    for _ in range(4000):
         if belongings() == before:
             return
         await trio.sleep(0.005)
