@@ -72,6 +72,7 @@ class Radius:
         """Records that nobody has taken and for which there was no room either."""
         self._spool: Spool | None = None
         self._to_keep: dict[int, Record] = {}  # by serial: not delivered
+        self._keeping: set[str] = set()  # whose they are, until the spool says so
         self._under_way: dict[int, Record] = {}
         self._held: list[Record] | None = None  # behind an Accounting-On that is under way
         self._announcing = False  # an Accounting-On is about to go to the spool
@@ -194,7 +195,8 @@ class Radius:
         """Have a server take a record, or keep it: never waits."""
         self._serial += 1
         serial = self._serial
-        if self._announcing or (self._spool is not None and (self._spool.announces or self._spool.holds(record.key))):
+        kept = self._spool is not None and (self._spool.announces or self._spool.holds(record.key))
+        if kept or self._announcing or record.key in self._keeping:
             self._keep(serial, record)
             return
         if self._held is not None:
@@ -226,6 +228,7 @@ class Radius:
             return  # the Accounting-On of our next life says as much
         self._announcing |= record.status is Status.ON
         self._to_keep[serial] = record
+        self._keeping.add(record.key)
         self._wake_keeper.set()
 
     # --- tasks ----------------------------------------------------------------------------------------------------------------------
@@ -291,6 +294,7 @@ class Radius:
                 self.lost += 1
                 _log.error("an accounting record is lost", account=record.key, status=record.status.name, reason=reason)
             del self._to_keep[serial]
+            self._keeping.discard(record.key)
             if record.status is Status.ON:
                 self._announcing = False  # from now on the spool says so
 

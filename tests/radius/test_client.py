@@ -165,6 +165,20 @@ async def test_what_is_kept_of_a_session_is_told_in_order(tmp_path: Path, clock:
         await until(lambda: not radius.state().spooled)
 
 
+async def test_what_waits_for_the_disk_is_not_overtaken(tmp_path: Path, clock: Clock) -> None:
+    """Nobody takes a Start, and the disk is slow: the Stop waits behind it all the same."""
+    async with served(tmp_path, takes=frozenset({Status.ON})) as (radius, server):
+        await until(lambda: server.taken == [Status.ON])
+        async with radius._limiter:  # of the disk's thread
+            account = radius.begin(somebody())
+            await until(lambda: bool(radius._to_keep))
+            server.takes = EVERYTHING
+            radius.end(account, Cause.USER_REQUEST)
+            await until(lambda: len(radius._to_keep) == 2 or len(server.taken) == 2)
+        await until(lambda: len(server.taken) == 3)
+        assert [Status.ON, Status.START, Status.STOP] == server.taken
+
+
 async def test_an_accounting_on_outlives_the_daemon(tmp_path: Path, clock: Clock) -> None:
     """It is told by the next one, before that one's own."""
     async with served(tmp_path) as (radius, _):
