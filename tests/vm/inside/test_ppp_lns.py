@@ -24,7 +24,7 @@ async def test_a_client_gets_an_address_and_pings(cable: Cable, daemon: Start, t
                 await stage.pings(cable.us, "10.9.0.2")
                 assert 3 == await trio.to_thread.run_sync(stage.ping, cable.them, "10.9.0.1")
                 found = {"state": "up", "user": "alice", "local_address": "10.9.0.1", "remote_address": "10.9.0.2"}
-                assert found == session["ppp"]
+                assert found.items() <= session["ppp"].items()
                 assert "ppp0" == session["interface"]
                 counters = (await ppp.shown(ours, session))["counters"]
                 assert 0 < counters["rx_packets"]
