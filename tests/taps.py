@@ -10,7 +10,6 @@ import ctypes
 import os
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -19,6 +18,7 @@ from typing import Self
 
 import attrs
 import trio
+from trio._core import _thread_cache
 
 from l2tpd.config.model import Encapsulation
 from l2tpd.errors import PlaneError
@@ -61,10 +61,11 @@ def ping(address: str) -> None:
 @contextmanager
 def namespace() -> Iterator[None]:
     """Take this thread to a network namespace of its own, and back; threads and programs started within are in it as well."""
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    home, cache = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC), _thread_cache.THREAD_CACHE
     try:
         _check(_libc.unshare(CLONE_NEWNET))
-        _take_along()
+        # A thread stays where it was born, and trio keeps those that it has had: the ones from outside are for outside.
+        _thread_cache.THREAD_CACHE = _thread_cache.ThreadCache()
         # Neighbour discovery and its like would be frames that no test has sent.
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
         ip("link", "set", "lo", "up")
@@ -74,29 +75,8 @@ def namespace() -> Iterator[None]:
         yield
     finally:
         _check(_libc.setns(home, CLONE_NEWNET))
-        _take_along()
+        _thread_cache.THREAD_CACHE = cache
         os.close(home)
-
-
-def _take_along() -> None:
-    """Take the threads that trio keeps for whoever needs one next to the namespace that this thread is in: what they start would be in another.
-
-    As many are asked for at once as there can be, so that each of them has its turn.
-    """
-    count = threading.active_count()
-    together = threading.Barrier(count + 1)
-    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-
-    def come() -> None:
-        _check(_libc.setns(here, CLONE_NEWNET))
-        together.wait(12 * WITHIN)
-
-    try:
-        for _ in range(count):
-            trio.lowlevel.start_thread_soon(come, lambda _outcome: None)
-        together.wait(12 * WITHIN)
-    finally:
-        os.close(here)
 
 
 def _settle() -> None:
