@@ -99,8 +99,8 @@ server default {{
         }}
     }}
     accounting {{
-        detail
         {ippool}
+        detail
     }}
     post-auth {{
         {ippool}
