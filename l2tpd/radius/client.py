@@ -344,14 +344,20 @@ class Radius:
         return taken
 
     async def _announced(self, records: list[Record]) -> list[Record]:
-        """Have a server take an Accounting-On, the first of these; if none does but takes what comes next, go on without it."""
+        """Have a server take an Accounting-On, the first of these; if none does but takes what comes next, go on without it.
+
+        A server may have come back in between, so it is asked once more; what came next is then told again, for the Accounting-On has ended it.
+        """
         first, *others = records
         if (await self._account.ask(_question(first))).answer is not None:
             return [first]
         taken = await self._taken(itertools.takewhile(lambda one: one.status is not Status.ON, others[:1]))
-        if taken:
-            _log.warning("RADIUS: servers take accounting, but not Accounting-On: it is given up")
-        return [first, *taken] if taken else []
+        if not taken:
+            return []
+        if (await self._account.ask(_question(first))).answer is not None:
+            return [first]
+        _log.warning("RADIUS: servers take accounting, but not Accounting-On: it is given up")
+        return [first, *taken]
 
     def _forget(self, taken: list[Record], left: list[Record]) -> None:
         if self._spool is not None:

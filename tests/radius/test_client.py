@@ -36,7 +36,10 @@ class Server:
     sock: trio.socket.SocketType
     takes: frozenset[Status] = frozenset()
     heard: list[Status] = attrs.field(factory=list)
-    records: dict[tuple[str, Status], None] = attrs.field(factory=dict)  # each once, however often it came
+    comes_back: frozenset[Status] = frozenset()  # what it takes besides from the first record on that it takes
+    records: dict[tuple[str, Status], None] = attrs.field(
+        factory=dict
+    )  # each once, however often it came: where it stood last
 
     @property
     def taken(self) -> list[Status]:
@@ -49,7 +52,10 @@ class Server:
             status = Status(row.ACCT_STATUS_TYPE.first(request.attributes, 0))
             self.heard.append(status)
             if status in self.takes:
-                self.records[row.ACCT_SESSION_ID.first(request.attributes, ""), status] = None
+                self.takes |= self.comes_back
+                key = row.ACCT_SESSION_ID.first(request.attributes, ""), status
+                self.records.pop(key, None)
+                self.records[key] = None
                 await self.sock.sendto(encode_answer(Code.ACCOUNTING_RESPONSE, request, {}, SECRET, sign=False), sender)
 
 
@@ -119,6 +125,21 @@ async def test_nothing_overtakes_an_accounting_on(tmp_path: Path, clock: Clock) 
         assert [Status.START, Status.START, Status.STOP] == sorted(server.taken[1:])
         radius.begin(somebody(3))
         await until(lambda: server.taken.count(Status.START) == 3)
+
+
+async def test_a_server_that_comes_back_in_between(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has missed the Accounting-On and took the Start behind it: it hears both again, in their order, and nothing is given up."""
+    async with served(tmp_path) as (radius, server):
+        server.comes_back = EVERYTHING
+        radius.begin(somebody())
+        await until(lambda: radius.state().spooled == 2)
+        server.takes = frozenset({Status.START})
+        await until(lambda: not radius.state().spooled)
+        assert [Status.ON, Status.START] == server.taken
+        assert server.heard.index(Status.START) < len(server.heard) - 1 - server.heard[::-1].index(Status.ON)
+    assert "given up" not in caplog.text
 
 
 async def test_what_begins_meanwhile_is_held(tmp_path: Path, clock: Clock) -> None:
