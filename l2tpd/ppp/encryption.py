@@ -56,7 +56,7 @@ class Encryption:
     _settings: LinkSettings
     _link: Encrypted
     ccp: Ccp | None = None
-    passing: set[int] = attrs.field(factory=set)
+    passing: frozenset[int] = frozenset()
     """Network protocols whose packets may pass encrypted."""
     _keys: Keys | None = None
     _since: float = 0.0  # when the first of these came

@@ -7,7 +7,6 @@ A session's PPP is up while at least one network protocol is. What goes up goes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -137,6 +136,22 @@ class Instance(Protocol):
         """Take note that the configuration has changed."""
 
 
+@attrs.define(eq=False)
+class Holding:
+    """Has an instance among all; no generator, which would take ten times the memory for each session."""
+
+    _all: dict[Key, Instance]
+    _instance: Instance
+
+    def __enter__(self) -> None:
+        self._all[self._instance.report.key] = self._instance
+
+    def __exit__(self, *_: object) -> None:
+        key = self._instance.report.key
+        if self._all.get(key) is self._instance:
+            del self._all[key]
+
+
 class Instances:
     """The PPP that there is; `tell` is told of every event."""
 
@@ -157,16 +172,9 @@ class Instances:
         """Return those whose interface or session has this name."""
         return [one for one in self._all.values() if name == one.report.call.name or name in one.report.interfaces]
 
-    @contextmanager
-    def holding(self, instance: Instance) -> Iterator[None]:
+    def holding(self, instance: Instance) -> Holding:
         """Have an instance among all, as long as it lasts."""
-        key = instance.report.key
-        self._all[key] = instance
-        try:
-            yield
-        finally:
-            if self._all.get(key) is instance:
-                del self._all[key]
+        return Holding(self._all, instance)
 
     def over(self, key: Key, text: str, now: float) -> None:
         """Say that the networks of a session are down, which is about to end."""

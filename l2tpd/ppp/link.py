@@ -17,7 +17,6 @@ What it never does: raise because of what a peer sends; send a packet larger tha
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final, NamedTuple
 
@@ -128,7 +127,7 @@ class Link:
         self.encryption = Encryption(settings, self)
         self._headers: dict[int, bytes] = {}
         self._frames: list[bytes] = []
-        self._events: deque[Event] = deque()
+        self._events: list[Event] = []
 
     def _make_ncps(self) -> Iterator[tuple[int, Control]]:
         settings = self.settings
@@ -238,7 +237,7 @@ class Link:
 
     def next_event(self) -> Event | None:
         """Return what has happened and was not told yet, the oldest first; None: nothing."""
-        return self._events.popleft() if self._events else None
+        return self._events.pop(0) if self._events else None
 
     @property
     def eventful(self) -> bool:
@@ -247,8 +246,7 @@ class Link:
 
     def take_events(self) -> list[Event]:
         """Return all that has happened and was not told yet, the oldest first."""
-        events = list(self._events)
-        self._events.clear()
+        events, self._events = self._events, []
         return events
 
     def header(self, protocol: int) -> bytes | None:
@@ -305,8 +303,9 @@ class Link:
         elif isinstance(control, Ccp):
             control.end()
         else:
-            for passing in (self._passing, self.encryption.passing):
-                passing.discard(_DATA[Protocol(control.PROTOCOL)])
+            ended = {_DATA[Protocol(control.PROTOCOL)]}
+            self._passing -= ended
+            self.encryption.passing -= ended
             self._report(control)
 
     def layer_finished(self, control: Control, now: float) -> None:
@@ -524,7 +523,10 @@ class Link:
 
     def _pass(self, protocol: int, event: Event) -> None:
         self._deadline = None
-        (self.encryption.passing if self.encryption.on else self._passing).add(protocol)
+        if self.encryption.on:
+            self.encryption.passing |= {protocol}
+        else:
+            self._passing |= {protocol}
         self._events.append(event)
 
     def _fall_silent(self, ncp: Control, cause: DisconnectCause, now: float) -> None:

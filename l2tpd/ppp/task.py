@@ -53,7 +53,7 @@ from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
-    from l2tpd.ppp.accountant import Accountant
+    from l2tpd.ppp.accountant import Accountant, Traffic
     from l2tpd.ppp.authority import Authority
     from l2tpd.ppp.carrier import Carrier, Surroundings
     from l2tpd.ppp.lease import Lease
@@ -180,10 +180,9 @@ class _Running:
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
     _until: float = math.inf  # when the session's task looks at the link by itself
-    _asking: trio.CancelScope = attrs.field(factory=trio.CancelScope)  # whether the caller may come in
-    _turn: trio.Lock = attrs.field(
-        factory=trio.Lock
-    )  # for one question at a time, also where a cancelled one goes on for a while
+    # Made when somebody is asked: together they take 400 octets.
+    _asking: trio.CancelScope | None = None  # whether the caller may come in
+    _turn: trio.Lock | None = None  # for one question at a time, also where a cancelled one goes on for a while
 
     def __attrs_post_init__(self) -> None:
         self.account = Account(
@@ -195,7 +194,10 @@ class _Running:
             disconnect=self._disconnect,
             limit=self._limit,
         )
-        self.report = Report(self.tunnel_id, self.call, self.tell, lambda: self.account.traffic)
+        self.report = Report(self.tunnel_id, self.call, self.tell, self._traffic)
+
+    def _traffic(self) -> Traffic:
+        return self.account.traffic
 
     async def run(self) -> tuple[int, str]:
         """Serve until the link is down."""
@@ -297,6 +299,7 @@ class _Running:
 
     async def _check(self, event: CheckCredentials, scope: trio.CancelScope) -> None:
         with scope:
+            self._turn = self._turn or trio.Lock()
             async with self._turn:
                 await self.gate.check(event, self._awake)
 
@@ -339,7 +342,8 @@ class _Running:
     async def _handle(self, event: object, nursery: trio.Nursery) -> None:
         match event:
             case CheckCredentials():
-                self._asking.cancel()  # the caller has begun anew: nobody waits for that answer
+                if self._asking is not None:
+                    self._asking.cancel()  # the caller has begun anew: nobody waits for that answer
                 self._asking = trio.CancelScope()
                 nursery.start_soon(self._check, event, self._asking)
             case AddressNeeded():
