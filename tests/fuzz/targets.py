@@ -170,7 +170,14 @@ def capture(data: bytes) -> None:
     with suppress(CommandError):
         for found in itertools.islice(captures.read(data, frozenset({1701})), 100):
             if found.source:
-                ipaddress.ip_address(found.source.rpartition(":")[0].strip("[]"))
+                ipaddress.ip_address(_host(found.source))
+
+
+def _host(said: str) -> str:
+    """Return the address of a source that has a port, or, over IP, none."""
+    if said.startswith("["):
+        return said[1:].partition("]")[0]
+    return said.partition(":")[0] if said.count(":") == 1 else said
 
 
 def foreign(data: bytes) -> None:
