@@ -43,9 +43,8 @@ _log = log.get("app")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0 well, 1 failed at run time, 2 usage or configuration error."""
     arguments = _parser().parse_args(argv)
-    # Not at the top: these pull in the whole daemon, which --help and --version need not wait for.
-    from l2tpd.config.load import load  # noqa: PLC0415
-    from l2tpd.daemon import serve  # noqa: PLC0415
+    from l2tpd.config.load import load  # noqa: PLC0415 - it pulls in much that --help and --version need not wait for
+    from l2tpd.daemon import serve  # noqa: PLC0415 - likewise
 
     return run(arguments, load, serve)
 

@@ -91,10 +91,8 @@ class Console:
     def statistics(self, *, reset: bool) -> views.StatisticsView | Awaitable[views.StatisticsView]:
         """Return the counters, and set them to zero afterwards when `reset` says so."""
         daemon, now, plane = self._daemon, trio.current_time(), self._daemon.adapter.plane
-        more = {
-            "crashes": daemon.crashes,
-            "events": daemon.bus.published,
-        }  # metrics are told of these, and know no reset
+        # Metrics are told of these as well, and know no reset.
+        more = {"crashes": daemon.crashes, "events": daemon.bus.published}
         since_reset = {name: count - self._more_before.get(name, 0) for name, count in more.items()}
         view = portrait.statistics(daemon.site.counters, now - self._counted_since, since_reset)
         if reset:

@@ -99,7 +99,7 @@ class Scripts:
                 return
             self._hand_over(hooked)
         # Not pathlib: this is all that an event costs where there are no scripts, and there it is three times as quick.
-        if os.path.exists(f"{self.directory}/{hooks.script(hooked)}"):  # noqa: PTH110
+        if os.path.exists(f"{self.directory}/{hooks.script(hooked)}"):  # noqa: PTH110 - see above
             self._admit(Errand(hooks.script(hooked), hooked))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

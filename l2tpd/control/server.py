@@ -353,7 +353,7 @@ class _Client:
         try:
             result = await waiting
             return write_response(Response(id=request.id, result=methods.plain(result)))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a bug ends its request alone
             return self._failed(request, error)
 
     def _failed(self, request: Request, error: Exception) -> bytes:

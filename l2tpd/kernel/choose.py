@@ -74,7 +74,7 @@ def _open() -> DataPlane:
 
 def _try() -> DataPlane:
     # pyroute2 takes 12 MiB and 0.1 s: only who has L2TP in the kernel pays for it.
-    from l2tpd.kernel.netlink import LinuxPlane, Netlink  # noqa: PLC0415
+    from l2tpd.kernel.netlink import LinuxPlane, Netlink  # noqa: PLC0415 - see above
 
     _check_ppp()
     try:

@@ -21,9 +21,8 @@ from l2tpd.ppp.packet6 import Packet
 
 _LINK: Final = b"\xfe\x80" + bytes(6)
 QUESTIONS: Final = 20  # that are listened to in a second, of any kind: no machine has more
-LONGEST_QUESTION: Final = (
-    1500  # octets of one: no machine has as much to ask, and an answer is up to three times as long
-)
+LONGEST_QUESTION: Final = 1500
+"""Octets of one: no machine has as much to ask, and an answer is up to three times as long."""
 
 
 @attrs.frozen(kw_only=True)

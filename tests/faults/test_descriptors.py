@@ -13,10 +13,13 @@ import pytest
 import trio
 
 import taps
+from dialogue import sccrq
 from faults.means import no_descriptor_left
 from l2tpd.daemon import Daemon
 from l2tpd.errors import ConfigError
 from l2tpd.events import What
+from l2tpd.wire.header import build_control
+from l2tpd.wire.messages import encode
 from pair import (
     ANYBODY,
     QUICK,
@@ -119,10 +122,6 @@ def _stranger(port: int) -> socket.socket:
 
 
 def _sccrq() -> bytes:
-    from dialogue import sccrq  # noqa: PLC0415
-    from l2tpd.wire.header import build_control  # noqa: PLC0415
-    from l2tpd.wire.messages import encode  # noqa: PLC0415
-
     return build_control(0, 0, 0, 0, encode(sccrq(assigned_tunnel_id=77)))
 
 
