@@ -61,11 +61,6 @@ class Allocator:
         if len(self._strangers) > STRANGERS:
             del self._strangers[next(iter(self._strangers))]
 
-    def resting(self, now: float) -> int:
-        """Count the ids that may not be given out yet although nobody uses them."""
-        self._wake(now)
-        return len(self._resting) + len(self._strangers)
-
     def _holds(self, candidate: int, taken: Collection[int]) -> bool:
         return candidate in taken or candidate in self._resting or candidate in self._strangers
 

@@ -1,7 +1,6 @@
-"""Speak systemd's service protocols: sd_notify(3), its watchdog and sd_listen_fds(3), without a library of systemd's.
+"""Speak systemd's service protocols: sd_notify(3) and its watchdog, without a library of systemd's.
 
-Everything here is harmless where systemd is absent: without NOTIFY_SOCKET a notification goes nowhere, without LISTEN_PID there are no sockets. A
-notification that cannot be delivered is dropped too, because a service that works must not die of its supervisor's ill health.
+Everything here is harmless where systemd is absent: without NOTIFY_SOCKET a notification goes nowhere. One that cannot be delivered is dropped too, because a service that works must not die of its supervisor's ill health.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 
 import trio
-
-_FIRST_FD = 3  # SD_LISTEN_FDS_START
 
 
 class Notifier:
@@ -39,9 +36,9 @@ class Notifier:
         """Announce that start-up, or a reload, is complete."""
         self._send("READY=1", status and _status(status))
 
-    def stopping(self, status: str = "") -> None:
+    def stopping(self) -> None:
         """Announce that we are on our way out."""
-        self._send("STOPPING=1", status and _status(status))
+        self._send("STOPPING=1")
 
     def reloading(self) -> None:
         """Announce that the configuration is being read again; `ready` ends this."""
@@ -96,19 +93,3 @@ async def feed_watchdog(notifier: Notifier | None = None) -> None:
     while notifier.watchdog is not None:
         notifier.alive()
         await trio.sleep(notifier.watchdog / 2)
-
-
-def listen_fds(environ: MutableMapping[str, str] | None = None) -> dict[int, str]:
-    """Take the sockets that systemd opened for us: descriptor -> its FileDescriptorName.
-
-    The variables are removed, so that no child believes the sockets to be its own, and the descriptors are made close-on-exec.
-    """
-    environ = os.environ if environ is None else environ
-    pid, count, names = (environ.pop(key, "") for key in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-    if pid != str(os.getpid()) or not count.isdecimal():
-        return {}
-    named = names.split(":") if names else []
-    fds = range(_FIRST_FD, _FIRST_FD + int(count))
-    for fd in fds:
-        os.set_inheritable(fd, False)
-    return {fd: named[index] if index < len(named) else "unknown" for index, fd in enumerate(fds)}

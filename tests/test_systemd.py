@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from l2tpd.systemd import Notifier, feed_watchdog, listen_fds, on_journal
+from l2tpd.systemd import Notifier, feed_watchdog, on_journal
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -33,8 +32,8 @@ def test_a_service_says_ready_and_stopping(supervisor: tuple[socket.socket, dict
     assert b"READY=1\nSTATUS=2 tunnels READY=0" == sock.recv(500)
     notifier.ready()
     assert b"READY=1" == sock.recv(500)
-    notifier.stopping("closing")
-    assert b"STOPPING=1\nSTATUS=closing" == sock.recv(500)
+    notifier.stopping()
+    assert b"STOPPING=1" == sock.recv(500)
     notifier.alive()
     assert b"WATCHDOG=1" == sock.recv(500)
     notifier.status("idle")
@@ -82,47 +81,6 @@ def test_a_supervisor_that_is_gone_or_full_does_not_hurt(tmp_path: Path) -> None
 def test_the_watchdog_is_ours_only_if_addressed_to_us(environ: dict[str, str], seconds: float | None) -> None:
     """WATCHDOG_PID names another process when a wrapper was meant."""
     assert seconds == Notifier(environ).watchdog
-
-
-def test_listening_sockets_are_taken_once() -> None:
-    """A process started with two sockets gets both by name, close-on-exec, and clears the variables."""
-    program = (
-        "import os\n"
-        "from l2tpd.systemd import listen_fds\n"
-        "os.environ['LISTEN_PID'] = str(os.getpid())\n"
-        "print(listen_fds(), [os.get_inheritable(fd) for fd in (3, 4)], listen_fds(), 'LISTEN_FDS' in os.environ)\n"
-    )
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LISTEN_FDS": "2", "LISTEN_FDNAMES": "control"}
-    reading, writing = os.pipe()
-    first, second = socket.socketpair()
-    with first, second:
-        # Through a child of our own, because only there are descriptors 3 and 4 free to be chosen.
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-c", program],
-            environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, writing, 1),
-                (os.POSIX_SPAWN_DUP2, first.fileno(), 103),
-                (os.POSIX_SPAWN_DUP2, second.fileno(), 104),
-                (os.POSIX_SPAWN_DUP2, 103, 3),
-                (os.POSIX_SPAWN_DUP2, 104, 4),
-            ],
-        )
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            said = pipe.read()
-        assert 0 == os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    assert "{3: 'control', 4: 'unknown'} [False, False] {} False\n" == said
-
-
-@pytest.mark.parametrize(
-    "environ", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "2"}, {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "x"}]
-)
-def test_sockets_of_others_are_left_alone(environ: dict[str, str]) -> None:
-    """Variables that a parent left in the environment are not for us, and go no further."""
-    assert {} == listen_fds(environ)
-    assert {} == environ
 
 
 async def test_the_watchdog_is_fed_twice_in_its_time(

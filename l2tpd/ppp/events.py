@@ -16,9 +16,6 @@ class LinkOpened:
 
     mru: int
     mtu: int
-    peer_acfc: bool  # the peer takes frames without address and control
-    peer_pfc: bool  # the peer takes protocols of one octet
-    peer_accm: int | None  # what the peer wants escaped on an asynchronous line (RFC 1662 7.1)
     peer_proves: Auth | None  # how the peer will prove who it is
     we_prove: Auth | None  # how we shall
 

@@ -189,15 +189,6 @@ class Link:
             self._address_for = self.user
             self._start_ipcp(ipcp, settings, now)
 
-    def deny_address(self, text: str, now: float) -> None:
-        """Say that there is no address for the peer: no IPv4 then."""
-        ipcp = self._ncps.get(Protocol.IPCP)
-        if isinstance(ipcp, Ipcp) and self._waits_for_address(ipcp):
-            ipcp.blame(ipcp.fault(Disconnect.NO_ADDRESS, BY_US, text))
-            ipcp.feed(Input.CLOSE, self, now)
-            if self.phase is Phase.NETWORK:
-                ipcp.feed(Input.UP, self, now)  # Closed, where the peer's requests get a Terminate-Ack
-
     # --- the five verbs -----------------------------------------------------------------------------------------------------------
 
     def receive_frame(self, frame: bytes, now: float) -> Payload | None:
@@ -420,13 +411,9 @@ class Link:
 
     def _lcp_up(self, lcp: Lcp, now: float) -> None:
         self._headers.clear()
-        accm = lcp.peer.get(LcpOption.ACCM)
         opened = LinkOpened(
             mru=lcp.mru,
             mtu=min(lcp.peer_mru, self.settings.mtu or lcp.peer_mru),
-            peer_acfc=LcpOption.ACFC in lcp.peer,
-            peer_pfc=LcpOption.PFC in lcp.peer,
-            peer_accm=int.from_bytes(accm, "big") if accm is not None else None,
             peer_proves=lcp.authenticating,
             we_prove=lcp.authenticated,
         )

@@ -203,10 +203,6 @@ class Exchange:
         outcomes, self._outcomes = self._outcomes, []
         return outcomes
 
-    def dead(self, now: float) -> tuple[Address, ...]:
-        """Return the servers that are passed over at present."""
-        return tuple(peer.server.address for peer in self._peers if peer.dead_until > now)
-
     def up(self, now: float) -> dict[Asked, bool]:
         """Tell of each server, by type of request and name, whether it is asked at present."""
         return {(self.tally.kind, peer.server.name): peer.dead_until <= now for peer in self._peers}

@@ -5,9 +5,6 @@ from __future__ import annotations
 import enum
 from typing import Final
 
-AUTH_PORT: Final = 1812  # RFC 2865 3
-ACCT_PORT: Final = 1813  # RFC 2866 3
-DYNAUTH_PORT: Final = 3799  # RFC 5176 2.3
 MICROSOFT: Final = 311  # RFC 2548 2
 
 
@@ -45,10 +42,8 @@ class ErrorCause(enum.IntEnum):
     MISSING_ATTRIBUTE = 402
     NAS_IDENTIFICATION_MISMATCH = 403
     INVALID_REQUEST = 404
-    UNSUPPORTED_SERVICE = 405
     INVALID_ATTRIBUTE_VALUE = 407
     SESSION_CONTEXT_NOT_FOUND = 503
-    RESOURCES_UNAVAILABLE = 506
 
 
 class Authentic(enum.IntEnum):

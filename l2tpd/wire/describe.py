@@ -1,8 +1,8 @@
 """Messages as text for logs, captures and `l2tpctl decode`.
 
 Everything that a peer wrote goes through `printable`, so that no name can forge a log line or steer a terminal.
-Secrets (challenge responses, proxied passwords) and octets of unknown meaning are shown by their length alone, unless
-`reveal` asks for more. What came hidden is shown where the secret is known, unless it is to be concealed.
+Secrets (challenge responses, proxied passwords) and octets of unknown meaning are shown by their length alone. What came
+hidden is shown where the secret is known, unless it is to be concealed.
 """
 
 from __future__ import annotations
@@ -103,24 +103,24 @@ def _shown(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def summary(message: Message, *, reveal: bool = False) -> str:
+def summary(message: Message) -> str:
     """Give one line: the type, each AVP with its value, and the fault if there is one."""
-    parts = [f"{name}={_shorten(value)}" for name, value in _lines(message, reveal=reveal)]
+    parts = [f"{name}={_shorten(value)}" for name, value in _lines(message)]
     line = " ".join([message.name, *parts])
     return f"{line} FAULT={message.fault.text!r}" if message.fault else line
 
 
-def dump(message: Message, *, reveal: bool = False, concealed: frozenset[int] = _NONE) -> str:
+def dump(message: Message, *, concealed: frozenset[int] = _NONE) -> str:
     """Give the type, then one indented line for each AVP, each ignored defect and the fault; no value of what is `concealed`, by key."""
     lines = [f"{message.name} ({message.type})"]
-    lines += [f"  {name}: {value}" for name, value in _lines(message, reveal=reveal, concealed=concealed)]
+    lines += [f"  {name}: {value}" for name, value in _lines(message, concealed)]
     lines += [f"  note: {note}" for note in message.notes]
     if message.fault:
         lines.append(f"  fault: {message.fault.text} (error {int(message.fault.error)})")
     return "\n".join(lines)
 
 
-def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False, conceal: bool = False) -> str:
+def datagram(octets: bytes, secret: bytes = b"", *, conceal: bool = False) -> str:
     """Describe any datagram in one or more lines; whatever the octets are, a text comes back.
 
     With `conceal` what the `secret` unhides serves to judge the message, and is not shown.
@@ -132,31 +132,31 @@ def datagram(octets: bytes, secret: bytes = b"", *, reveal: bool = False, concea
             return f"L2TP version {seen.version}, {len(octets)} octets, not decoded"
         if not seen.control:
             return _payload(octets) if seen.version == 2 else _payload3(seen.session_id, octets)
-        return (_control if seen.version == 2 else _control3)(octets, secret, reveal=reveal, conceal=conceal)
+        return (_control if seen.version == 2 else _control3)(octets, secret, conceal=conceal)
     except Malformed as error:
         return f"malformed ({error}), {len(octets)} octets"
 
 
-def _control(octets: bytes, secret: bytes, *, reveal: bool, conceal: bool) -> str:
+def _control(octets: bytes, secret: bytes, *, conceal: bool) -> str:
     header, body = parse_control(octets)
     line = f"control tunnel={header.tunnel_id} session={header.session_id} ns={header.ns} nr={header.nr}"
-    return f"{line} {_body(body, secret, FALLBACK, reveal=reveal, conceal=conceal)}"
+    return f"{line} {_body(body, secret, FALLBACK, conceal=conceal)}"
 
 
-def _control3(octets: bytes, secret: bytes, *, reveal: bool, conceal: bool) -> str:
+def _control3(octets: bytes, secret: bytes, *, conceal: bool) -> str:
     header, body = parse_control3(octets)
     line = f"control connection={header.tunnel_id} ns={header.ns} nr={header.nr}"
-    return f"{line} {_body(body, secret, V3, reveal=reveal, conceal=conceal)}"
+    return f"{line} {_body(body, secret, V3, conceal=conceal)}"
 
 
-def _body(body: bytes, secret: bytes, vocabulary: Vocabulary, *, reveal: bool, conceal: bool) -> str:
+def _body(body: bytes, secret: bytes, vocabulary: Vocabulary, *, conceal: bool) -> str:
     if not body:
         return "ZLB"
     try:
         message = decode(body, secret=secret, vocabulary=vocabulary)
     except Malformed as error:
         return f"malformed ({error})"
-    return dump(message, reveal=reveal, concealed=_hidden(body) if conceal else _NONE)
+    return dump(message, concealed=_hidden(body) if conceal else _NONE)
 
 
 def _hidden(body: bytes) -> frozenset[int]:
@@ -182,25 +182,25 @@ def _payload(octets: bytes) -> str:
     return f"data tunnel={header.tunnel_id} session={header.session_id}{sequence}{priority} {len(payload)} octets"
 
 
-def _lines(message: Message, *, reveal: bool, concealed: frozenset[int] = _NONE) -> Iterator[tuple[str, str]]:
+def _lines(message: Message, concealed: frozenset[int] = _NONE) -> Iterator[tuple[str, str]]:
     for avp, value in message.values.items():
         if avp is MESSAGE_TYPE:
             continue
         if avp.key in concealed:
             yield avp.name, "<hidden>"
-        elif avp.sensitive and not reveal:
+        elif avp.sensitive:
             sizes = map(len, value) if avp.repeats else (len(value),)
             yield avp.name, ", ".join(f"<{size} octets>" for size in sizes)
         else:
             yield avp.name, _value(message, avp, value)
     for raw in message.extra:
-        yield _raw(raw, reveal=reveal)
+        yield _raw(raw)
 
 
-def _raw(raw: RawAvp, *, reveal: bool) -> tuple[str, str]:
+def _raw(raw: RawAvp) -> tuple[str, str]:
     bits = ("M" if raw.mandatory else "") + ("H" if raw.hidden else "") + (f"r{raw.reserved:x}" if raw.reserved else "")
     name = f"AVP {raw.vendor}/{raw.number}" + (f" [{bits}]" if bits else "")
-    return name, raw.value.hex() if reveal else f"<{len(raw.value)} octets>"
+    return name, f"<{len(raw.value)} octets>"
 
 
 def _value(message: Message, avp: AnyAvp, value: Any) -> str:

@@ -9,8 +9,6 @@ import pytest
 from bench import packets
 from bench.engine import BACKOFF, Address, Engine, Link, Sent
 
-Header = tuple[int, ...]
-
 
 class Diary:
     """A role that writes down what it is told."""

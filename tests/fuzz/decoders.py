@@ -41,7 +41,7 @@ def decode_everything(data: bytes) -> None:
         need(seen.version == 3 or control3 is None, "a control message of version 3 that peek takes for another")
     except Malformed:
         need(control is control3 is None, "a control message that peek does not see")
-    text = described(data, seeds.SECRET, reveal=True)
+    text = described(data, seeds.SECRET)
     need(all(line.isprintable() for line in text.split("\n")), "a description that could steer a terminal")
     body = data[12:] if control is None else control
     _decode_body(body, V2)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from l2tpd.ppp.events import AddressNeeded, Ipv4Up, LinkDown, NetworkDown
+from l2tpd.ppp.events import AddressNeeded, Ipv4Up, LinkDown
 from l2tpd.ppp.ipcp import pack_address, unpack_address
-from l2tpd.ppp.link import Phase
-from l2tpd.ppp.numbers import Code, Disconnect, IpcpOption, LcpOption, Protocol
+from l2tpd.ppp.numbers import Disconnect, IpcpOption, LcpOption, Protocol
 from l2tpd.ppp.settings import Ipv4Settings
 from pppstage import ACK, BARE, IPCP, LCP, MAGIC, NAK, REJECT, REQUEST, SERVE, Said, Scene, network, options
 
@@ -134,35 +133,11 @@ def test_another_address_of_ours_is_taken_where_that_is_allowed() -> None:
     assert {IpcpOption.ADDRESS: OTHER} == again.options
 
 
-def test_without_an_address_there_is_no_ipv4_and_then_no_link() -> None:
-    """The pool is empty: nothing is left that the link could be for."""
-    scene, _ = network(SERVER)
-    scene.link.deny_address("every address is in use", 0.0)
-    down = scene.events()[-1]
-    assert isinstance(down, NetworkDown)
-    assert down.cause is not None
-    assert (Disconnect.NO_ADDRESS, "every address is in use") == (down.cause.code, down.cause.message)
-    scene.at(10.0)
-    over = scene.event()
-    assert isinstance(over, LinkDown)
-    assert Disconnect.NO_ADDRESS == over.cause.code
-
-
-def test_without_an_address_ipv6_goes_on_and_ipv4_is_declined() -> None:
-    """A peer that asks nevertheless is told that IPCP is closed."""
-    scene, _ = network(attrs.evolve(SERVER, ipv6=BARE.ipv6))
-    scene.link.deny_address("every address is in use", 0.0)
-    scene.heard()
-    assert [(IPCP, Code.TERMINATE_ACK, 3, b"")] == scene.say(IPCP, REQUEST, 3, options((3, ZERO)))
-    assert Phase.NETWORK is scene.link.phase
-
-
 def test_answers_to_questions_that_nobody_asks_do_nothing() -> None:
     """Such as come after the peer has gone, or twice."""
     scene = served()
     scene.agree(IPCP, options((IpcpOption.ADDRESS, PEERS)))
     scene.link.assign_address("10.0.0.9", 0.0)
-    scene.link.deny_address("too late", 0.0)
     assert [] == scene.heard()
     assert scene.link.header(Protocol.IPV4) is not None
 

@@ -96,22 +96,19 @@ def test_summary_is_one_line() -> None:
     assert expected == summary(SCCRQ)
 
 
-def test_secrets_are_redacted_unless_asked_for() -> None:
+def test_secrets_are_redacted() -> None:
     """A proxied password and a challenge response show their length only."""
     assert "Proxy Authen Response=<7 octets>" in summary(ICCN)
     assert "hunter2" not in dump(ICCN)
     assert b"hunter2".hex() not in dump(ICCN) + summary(ICCN)
-    assert b"hunter2".hex() in summary(ICCN, reveal=True)
     response = message(MessageType.SCCCN, {table.CHALLENGE_RESPONSE: bytes(16)})
     assert "SCCCN Challenge Response=<16 octets>" == summary(response)
-    assert bytes(16).hex() in dump(response, reveal=True)
 
 
-def test_unknown_octets_are_redacted_unless_asked_for() -> None:
+def test_unknown_octets_are_redacted() -> None:
     """Nobody knows what a vendor puts there."""
     hello = message(MessageType.HELLO, {}, [RawAvp(True, True, 9, 12, b"secret", 5), RawAvp(False, False, 9, 1, b"x")])
     assert "HELLO AVP 9/12 [MHr5]=<6 octets> AVP 9/1=<1 octets>" == summary(hello)
-    assert b"secret".hex() in summary(hello, reveal=True)
 
 
 def test_a_name_cannot_pose_as_another_field() -> None:
@@ -186,7 +183,6 @@ def test_datagrams_of_version_3() -> None:
         "  Data Sequencing: ALL"
     )
     assert shown == datagram(control) == datagram(bytes(4) + control)
-    assert "Assigned Cookie: 0102030405060708" in datagram(control, reveal=True)
     assert "control connection=1 ns=2 nr=3 ZLB" == datagram(build_control3(1, 2, 3, b""))
     assert "control connection=1 ns=2 nr=3 ACK (20)" == datagram(build_control3(1, 2, 3, encode3(message(20))))
     data = bytes.fromhex("0003 0000 01020304") + b"cookieframe"
@@ -204,7 +200,6 @@ def test_lists_digests_and_unknown_types() -> None:
     }
     said = message(MessageType.HELLO, values, vocabulary=V3)
     assert "HELLO Pseudowire Capabilities List=ETHERNET, 99 Message Digest=<17 octets>, <17 octets>" == summary(said)
-    assert f"Message Digest: kind=0 digest={bytes(16).hex()}, kind=0" in dump(said, reveal=True)
     vendor = message(MessageType.HELLO, {table.EXTENDED_VENDOR_ID: (ExtendedAvp(65536, 1, b"A"),)}, vocabulary=V3)
     assert "HELLO Extended Vendor ID=vendor=65536 number=1 value=41" == summary(vendor)
 
@@ -223,7 +218,6 @@ def test_datagram_with_a_secret_shows_hidden_values() -> None:
     shown = datagram(build_control(1, 2, 3, 4, body), b"s")
     assert 'Proxy Authen Name: "bob"' in shown
     assert "Proxy Authen Response: <7 octets>" in shown
-    assert b"hunter2".hex() in datagram(build_control(1, 2, 3, 4, body), b"s", reveal=True)
 
 
 def test_what_came_hidden_is_concealed_where_that_is_asked_for() -> None:

@@ -17,7 +17,6 @@ from l2tpctl.importing.source import Item, Line, Read, Section, SourceError, hea
 
 AUTH_FILE = "/etc/xl2tpd/l2tp-secrets"
 REDIAL_TIMEOUT = 30  # seconds
-_DAEMON_WIDE = No("it is for the daemon as a whole there, and not in this section", "home")
 
 
 def _traced(*categories: str) -> Row:

@@ -19,7 +19,6 @@ from pathlib import Path
 BROKEN = 125
 """Exit status when the guest, not the command in it, has failed: panic, time limit, no kernel."""
 
-OVERLAY = "/mnt"  # where a guest builds its root before it changes into it
 KERNEL_COMPLAINTS = (
     "Kernel panic",
     "BUG:",
