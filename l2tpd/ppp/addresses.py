@@ -1,8 +1,8 @@
 """Which session has which address: all pools together, and the addresses that users have of their own. Pure; time comes in seconds.
 
-Prefixes of IPv6 are held as addresses are; a session that has several things holds each under another name.
+Prefixes of IPv6 are held as addresses are, and a session may hold one for each `Use`.
 
-An address has one holder, whichever way it came to it, and a holder has one address. So an address that RADIUS or a secrets file assigns is not handed
+An address has one owner, whichever way it came to it, and so has each part of a prefix. So an address that RADIUS or a secrets file assigns is not handed
 out by a pool as well, and two sessions of a user do not share that user's own.
 """
 
@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from l2tpd.config.model import Config, Pool
 from l2tpd.config.resolve import ppp_settings
 from l2tpd.errors import Exhausted, LocalProtocolError
+from l2tpd.ppp.holdings import Holdings
 from l2tpd.ppp.pool import AddressPool, Place, places
 
 
@@ -25,6 +26,7 @@ class Use(enum.Enum):
     ADDRESS = "address"  # by IPCP
     LINK = "prefix_pool"  # the prefix of the link, of which the subscriber makes its addresses (RFC 4862 5.5.3)
     DELEGATION = "delegated_pool"  # for the networks behind the subscriber (RFC 8415 6.3)
+    HOST = "ipv6_address"  # of IPv6, for the subscriber's own machine (RFC 8415 6.2); no pool has such
 
 
 def unfit(pool: Pool, use: Use) -> str:
@@ -43,7 +45,7 @@ LINK_LENGTH: Final = 64
 
 
 class Held(NamedTuple):
-    """What one holder has; `pool` is the name of the pool to which it goes back, empty: none."""
+    """What one has for one use; `pool` is the name of the pool to which it goes back, empty: none."""
 
     address: str
     pool: str
@@ -75,8 +77,8 @@ class Addresses:
         self._config = Config()
         self._pools: dict[str, _Kept] = {}
         self._reserved: Mapping[str, Place] = {}
-        self._holders: dict[str, Hashable] = {}  # by address
-        self._held: dict[Hashable, Held] = {}
+        self._holdings = Holdings()
+        self._held: dict[tuple[Hashable, Use], Held] = {}
 
     def configure(self, config: Config) -> None:
         """Go by a configuration from now on; what is handed out stays so, and what rests rests."""
@@ -100,53 +102,64 @@ class Addresses:
         if reason := unfit(settings, use):
             raise LocalProtocolError(f"the pool `{pool}` {reason}")
 
-    def take(self, pool: str, holder: Hashable, now: float, user: str = "", use: Use = Use.ADDRESS) -> str:
-        """Hand out an address of a pool, or of the next that is not empty; what the holder has it keeps. Raises `Exhausted`, `LocalProtocolError`."""
-        held = self._held.get(holder)
+    def take(self, pool: str, owner: Hashable, now: float, user: str = "", use: Use = Use.ADDRESS) -> str:
+        """Hand out an address of a pool, or of the next that is not empty; what the owner has it keeps. Raises `Exhausted`, `LocalProtocolError`."""
+        held = self._held.get((owner, use))
         chain = list(self._chain(pool, use))
         if held is not None and held.pool in chain:
             return held.address
-        self.release(holder, now)
+        self._give_up(owner, use, now)
         found = self._first_free(chain, now, user)
-        self._hold(holder, found)
+        self._hold(owner, use, found)
         return found.address
 
-    def claim(self, address: str, holder: Hashable, now: float, user: str = "") -> bool:
-        """Note that a holder has an address of its own; tell whether that may be: it has no other holder, and no pool hands out a part of it."""
-        if self._holders.get(address, holder) != holder or any(
-            kept.pool.cuts(address) for kept in self._pools.values()
-        ):
+    def claim(self, address: str, owner: Hashable, now: float, user: str = "", use: Use = Use.ADDRESS) -> bool:
+        """Note that somebody has an address of its own; tell whether that may be: nobody else has it or a part of it, and no pool hands out a part of it."""
+        held = self._held.get((owner, use))
+        if held is not None and held.address == address:
+            return True
+        if not self._may_have(address, owner):
             return False
-        if address not in self._holders:
-            self.release(holder, now)
-            home = next((name for name, kept in self._pools.items() if kept.pool.covers(address)), "")
-            if home:
-                self._pools[home].pool.claim(address)
-            self._hold(holder, Held(address, home, user))
+        self._give_up(owner, use, now)
+        home = next((name for name, kept in self._pools.items() if kept.pool.covers(address)), "")
+        if home:
+            self._pools[home].pool.claim(address)
+        self._hold(owner, use, Held(address, home, user))
         return True
 
-    def release(self, holder: Hashable, now: float) -> None:
-        """Take back what a holder has, if it has anything."""
-        held = self._held.pop(holder, None)
-        if held is None:
-            return
-        del self._holders[held.address]
-        if held.pool in self._pools:  # and was not taken out of the configuration
-            self._pools[held.pool].pool.give_back(held.address, now, held.user)
+    def release(self, owner: Hashable, now: float) -> None:
+        """Take back all that somebody has."""
+        for use in Use:
+            self._give_up(owner, use, now)
 
     def fill(self, name: str, now: float) -> Fill:
         """Tell how full a pool of the configuration is."""
         kept = self._pools[name]
         pool, resting = kept.pool, kept.pool.quarantined(now)
-        reserved_in_use = pool.reserved_among(self._holders.keys())
+        reserved_in_use = pool.reserved_among(self._holdings.all)
         free = pool.size - pool.reserved - (pool.used - reserved_in_use) - resting
         return Fill(pool.size, pool.used, resting, max(free, 0))
 
     # --- within -----------------------------------------------------------------------------------------------------------------
 
-    def _hold(self, holder: Hashable, held: Held) -> None:
-        self._held[holder] = held
-        self._holders[held.address] = holder
+    def _may_have(self, address: str, owner: Hashable) -> bool:
+        if self._holdings.others_have(address, owner):
+            return False
+        return self._holdings.has_around(address, owner) or not any(
+            kept.pool.cuts(address) for kept in self._pools.values()
+        )
+
+    def _hold(self, owner: Hashable, use: Use, held: Held) -> None:
+        self._held[owner, use] = held
+        self._holdings.add(held.address, owner)
+
+    def _give_up(self, owner: Hashable, use: Use, now: float) -> None:
+        held = self._held.pop((owner, use), None)
+        if held is None:
+            return
+        self._holdings.remove(held.address)
+        if held.pool in self._pools:  # and was not taken out of the configuration
+            self._pools[held.pool].pool.give_back(held.address, now, held.user)
 
     def _first_free(self, chain: Sequence[str], now: float, user: str) -> Held:
         """Take an address out of the first pool that has one. Raises `Exhausted`."""
@@ -170,7 +183,7 @@ class Addresses:
             exclude=settings.exclude,
             reserved=reserved,
             quarantine=settings.quarantine,
-            taken=self._holders,
+            taken=self._holdings,
         )
         if old is not None:
             pool.inherit(old.pool)

@@ -89,11 +89,11 @@ class Gate:
         """Return what the peer gets over IPv6; for what is not to be had, it gets nothing, and the log says why."""
         verdict, ppp = self.verdict, self.lease.ppp
         return Gift(
-            prefix=self._find_prefix(Use.LINK, verdict.prefix, verdict.prefix_pool or ppp.prefix_pool),
-            delegated=self._find_prefix(
+            prefix=self._find_ipv6(Use.LINK, verdict.prefix, verdict.prefix_pool or ppp.prefix_pool),
+            delegated=self._find_ipv6(
                 Use.DELEGATION, verdict.delegated_prefix, verdict.delegated_pool or ppp.delegated_pool
             ),
-            address=verdict.ipv6_address,
+            address=self._find_ipv6(Use.HOST, verdict.ipv6_address, ""),  # last: it may lie in either of them
             dns=verdict.ipv6_dns or ppp.ipv6_dns,
         )
 
@@ -203,13 +203,13 @@ class Gate:
         if own:
             if self.leases.claim(self.call, own, use):
                 return own
-            text = f"another session has the {'address' if use is Use.ADDRESS else 'prefix'} {own}"
+            text = f"{own} is not free: it, or a part of it, is in use or a pool's"
             if not pool:
                 raise LocalProtocolError(text)
             self._warn(user, f"{text}: it gets one out of the pool")
         return self.leases.take(self.call, pool, use) if pool else ""
 
-    def _find_prefix(self, use: Use, own: str, pool: str) -> str:
+    def _find_ipv6(self, use: Use, own: str, pool: str) -> str:
         user = self.call.ppp_user
         try:
             return self._find(use, user, own, pool)

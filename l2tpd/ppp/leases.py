@@ -89,8 +89,7 @@ class Leases:
             )
         finally:
             self._names.give_back(asked.interface_name, interface)
-            for use in Use:
-                self._addresses.release((call, use), self._clock())
+            self._addresses.release(call, self._clock())
             self._leave(call)
 
     # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
@@ -108,12 +107,12 @@ class Leases:
     def take(self, call: Call, pool: str, use: Use = Use.ADDRESS) -> str:
         """Return an address out of a pool, or out of the next one, for as long as the lease lasts. Raises `Exhausted` and `LocalProtocolError`."""
         self._addresses.configure(self.config())
-        return self._addresses.take(pool, (call, use), self._clock(), self._users.get(call, ""), use)
+        return self._addresses.take(pool, call, self._clock(), self._users.get(call, ""), use)
 
     def claim(self, call: Call, address: str, use: Use = Use.ADDRESS) -> bool:
-        """Let a session have an address that is assigned to it, unless another one has it; tell which."""
+        """Let a session have an address that is assigned to it, unless another one has it or a part of it; tell which."""
         self._addresses.configure(self.config())
-        return self._addresses.claim(address, (call, use), self._clock(), self._users.get(call, ""))
+        return self._addresses.claim(address, call, self._clock(), self._users.get(call, ""), use)
 
     def _leave(self, call: Call) -> None:
         user = self._users.pop(call, None)

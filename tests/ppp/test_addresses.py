@@ -211,10 +211,10 @@ delegated_prefix = "2001:db8:100::/56"
 def test_prefixes_are_held_as_addresses_are() -> None:
     """A user's own are handed out to nobody else, and each use holds one."""
     pools = addresses(PREFIXES)
-    assert "2001:db8:1:1::/64" == pools.take("links", ("a", Use.LINK), 0, use=Use.LINK)
-    assert "2001:db8:100:100::/56" == pools.take("sites", ("a", Use.DELEGATION), 0, use=Use.DELEGATION)
-    assert pools.claim("2001:db8:1::/64", ("b", Use.LINK), 0, "alice")
-    assert not pools.claim("2001:db8:1::/64", ("c", Use.LINK), 0, "alice")
+    assert "2001:db8:1:1::/64" == pools.take("links", "a", 0, use=Use.LINK)
+    assert "2001:db8:100:100::/56" == pools.take("sites", "a", 0, use=Use.DELEGATION)
+    assert pools.claim("2001:db8:1::/64", "b", 0, "alice", Use.LINK)
+    assert not pools.claim("2001:db8:1::/64", "c", 0, "alice", Use.LINK)
     assert Fill(size=256, used=2, quarantined=0, free=254) == pools.fill("links", 0)
 
 
@@ -239,3 +239,36 @@ def test_what_a_pool_hands_out_by_parts_is_nobodys_own() -> None:
     pools = addresses(PREFIXES)
     assert not pools.claim("2001:db8:100:200::/60", "a", 0)
     assert pools.claim("2001:db8:900::/60", "a", 0)
+
+
+def test_a_prefix_within_that_of_another() -> None:
+    """Nobody has a part of what another has, or what that is a part of, until it has gone; the same session may, for an address on its own link."""
+    pools = addresses(PREFIXES)
+    assert pools.claim("2001:db8:900::/56", "a", 0, use=Use.DELEGATION)
+    assert not pools.claim("2001:db8:900::/60", "b", 0, use=Use.DELEGATION)
+    assert not pools.claim("2001:db8:900::/48", "b", 0, use=Use.DELEGATION)
+    assert not pools.claim("2001:db8:900:7::7", "b", 0, use=Use.HOST)
+    assert pools.claim("2001:db8:900:7::7", "a", 0, use=Use.HOST)
+    assert pools.claim("2001:db8:900:100::/56", "b", 0, use=Use.DELEGATION)
+    pools.release("a", 0)
+    assert pools.claim("2001:db8:900::/60", "c", 0, use=Use.DELEGATION)
+
+
+def test_an_address_in_the_prefixes_of_a_pool() -> None:
+    """It is for whom the pool has given the prefix, and for nobody else."""
+    pools = addresses(PREFIXES)
+    assert "2001:db8:1:1::/64" == pools.take("links", "a", 0, use=Use.LINK)
+    assert not pools.claim("2001:db8:1:1::7", "b", 0, use=Use.HOST)
+    assert not pools.claim("2001:db8:1:2::7", "b", 0, use=Use.HOST)
+    assert pools.claim("2001:db8:1:1::7", "a", 0, use=Use.HOST)
+    assert Fill(size=256, used=1, quarantined=0, free=254) == pools.fill("links", 0)
+
+
+def test_a_pool_that_comes_later_passes_over_what_somebody_has() -> None:
+    """A reload has brought it, and an assigned prefix has begun to lie in it, larger or smaller than its own are."""
+    pools = addresses("")
+    assert pools.claim("2001:db8:1::/63", "a", 0, use=Use.LINK)
+    assert pools.claim("2001:db8:100::/64", "b", 0, use=Use.LINK)
+    pools.configure(parse([("l2tpd.toml", PREFIXES.partition("[user")[0])]))
+    assert "2001:db8:1:2::/64" == pools.take("links", "c", 0, use=Use.LINK)
+    assert "2001:db8:100:100::/56" == pools.take("sites", "c", 0, use=Use.DELEGATION)

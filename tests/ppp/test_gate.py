@@ -204,7 +204,7 @@ async def test_an_address_that_another_session_has() -> None:
     async with lns(PROFILE.replace('pool = "subscribers"\n', "") + own) as server:
         first = await server.up("alice")
         result, text = await server.refused("alice")
-        assert (CallResult.NO_FACILITIES_TEMPORARY, "another session has the address 10.9.0.3") == (result, text)
+        assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (result, text.startswith("10.9.0.3 is not free"))
         assert "10.9.0.3" == first.lns.ppp_remote
 
 
