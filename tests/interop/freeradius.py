@@ -58,6 +58,7 @@ modules {{
     chap {{
     }}
     mschap {{
+        {mschap}
     }}
     files {{
         usersfile = {folder}/users
@@ -140,6 +141,7 @@ class FreeRadius:
     address: str = "127.0.0.1"
     client: str = "127.0.0.1"
     prefix: tuple[str, ...] = ()  # words before the command: where it is to run
+    mschap: str = ""  # further settings of that module, which sends the keys of MPPE by default
     pool: tuple[str, str] | None = (
         None  # the first and last address that it hands out to users who have `Pool-Name := "main"`
     )
@@ -155,6 +157,7 @@ class FreeRadius:
             acct_port=self.acct_port,
             address=self.address,
             client=self.client,
+            mschap=self.mschap,
             pool=_POOL.format(folder=self.folder, first=self.pool[0], last=self.pool[1]) if self.pool else "",
             ippool="main" if self.pool else "",
         )
