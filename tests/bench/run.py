@@ -1,10 +1,15 @@
 #!/usr/bin/env python3
 """The benchmark: starts the daemon for each discipline anew, lets the storm loose on it, and prints what came of it.
 
-run.py                       all disciplines, three runs each of (a), (b) and (c)
+run.py                       all disciplines, three runs each of (a), (b), (c) and of pairs
 run.py --quick               a small subset, well under half a minute
 run.py --only c --json FILE  one discipline, the figures to FILE as well
 run.py --server-cmd "xl2tpd -D -c FILE" --server-port 17021   any other LNS
+
+What is to be compared runs side by side: two servers at the same time on one processor, their generators on the other, and of each pair the ratio
+of processor time counts, several times over. A machine that others use as well changes its speed by a third from one minute to the next; that hits
+both of a pair alike, while of two runs one after the other it says more than the servers do. Their rates tell nothing besides: two servers on one
+processor share its time evenly, and each does what its share is enough for.
 """
 
 import argparse
@@ -17,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,6 +37,7 @@ SERVER_CPU, STORM_CPU = 0, 1
 RUN_WITHIN = 900.0
 LAC_WITHIN = 60.0
 SECRET = "a secret of the bench"
+PAIRED = "--tunnels 300 --sessions 30 --phased"
 
 LOSSES = ("tunnels_failed", "sessions_failed", "tunnels_dropped", "unfinished", "failed", "lost", "harmed")
 FAULTS = (
@@ -53,7 +60,10 @@ Run = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Discipline:
-    """One discipline: what the storm is told, with `lac` how many tunnels and sessions our own LAC opens, or a `program` that does it all."""
+    """One discipline: what the storm is told, with `lac` how many tunnels and sessions our own LAC opens, or a `program` that does it all.
+
+    What it is measured by runs `beside` it, at the same time.
+    """
 
     name: str
     text: str
@@ -62,6 +72,7 @@ class Discipline:
     repeat: bool = False
     lac: tuple[int, int] | None = None
     program: str = ""
+    beside: "Discipline | None" = None
 
 
 FULL = (
@@ -85,30 +96,19 @@ FULL = (
         name="secret", text="1,000 x 1 with Challenge both ways", storm="--tunnels 1000 --sessions 1", secret=SECRET
     ),
     Discipline(
-        name="v2",
-        text="300 tunnels, then 30 sessions each, the measure for version 3",
-        storm="--tunnels 300 --sessions 30 --phased",
-        repeat=True,
-    ),
-    Discipline(
         name="v3",
-        text="the same in version 3",
-        storm="--version 3 --tunnels 300 --sessions 30 --phased",
+        text="300 tunnels, then 30 sessions each, in version 3 beside version 2",
+        storm=f"--version 3 {PAIRED}",
         repeat=True,
-    ),
-    Discipline(
-        name="v2-secret",
-        text="the same in version 2, Challenge both ways",
-        storm="--tunnels 300 --sessions 30 --phased",
-        secret=SECRET,
-        repeat=True,
+        beside=Discipline(name="v2", text="the same in version 2", storm=PAIRED),
     ),
     Discipline(
         name="v3-secret",
-        text="the same in version 3, every message signed both ways",
-        storm="--version 3 --tunnels 300 --sessions 30 --phased",
+        text="the same with every message signed, beside version 2 with Challenge both ways",
+        storm=f"--version 3 {PAIRED}",
         secret=SECRET,
         repeat=True,
+        beside=Discipline(name="v2-secret", text="the same in version 2", storm=PAIRED, secret=SECRET),
     ),
     Discipline(
         name="loss", text="1,000 x 1, 5 % lost each way", storm="--tunnels 1000 --sessions 1 --loss 5 --width 256"
@@ -145,7 +145,9 @@ FULL = (
         Discipline(name=f"flood-{kind}", text="a flood beside 1,000 tunnels", program=f"flood.py --only {kind}")
         for kind in ("sccrq-one", "sccrq-many", "sccrq-stop", "icrq", "junk")
     ),
-    Discipline(name="watch", text="10,000 tunnels beside 20 watchers, and with scripts", program="watched.py"),
+    Discipline(
+        name="watch", text="10,000 tunnels alone beside as many watched, and with scripts", program="watched.py"
+    ),
     Discipline(name="reload", text="10 of 10,000 tunnels changed by a reload", program="reloads.py"),
 )
 
@@ -165,7 +167,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="run.py", description="Benchmark of the control plane.")
     top.add_argument("--quick", action="store_true", help="a small subset, under 30 s")
     top.add_argument("--only", default="", metavar="NAMES", help="disciplines by name, separated by commas")
-    top.add_argument("--repeat", type=int, default=3, help="runs of (a), (b) and (c); the median is shown")
+    top.add_argument("--repeat", type=int, default=3, help="runs of (a), (b), (c) and of pairs; the median is shown")
     top.add_argument("--json", default="", metavar="FILE", help="write everything as JSON too (- for standard output)")
     top.add_argument("--strict", action="store_true", help="exit with 1 when an aim is missed")
     top.add_argument(
@@ -182,11 +184,25 @@ def parser() -> argparse.ArgumentParser:
 def chosen(options: argparse.Namespace) -> list[Discipline]:
     """Select the disciplines; raises `SystemExit` on a name that does not exist."""
     disciplines = QUICK if options.quick else FULL
-    names = [name for name in options.only.split(",") if name]
-    if unknown := set(names) - {each.name for each in disciplines}:
+    names = {name for name in options.only.split(",") if name}
+    if unknown := names - {name for each in disciplines for name in names_of(each)}:
         raise SystemExit(f"no such discipline: {', '.join(sorted(unknown))}")
-    picked = [each for each in disciplines if not names or each.name in names]
-    return [each for each in picked if not ((each.lac or each.program) and options.server_cmd)]
+    picked = [each for each in disciplines if not names or names & names_of(each)]
+    return [each for each in picked if not (options.server_cmd and (each.lac or each.program or each.beside))]
+
+
+def names_of(discipline: Discipline) -> set[str]:
+    """Return the names under which a discipline can be asked for."""
+    return {discipline.name} | ({discipline.beside.name} if discipline.beside else set())
+
+
+def trial(discipline: Discipline, options: argparse.Namespace) -> list[Run]:
+    """Run one discipline, with what it is measured by, if anything, at the same time."""
+    if discipline.beside is None:
+        return [bench(discipline, options)]
+    with ThreadPoolExecutor() as pool:
+        measure, run = pool.map(lambda each: bench(each, options), (discipline.beside, discipline))
+    return [measure, run | {"ratios": dict(marks.ratios(dict([*_figures(measure), *_figures(run)])))}]
 
 
 def bench(discipline: Discipline, options: argparse.Namespace) -> Run:
@@ -283,8 +299,7 @@ def figures(runs: Sequence[Run]) -> dict[str, float]:
     for run in runs:
         for name, value in _figures(run):
             samples.setdefault(name, []).append(value)
-    found = {name: _reduced(name, values) for name, values in samples.items()}
-    return found | dict(marks.ratios(found))
+    return {name: _reduced(name, values) for name, values in samples.items()}
 
 
 def _reduced(name: str, values: Sequence[float]) -> float:
@@ -294,6 +309,8 @@ def _reduced(name: str, values: Sequence[float]) -> float:
 def _figures(run: Run) -> Iterator[tuple[str, float]]:
     name = str(run["name"])
     yield "tracebacks", _number(run.get("tracebacks"))
+    ratios = run.get("ratios")
+    yield from ratios.items() if isinstance(ratios, dict) else ()
     left = run.get("left_over")
     if isinstance(left, dict) and left:
         yield "left_over", float(sum(left.values()))
@@ -404,10 +421,10 @@ def _bench_all(options: argparse.Namespace) -> Iterator[Run]:
             if turn and not discipline.repeat:
                 continue
             print(f"{discipline.name}: {discipline.text} ...", file=sys.stderr, flush=True)
-            run = bench(replace(discipline, secret="" if options.server_cmd else discipline.secret), options)
-            if error := run.get("error"):
-                print(error, file=sys.stderr, flush=True)
-            yield run
+            for run in trial(replace(discipline, secret="" if options.server_cmd else discipline.secret), options):
+                if error := run.get("error"):
+                    print(error, file=sys.stderr, flush=True)
+                yield run
 
 
 def _write(target: str, text: str) -> None:

@@ -10,11 +10,10 @@ def test_aims_are_judged_by_their_direction() -> None:
 
 
 def test_ratios_need_both_parts() -> None:
-    """The rate of version 3 is compared where version 2 was measured as well, and did something."""
-    assert dict(marks.ratios({"v3.tunnels_per_s": 900, "v2.tunnels_per_s": 1000, "v3.sessions_per_s": 1})) == {
-        "v3.tunnel_rate": 0.9
-    }
-    assert dict(marks.ratios({"v3.tunnels_per_s": 900, "v2.tunnels_per_s": 0})) == {}
+    """Version 3 is compared where version 2 was measured as well, and it did something."""
+    measured = {"v3.cpu_per_1000": 0.5, "v2.cpu_per_1000": 0.4, "v3.sessions_cpu_per_1000": 1.0}
+    assert dict(marks.ratios(measured)) == {"v3.tunnel_cpu": 0.8}
+    assert dict(marks.ratios({"v3.cpu_per_1000": 0.0, "v2.cpu_per_1000": 0.4})) == {}
 
 
 def test_ratio_above_one_means_better() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,27 @@ def test_a_fault_in_one_of_three_runs_is_not_averaged_away() -> None:
     ]
     figures = run.figures(runs)
     assert (figures["a.tunnels_per_s"], figures["a.failed"]) == (200, 2)
+
+
+def test_version_2_runs_beside_version_3() -> None:
+    """Either name asks for the pair; each has a server of its own, and the ratio is that of these two."""
+    options = run.parser().parse_args(["--only", "v2-secret"])
+    (pair,) = run.chosen(options)
+    assert pair.name == "v3-secret"
+    assert pair.beside is not None
+    few = "--tunnels 5 --sessions 5 --phased"
+    small = replace(pair, storm=f"--version 3 {few}", beside=replace(pair.beside, storm=few))
+    runs = run.trial(small, options)
+    assert [["tunnels", "sessions", "teardown"]] * 2 == [[row["phase"] for row in run.summary([one])] for one in runs]
+    figures = run.figures(runs)
+    assert figures["v2-secret.failed"] == figures["v3-secret.failed"] == 0
+    ratio = figures["v2-secret.sessions_cpu_per_1000"] / figures["v3-secret.sessions_cpu_per_1000"]
+    assert figures["v3-secret.session_cpu"] == round(ratio, 3)
+
+
+def test_of_pairs_the_median_ratio_counts() -> None:
+    """Not the ratio of the medians: a slow minute hits both of a pair, and no other."""
+    runs: list[run.Run] = [
+        {"name": "v3", "phases": [], "ratios": {"v3.tunnel_cpu": ratio}} for ratio in (0.9, 0.5, 0.8)
+    ]
+    assert run.figures(runs)["v3.tunnel_cpu"] == 0.8

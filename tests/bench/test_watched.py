@@ -18,6 +18,6 @@ def test_what_a_watcher_was_told_is_counted() -> None:
 
 def test_watchers_and_scripts_beside_tunnels() -> None:
     """Everybody is told everything, the stalled watcher too as long as it fits, and each tunnel has its script."""
-    phase = watched.run("scripted", 50, number=3, scripts=True)
+    phase = watched.run("scripted", 50, 3, scripts=True)
     found = {key: phase[key] for key in ("done", "events", "unreported", "disordered", "scripts_lost")}
     assert {"done": 50, "events": 100, "unreported": 0, "disordered": 0, "scripts_lost": 0} == found

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What watchers and hook scripts cost: the same tunnels set up alone, beside twenty watchers of which one is stalled, and with a script for each besides.
+"""What watchers and hook scripts cost: the same tunnels set up alone, with twenty watchers of which one is stalled, and with a script for each besides.
 
-watched.py                   10,000 tunnels
+watched.py                   10,000 tunnels, three times
 watched.py --tunnels 1000    fewer
 watched.py --json            the figures as JSON
 
-Each time it is a daemon of its own. Afterwards every watcher must have been told everything in order, or how much it has lost.
+Each time it is a daemon of its own. Alone and watched run side by side, for the reason that `run.py` gives, and the ratio of their processor time is
+what the watchers cost. Afterwards every watcher must have been told everything in order, or how much it has lost.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,12 +27,13 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench import server
-from bench.measure import as_json, rate, table
+from bench.measure import as_json, table
 
 STORM = Path(__file__).with_name("storm.py")
 SERVER_CPU, STORM_CPU = 0, 1
 TUNNELS = 10_000
 WATCHERS = 20
+ROUNDS = 3
 QUIET = 1.0  # seconds in which nothing comes any more: that was all
 SCRIPTS_WITHIN = 300.0
 STORM_WITHIN = 300.0
@@ -117,10 +120,10 @@ def watchers(control: Path, number: int) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-# --- the three runs
+# --- the runs
 
 
-def run(name: str, tunnels: int, *, number: int = 0, scripts: bool = False) -> Phase:
+def run(name: str, tunnels: int, number: int, *, scripts: bool = False) -> Phase:
     """Set tunnels up beside so many watchers, with or without a script for each tunnel."""
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         directory = Path(place)
@@ -204,25 +207,30 @@ def judged(reports: Sequence[Phase], events: int) -> Phase:
     }
 
 
-def phases(tunnels: int) -> Iterator[Phase]:
-    """Yield the three runs."""
-    yield (alone := run("alone", tunnels))
-    yield (watched := run("watched", tunnels, number=WATCHERS)) | shares(alone, watched)
-    yield (scripted := run("scripted", tunnels, number=WATCHERS, scripts=True)) | shares(alone, scripted)
+def phases(tunnels: int, rounds: int) -> Iterator[Phase]:
+    """Yield the runs, those side by side so many times."""
+    for _ in range(rounds):
+        yield from pair(tunnels)
+    yield run("scripted", tunnels, WATCHERS, scripts=True)
 
 
-def shares(alone: Phase, beside: Phase) -> Phase:
-    """Return what is left of the rate, and how much the processor time has grown."""
-    return {
-        "rate_kept": round(rate(float(str(beside["per_second"])), float(str(alone["per_second"]))), 3),
-        "cpu_ratio": round(rate(float(str(beside["cpu_per_1000"])), float(str(alone["cpu_per_1000"]))), 3),
-    }
+def pair(tunnels: int) -> tuple[Phase, Phase]:
+    """Set tunnels up alone and watched, side by side: how much the processor time has grown."""
+    with ThreadPoolExecutor() as pool:
+        alone, watched = pool.map(run, ("alone", "watched"), (tunnels, tunnels), (0, WATCHERS))
+    return alone, watched | {"cpu_ratio": round(cpu(watched) / cpu(alone), 3)}
+
+
+def cpu(phase: Phase) -> float:
+    """Return the processor time for 1,000 tunnels, in seconds."""
+    return float(str(phase["cpu_per_1000"]))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print."""
     options = argparse.ArgumentParser(prog="watched.py", description="What watchers and scripts cost.")
     options.add_argument("--tunnels", type=int, default=TUNNELS)
+    options.add_argument("--rounds", type=int, default=ROUNDS)
     options.add_argument("--json", action="store_true")
     options.add_argument("--watch", default="", help=argparse.SUPPRESS)
     options.add_argument("--watchers", type=int, default=WATCHERS, help=argparse.SUPPRESS)
@@ -230,7 +238,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if said.watch:
         print(json.dumps(watch(said.watch, said.watchers)))
         return 0
-    found = list(phases(said.tunnels))
+    found = list(phases(said.tunnels, said.rounds))
     print(as_json(found) if said.json else table(found))
     return 0
 
