@@ -51,6 +51,7 @@ from l2tpd.reload import Reloader, named
 from l2tpd.scripts import Scripts
 from l2tpd.supervise import contain, crashes
 from l2tpd.trace import Category, mask
+from l2tpd.tunnel.actions import PACE
 from l2tpd.tunnel.endpoint import Endpoint
 from l2tpd.tunnel.ipsock import IpListener
 from l2tpd.tunnel.linger import CYCLE, Lingering
@@ -67,9 +68,6 @@ if TYPE_CHECKING:
 
 DUMPED = 200
 """How many tunnels are written to the log on SIGUSR2."""
-
-STOP_PACE = 64
-"""How many tunnels and sessions are ended at a stop before other tasks get their turn."""
 
 _log = log.get("daemon")
 
@@ -283,11 +281,11 @@ class Daemon:
     async def _close_all(self) -> None:
         ended = 0
         for tunnel in self.registry:
-            ended += 1 + len(tunnel.core.calls)
+            ended += 1 + min(len(tunnel.core.calls), PACE)
             tunnel.close(StopResult.SHUTTING_DOWN, "shutting down")
             if not tunnel.core.was_up:
                 tunnel.abandon()  # a stranger, perhaps forged, is not waited for
-            if ended >= STOP_PACE:
+            if ended >= PACE:
                 ended = 0
                 await trio.lowlevel.checkpoint()
 

@@ -6,6 +6,7 @@ An action that finds the peer at fault raises `RemoteProtocolError` with StopCCN
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from l2tpd.tunnel.core import ControlConnection
 
 Action = Callable[["ControlConnection", "Message | None", float], State]
+
+PACE = 64
+"""How many calls end with their tunnel before other tasks get their turn."""
 
 # --- setting up ---------------------------------------------------------------------------------------------------------------
 
@@ -236,17 +240,28 @@ def _stop(core: ControlConnection, now: float, result: int, error: int | None, t
 
 
 def _clear(core: ControlConnection, now: float, ending: Ending) -> None:
-    """Leave nothing of the tunnel but its channel; the second time there is nothing left to do."""
+    """Begin to leave nothing of the tunnel but its channel; the second time there is nothing to begin with."""
     if core.cleared:
         return
     core.cleared = True
     core.ending = ending
     core.retire_challenge()
-    ending_of_calls = Ending(None, None, f"the tunnel ended: {ending.message}".removesuffix(": "), ending.by)
-    for call in list(core.calls.values()):
-        call.ending = ending_of_calls
+    core.clear_deadline()
+    core.leaving = Ending(None, None, f"the tunnel ended: {ending.message}".removesuffix(": "), ending.by)
+    # One without negotiation is ended by an operator, who may want its numbers for another one in the same breath.
+    end_calls(core, now, PACE if core.dialect.negotiates else len(core.calls))
+
+
+def end_calls(core: ControlConnection, now: float, most: int = PACE) -> None:
+    """End so many calls of a tunnel that is over; after the last of them the data plane lets go of it, and it is told of.
+
+    Tens of thousands at once would keep everybody else waiting for seconds. While some are left, the timer is due.
+    """
+    for call in list(islice(core.calls.values(), most)):
         core.feed_call(call, CallInput.TUNNEL_GONE, None, now)
-    core.clear_deadline()  # after the calls, for the end of the last one starts the idle timeout
+    if core.calls:
+        return
+    core.leaving = None
     if core.plane_asked:
         core.plane(DeleteTunnel(tunnel_id=core.local_id))
     if core.was_up:

@@ -20,7 +20,7 @@ import attrs
 
 from l2tpd.config.model import Address, Encapsulation, TunnelSettings
 from l2tpd.deadlines import Deadlines
-from l2tpd.errors import LocalProtocolError, Malformed, RemoteProtocolError
+from l2tpd.errors import Malformed
 from l2tpd.events import Origin, What
 from l2tpd.ids import Allocator
 from l2tpd.kernel.ops import CreateSession, Operation
@@ -30,7 +30,7 @@ from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.table import feed as feed_call
 from l2tpd.trace import Category, mask
 from l2tpd.tunnel import mail, requests, table, tracing
-from l2tpd.tunnel.actions import tunnel_event
+from l2tpd.tunnel.actions import end_calls, tunnel_event
 from l2tpd.tunnel.channel import Channel
 from l2tpd.tunnel.dialect import V2, Dialect
 from l2tpd.tunnel.facts import PeerFacts
@@ -100,6 +100,7 @@ class ControlConnection:
     was_up: bool
     plane_asked: bool
     cleared: bool
+    leaving: Ending | None  # once it is over: what its calls end with, while some are left
     _addressed: int  # the session id in the header of the packet in hand
     _late: Remains | None
     _late_acks: list[bytes]
@@ -137,7 +138,7 @@ class ControlConnection:
         self.name, self.profile = name, profile
         self.created = self.begun = self.since = now
         self.state, self.peer_id = State.IDLE, peer_id
-        self.facts = self.ending = self.tie_breaker = None
+        self.facts = self.ending = self.leaving = self.tie_breaker = None
         self.guard = None
         self.protect(guard or dialect.guard(settings, self.secret, encap, site.random))
         self.challenge, self.calls, self.asked = b"", {}, {}
@@ -200,6 +201,8 @@ class ControlConnection:
 
     def handle_timer(self, now: float) -> None:
         """Act on everything that is due."""
+        if self.leaving is not None:
+            end_calls(self, now)
         if self._late is None:
             self.channel.handle_timer(now)
         if self.channel.hello_due and self.state is State.ESTABLISHED:
@@ -214,6 +217,8 @@ class ControlConnection:
 
     def next_timer(self) -> float | None:
         """Return when `handle_timer` wants to be called, or None."""
+        if self.leaving is not None:
+            return self.since
         if self._late is not None or self.state is State.CLOSED:
             return self._deadlines.next()
         ours, theirs = self._deadlines.next(), self.channel.next_timer()
@@ -274,7 +279,7 @@ class ControlConnection:
         when every session id is taken.
         """
         kind = self.dialect.kinds[settings.role]
-        self._check_session(kind, settings)
+        requests.check_ours(self, kind, settings)
         call = self.new_call(kind, settings, now, name=name, profile=profile)
         self.feed_call(call, CallInput.OPEN, None, now)
         if self.state is State.ESTABLISHED:
@@ -471,7 +476,9 @@ class ControlConnection:
         return peer_session_id in self._by_peer_id
 
     def feed_call(self, call: Call, told: CallInput, said: Message | None, now: float) -> None:
-        """Give a call one input."""
+        """Give a call one input; where its tunnel is over it ends with it, whatever the input."""
+        if self.leaving is not None:
+            call.ending, told, said = self.leaving, CallInput.TUNNEL_GONE, None
         before = call.state
         feed_call(call, told, said, self, now)
         self.site.moved(before, call.state)
@@ -529,7 +536,7 @@ class ControlConnection:
         if call.kind is not Kind.STATIC:
             self._allocator().release(call.local_id, now)
         self.site.calls.ended(self)
-        if self.state is State.ESTABLISHED:
+        if self.state is State.ESTABLISHED and not self.cleared:
             self.watch_idleness(now)
 
     # --- within ---------------------------------------------------------------------------------------------------------------
@@ -573,19 +580,6 @@ class ControlConnection:
             return False
         return header.ns == 0 or self.state in _UNHEARD or Effect.ACCEPT_ZERO_TUNNEL_ID in self.quirks
 
-    def _check_session(self, kind: Kind, settings: SessionSettings) -> None:
-        if self.state not in _OPEN:
-            raise LocalProtocolError(f"the tunnel is {self.state.value}")
-        try:
-            requests.check_limit(self)
-        except RemoteProtocolError as refusal:
-            raise LocalProtocolError(refusal.text) from None
-        lack = self.facts.lack(kind, settings) if self.facts else ""
-        if kind is Kind.STATIC and settings.session_id in self.calls:
-            lack = f"session id {settings.session_id} is in use"
-        if lack:
-            raise LocalProtocolError(lack)
-
     def _allocator(self) -> Allocator:
         if self._ids is None:
             self._ids = Allocator(self.dialect.id_bits, self.site.random, CYCLE)
@@ -595,6 +589,5 @@ class ControlConnection:
 _UNPROVEN = frozenset({State.IDLE, State.WAIT_CTL_CONN})
 # RFC 2661 5.3: a peer that does not know our id yet sends 0
 _UNHEARD = frozenset({State.WAIT_CTL_CONN, State.CLOSING, State.LINGERING})
-_OPEN = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN, State.ESTABLISHED})
 _NOTHING: frozenset[object] = frozenset()
 _NO_RX_SPEED: frozenset[object] = frozenset({RX_CONNECT_SPEED})

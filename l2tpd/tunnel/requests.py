@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from l2tpd.errors import Exhausted, RemoteProtocolError
+from l2tpd.errors import Exhausted, LocalProtocolError, RemoteProtocolError
 from l2tpd.session.call import Call, Ending, Kind, State
 from l2tpd.session.inputs import BY_MESSAGE, Input
 from l2tpd.tunnel.collision import Verdict, judge
+from l2tpd.tunnel.states import State as TunnelState
 from l2tpd.wire.avp import CALL_SERIAL_NUMBER, TIE_BREAKER
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
 
 if TYPE_CHECKING:
+    from l2tpd.config.model import SessionSettings
     from l2tpd.tunnel.core import ControlConnection
 
 
 ASKING = frozenset({MessageType.ICRQ, MessageType.OCRQ})
 _COUNTERPART = {Kind.LNS_INCOMING: Kind.LAC_INCOMING, Kind.LAC_OUTGOING: Kind.LNS_OUTGOING}
 _ANSWERING = frozenset({MessageType.ICRP, MessageType.OCRP})
+_OPEN = frozenset({TunnelState.IDLE, TunnelState.WAIT_CTL_REPLY, TunnelState.WAIT_CTL_CONN, TunnelState.ESTABLISHED})
 
 
 def route(core: ControlConnection, said: Message, now: float) -> None:
@@ -120,3 +123,18 @@ def check_limit(core: ControlConnection) -> None:
     if limit and len(core.calls) >= limit:
         text = f"{limit} sessions are the limit of this tunnel"
         raise RemoteProtocolError(CallResult.NO_FACILITIES_TEMPORARY, ErrorCode.NO_RESOURCES, text)
+
+
+def check_ours(core: ControlConnection, kind: Kind, settings: SessionSettings) -> None:
+    """Raise `LocalProtocolError` when a call that we want cannot be asked for."""
+    if core.state not in _OPEN:
+        raise LocalProtocolError(f"the tunnel is {core.state.value}")
+    try:
+        check_limit(core)
+    except RemoteProtocolError as refusal:
+        raise LocalProtocolError(refusal.text) from None
+    lack = core.facts.lack(kind, settings) if core.facts else ""
+    if kind is Kind.STATIC and settings.session_id in core.calls:
+        lack = f"session id {settings.session_id} is in use"
+    if lack:
+        raise LocalProtocolError(lack)

@@ -39,6 +39,7 @@ from l2tpd.kernel.ops import (
 from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tunnel, first_of
 from l2tpd.supervise import goodbye
 from l2tpd.trace import Category
+from l2tpd.tunnel.actions import end_calls
 from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.port import BATCH, BUFFER, Arrived, DatagramSocket, any_address, source_towards, take_strays
 from l2tpd.tunnel.quirks import Effect
@@ -146,6 +147,7 @@ class Tunnel:
                     self.core.close(trio.current_time(), StopResult.SHUTTING_DOWN, "shutting down")
                     self.flush()
                     await self._live()  # noqa: ASYNC102 - goodbye is a shield with a deadline
+                self._end_calls()
             if not self.broken:  # `crashed` still needs the socket, to tell the peer
                 self._release()
 
@@ -223,6 +225,7 @@ class Tunnel:
         try:
             self.core.close(trio.current_time(), StopResult.GENERAL, text)
             self.flush()
+            self._end_calls()
         finally:
             self._release()
 
@@ -428,6 +431,8 @@ class Tunnel:
             self.up_since = core.since
         if not self.connected and core.state is State.ESTABLISHED and self.sock is not None:
             self._connect(self.sock)
+        if core.leaving is not None:
+            return
         if core.cleared and not self.ended and core.state is not State.CLOSING:
             self.ended = True
             self.house.over(self)
@@ -453,6 +458,12 @@ class Tunnel:
             scope.deadline = (
                 when  # later ones wait for the next wake: a spurious wake is cheaper than moving a deadline
             )
+
+    def _end_calls(self) -> None:
+        """End at once what calls are left, for whom nobody will come back."""
+        if self.core.leaving is not None:
+            end_calls(self.core, trio.current_time(), len(self.core.calls))
+            self.flush()
 
     def _release(self) -> None:
         if not self.ended:

@@ -65,6 +65,7 @@ FAULTS = [
     Fault("... runs a hook script", "nothing is left", "faults/test_cancelled.py", "test_a_hook_script"),
     Fault("... brings PPP up", "nothing is left", "faults/test_cancelled.py", "test_ppp"),
     Fault("... makes an Ethernet interface", "nothing is left", "faults/test_cancelled.py", "test_ethernet"),
+    Fault("a tunnel of very many sessions ends", "others get turns in between", "faults/test_many.py", "test_a_tunnel_of_many_sessions_ends"),
     Fault("a session ends at any moment", "its tunnel lives on, nothing is left of it", "faults/test_cancelled.py", "test_a_session_that_ends_at_any_moment"),
     Fault("... of the kernel's PPP", "its tunnel lives on, nothing is left of it", "vm/inside/test_ppp_builtin.py", "test_sessions_that_end_at_any_moment"),
 ]

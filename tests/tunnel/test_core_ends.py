@@ -14,9 +14,11 @@ from dialogue import (
     ZLB,
     Dialogue,
     called,
+    configured,
     dialled,
     hello,
     icrq,
+    reported,
     sccrp,
     sccrq,
     stage,
@@ -25,9 +27,14 @@ from dialogue import (
     up,
     up_called,
 )
-from l2tpd.config.model import TunnelSettings
+from l2tpd.config.model import SessionSettings, TunnelSettings
+from l2tpd.errors import LocalProtocolError
+from l2tpd.events import SessionEvent, What
+from l2tpd.kernel.ops import DeleteTunnel
 from l2tpd.session.call import State as CallState
+from l2tpd.tunnel.actions import PACE
 from l2tpd.tunnel.core import LARGEST_EARLY
+from l2tpd.tunnel.dialect import STATIC
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import RESULT_CODE, RawAvp
 from l2tpd.wire.header import build_control, parse_control
@@ -261,3 +268,106 @@ def test_events_tell_whether_it_had_been_up() -> None:
         say.us << ZLB
     assert [False, True, True, True] == [event.up for event in lived.events]
     assert [False, False] == [event.up for event in failed.events]
+
+
+# --- a tunnel with very many calls --------------------------------------------------------------------------------------------
+
+
+def crowded(count: int = 2 * PACE + 1) -> Dialogue:
+    """Return a dialogue in a tunnel with so many established calls, and one more that waits for the peer's ICRP."""
+    say = up(max_sessions=0, receive_window=8)
+    for number in range(1, count + 1):
+        reported(say, number)
+    say.open_session()
+    say.us << MessageType.ICRQ
+    say.peer >> ZLB
+    say.told()
+    say.plane()
+    return say
+
+
+def by_the_peer(say: Dialogue) -> None:
+    say.peer >> stopccn()
+    say.us << ZLB
+
+
+def by_us(say: Dialogue) -> None:
+    say.close(result=StopResult.GENERAL)
+    say.us << MessageType.STOPCCN
+
+
+def by_silence(say: Dialogue) -> None:
+    say.do(say.core.give_up)
+
+
+ENDS: list[Callable[[Dialogue], None]] = [by_the_peer, by_us, by_silence]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_many_calls_end_a_few_at_a_time(end: Callable[[Dialogue], None]) -> None:
+    """The peer hears of the end at once; the calls go in turns between which others have theirs, and the tunnel is told of last."""
+    say = crowded()
+    end(say)
+    assert ["session down", "session deleted"] * PACE == say.told()
+    assert [] == say.plane()
+    for left in (PACE + 2, 2):
+        assert left == len(say.core.calls)
+        assert (due := say.core.next_timer()) is not None
+        assert due <= say.now
+        say.at(say.now)
+    assert not say.core.calls
+    assert ["session down", "session deleted", "session deleted"] == say.told()[-5:-2]
+    assert ["down", "deleted"] == [event.what.value for event in say.history[-2:]]
+    assert [DeleteTunnel(tunnel_id=OURS)] == say.plane()
+    say.silent()
+    consistent(say)
+    bookkeeping(say)
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_call_whose_turn_to_end_has_not_come_says_nothing_more(end: Callable[[Dialogue], None]) -> None:
+    """Whatever happens to one meanwhile, it ends with its tunnel and for its reason: no CDN follows a StopCCN."""
+    say = crowded()
+    end(say)
+    left = list(say.core.calls)
+    asking = left[-1]
+    say.do(say.core.plane_up, asking, "ppp0")
+    say.do(say.core.plane_failed, left[-2], "no memory")
+    say.do(say.core.close_session, left[-3], text="LCP has ended")
+    say.do(say.core.set_circuit, left[-4], active=False)
+    assert set(left[-4:]).isdisjoint(say.core.calls)
+    say.silent()
+    ends = [event for event in say.history if isinstance(event, SessionEvent) and event.what is What.DELETED]
+    assert 1 == len({(event.result, event.message, event.by) for event in ends})
+    with pytest.raises(LocalProtocolError):
+        say.open_session()
+    say.at(say.now)
+    consistent(say)
+    bookkeeping(say)
+
+
+def test_a_call_that_is_due_ends_with_its_tunnel() -> None:
+    """Its own time being over changes nothing any more."""
+    say = crowded()
+    by_us(say)
+    say.peer >> ZLB
+    (late,) = (call for call in say.core.calls.values() if call.state is CallState.WAIT_REPLY)
+    say.core._deadlines.set(late.local_id, say.now)
+    say.at(say.now)
+    assert late.ending is not None
+    assert late.ending.message.startswith("the tunnel ended")
+    say.at(40.0)
+    say.silent()
+    consistent(say)
+
+
+def test_calls_without_negotiation_end_together() -> None:
+    """Who configures pseudowires may want their numbers for others in the same breath."""
+    say = configured(STATIC)
+    say.open()
+    for number in range(1, 2 * PACE):
+        say.open_session(SessionSettings(session_id=number, peer_session_id=number))
+    say.close()
+    assert not say.core.calls
+    assert say.core.leaving is None
+    consistent(say)
