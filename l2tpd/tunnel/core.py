@@ -397,12 +397,12 @@ class ControlConnection:
 
     def begin(self, call: Call, now: float) -> None:
         """Tell a waiting call that the tunnel is open, unless the peer turned out to be unable to serve it."""
-        lack = self.facts.lack(call.kind, call.settings) if self.facts else ""
-        if lack:
-            call.ending = Ending(CallResult.NO_FACILITIES_PERMANENT, None, lack, "us")
-            self.feed_call(call, CallInput.CLOSE, None, now)
-        else:
-            self.feed_call(call, CallInput.TUNNEL_OPEN, None, now)
+        told = CallInput.TUNNEL_OPEN
+        if self.facts and (lack := self.facts.lack(call.kind, call.settings)):
+            told, call.ending = CallInput.CLOSE, Ending(CallResult.NO_FACILITIES_PERMANENT, None, lack, "us")
+        elif self.facts:
+            call.settings = self.facts.within(call.kind, call.settings)
+        self.feed_call(call, told, None, now)
 
     def prove(self) -> None:
         """Take note that the peer hears us: from now on it deserves as many retries as configured."""

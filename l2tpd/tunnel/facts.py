@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from l2tpd.wire.messages import Message
 
 _DEFAULT_WINDOW = 4  # RFC 2661 4.4.3: what an absent Receive Window Size means
+_BEARERS = {bits: word for word, bits in BEARER_BITS.items()}
+_FRAMINGS = {bits: word for word, bits in FRAMING_BITS.items()}
 
 
 @attrs.frozen
@@ -61,6 +64,21 @@ class PeerFacts:
         if not FRAMING_BITS[settings.framing_type] & self.framing_caps:
             return f"the peer has no {settings.framing_type} framing"
         return ""
+
+    def within(self, kind: Kind, settings: SessionSettings) -> SessionSettings:
+        """Return the settings of a call that the peer does not `lack`, with no bearer and framing left that it did not offer (RFC 2661 4.4.4)."""
+        if self.pseudowires or kind is not Kind.LNS_OUTGOING:
+            return settings
+        bearer = _BEARERS[BEARER_BITS[settings.bearer_type] & self.bearer_caps]
+        framing = _FRAMINGS[FRAMING_BITS[settings.framing_type] & self.framing_caps]
+        alike = (bearer, framing) == (settings.bearer_type, settings.framing_type)
+        return settings if alike else _asking(settings, bearer, framing)
+
+
+@lru_cache(maxsize=256)
+def _asking(settings: SessionSettings, bearer: str, framing: str) -> SessionSettings:
+    """Return settings that all calls of their kind share."""
+    return attrs.evolve(settings, bearer_type=bearer, framing_type=framing)
 
 
 def facts_of(said: Message) -> PeerFacts:

@@ -39,3 +39,18 @@ def test_outgoing_calls_ask_for_what_was_offered(
     wanted = SessionSettings(bearer_type=bearer, framing_type=framing)
     assert lack == facts.lack(Kind.LNS_OUTGOING, wanted)
     assert facts.lack(Kind.LAC_INCOMING, wanted) == ""
+
+
+@pytest.mark.parametrize(
+    ("bearer_caps", "framing_caps", "asked"),
+    [(1, 1, ("digital", "sync")), (2, 3, ("analog", "any")), (3, 0xFFFFFFFE, ("any", "async")), (3, 3, ("any", "any"))],
+)
+def test_any_is_what_was_offered(bearer_caps: int, framing_caps: int, asked: tuple[str, str]) -> None:
+    """RFC 2661 4.4.4: no other bits are in an OCRQ; reserved ones of the peer mean nothing, and settings that fit stay the same object."""
+    facts = facts_of(sccrp(bearer_capabilities=bearer_caps, framing_capabilities=framing_caps))
+    wanted = SessionSettings()
+    within = facts.within(Kind.LNS_OUTGOING, wanted)
+    assert asked == (within.bearer_type, within.framing_type)
+    assert within is facts.within(Kind.LNS_OUTGOING, wanted)
+    assert (within is wanted) is (asked == ("any", "any"))
+    assert wanted is facts.within(Kind.LAC_INCOMING, wanted)
