@@ -360,11 +360,7 @@ class Dialer:
         sock = connected(local, peer, share=True) if tunnel.connected else bound(local, share=bool(port))
         enlarge_buffer(sock)
         if not tunnel.core.settings.udp_checksum:
-            try:
-                omit_checksums(sock)
-            except OSError:
-                sock.close()
-                raise
+            sock = omit_checksums(sock)
         tunnel.sock = sock
         name = sock.getsockname()
         tunnel.local = Address(name[0], name[1])

@@ -220,7 +220,7 @@ class TunnelSettings:
     establish_timeout: float = 120.0
     idle_timeout: float = 0.0  # close this long after the last session ended; 0: never
     max_sessions: int = 0  # 0: no limit
-    udp_checksum: bool = True  # false: data and control go without, and over IPv6 such are taken
+    udp_checksum: bool = True  # false: data goes without, and over IPv6 such is taken
     framing_caps: tuple[str, ...] = ("sync", "async")
     bearer_caps: tuple[str, ...] = ("digital", "analog")
     firmware_revision: int = 1

@@ -14,7 +14,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
 
 from l2tpd.config.model import Address, Encapsulation
 from l2tpd.errors import StartupError
@@ -33,8 +35,9 @@ _IP_PKTINFO = 8  # linux/in.h; the socket module of Python 3.11 does not name it
 _SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
-_UDP_NO_CHECK6_TX, _UDP_NO_CHECK6_RX = 101, 102  # linux/udp.h
-_SO_NO_CHECK = 11  # asm-generic/socket.h
+_OMIT_4 = socket.SOL_SOCKET, 11  # SO_NO_CHECK, asm-generic/socket.h
+_OMIT_6 = socket.IPPROTO_UDP, 101  # UDP_NO_CHECK6_TX, linux/udp.h
+_UDP_NO_CHECK6_RX = 102
 
 
 class DatagramSocket(Protocol):
@@ -196,13 +199,50 @@ def tell_destinations(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
 
 
-def omit_checksums(sock: socket.socket) -> None:
-    """Send without UDP checksums, and take such from an IPv6 peer, where they would be dropped otherwise (RFC 6935)."""
-    if sock.family == socket.AF_INET6:
-        sock.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_TX, 1)
-        sock.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
-    else:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_NO_CHECK, 1)
+class Unsummed(socket.socket):
+    """A UDP socket whose data packets go without checksum: they leave by its descriptor, control messages by its methods, with one (RFC 3931 4.1.2.3)."""
+
+    def send(self, *packet: Any) -> int:
+        """Send a control message, as `socket.send` does."""
+        with self._summed():
+            return super().send(*packet)
+
+    def sendto(self, *packet: Any) -> int:
+        """Send a control message, as `socket.sendto` does."""
+        with self._summed():
+            return super().sendto(*packet)
+
+    def omit(self) -> None:
+        """Begin to leave checksums out, and over IPv6 to do without the peer's. Raises `OSError`."""
+        self._sum(False)
+        if self.family == socket.AF_INET6:
+            self.setsockopt(socket.IPPROTO_UDP, _UDP_NO_CHECK6_RX, 1)
+
+    @contextmanager
+    def _summed(self) -> Iterator[None]:
+        self._sum(True)
+        try:
+            yield
+        finally:
+            self._sum(False)
+
+    def _sum(self, wanted: bool) -> None:
+        self.setsockopt(*(_OMIT_6 if self.family == socket.AF_INET6 else _OMIT_4), not wanted)
+
+
+def omit_checksums(sock: socket.socket) -> socket.socket:
+    """Return a socket in place of this one that sends data without UDP checksums, and takes such from an IPv6 peer, where they would be dropped (RFC 6935).
+
+    Raises `OSError`, and then both are closed.
+    """
+    made = Unsummed(fileno=sock.detach())
+    try:
+        made.setblocking(False)
+        made.omit()
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def take_strays(sock: DatagramSocket, local: Address) -> list[Arrived]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 import pytest
@@ -9,7 +10,16 @@ import pytest
 from house import free_port
 from l2tpd.config.model import Address
 from l2tpd.errors import StartupError
-from l2tpd.tunnel.port import Arrived, Listener, any_address, bound, connected, source_towards, take_strays
+from l2tpd.tunnel.port import (
+    Arrived,
+    Listener,
+    any_address,
+    bound,
+    connected,
+    omit_checksums,
+    source_towards,
+    take_strays,
+)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +114,31 @@ def test_no_socket_outlives_an_exec() -> None:
     with bound(Address("127.0.0.1", 0), share=True) as sock:
         assert not sock.get_inheritable()
         assert socket.SOCK_DGRAM == sock.type
+        assert not sock.getblocking()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="reading whole packets takes root")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_data_without_checksums_and_control_messages_with_them(host: str) -> None:
+    """The option is for data packets, which leave by the descriptor; nobody may switch a control message's checksum off (RFC 3931 4.1.2.3)."""
+    here = Address(host, 0)
+    with bound(here, share=False) as peer:
+        there = Address(*peer.getsockname()[:2])
+        sock = omit_checksums(connected(here, there, share=False))
+        port = sock.getsockname()[1].to_bytes(2, "big")
+        with sock, socket.socket(sock.family, socket.SOCK_RAW, socket.IPPROTO_UDP) as ear:
+            ear.settimeout(5)
+
+            def summed() -> bool:
+                while True:
+                    packet = ear.recv(100)
+                    header = packet[20 if sock.family == socket.AF_INET else 0 :]
+                    if header[:2] == port:
+                        return header[6:8] != bytes(2)
+
+            os.write(sock.fileno(), b"data")
+            sock.send(b"control")
+            sock.sendto(b"control", there)
+            os.write(sock.fileno(), b"data")
+            assert [False, True, True, False] == [summed() for _ in range(4)]
         assert not sock.getblocking()
