@@ -197,9 +197,9 @@ def avp_text(value: str) -> str:
 
 
 def avp_ascii(value: str) -> str:
-    """Accept what the RFC calls an ASCII string (RFC 2661 4.4.4)."""
+    """Accept what the RFCs call an ASCII string (RFC 2661 4.4.4; RFC 3931 5.4.3, Vendor Name)."""
     if not value.isascii():
-        raise ValueError("must be ASCII (RFC 2661 4.4.4)")
+        raise ValueError("must be ASCII (RFC 2661 4.4.4, RFC 3931 5.4.3)")
     return avp_text(value)
 
 
@@ -376,7 +376,7 @@ _WORDS_TRACE = each(one_of(words.TRACE_CATEGORIES))
 
 RULES: Mapping[tuple[type, str], Check] = {
     (System, "hostname"): avp_text,
-    (System, "vendor_name"): avp_text,
+    (System, "vendor_name"): avp_ascii,
     (System, "router_id"): optional(router_id),
     (System, "control_socket"): absolute,
     (System, "script_directory"): absolute,

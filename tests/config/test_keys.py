@@ -105,7 +105,7 @@ def test_every_rule_belongs_to_a_key() -> None:
         (SessionSettings, "peer_address", "192.0.2.1/32", "`192.0.2.1/32` is not an IPv4 or IPv6 address"),
         (SessionSettings, "bridge", "br%d", "`br%d`: a pattern names no interface that exists"),
         (SessionSettings, "bridge", "br/0", "`br/0` is not an interface name: at most 15 octets without space, `/` and `:`"),
-        (SessionSettings, "called_number", "é", "must be ASCII (RFC 2661 4.4.4)"),
+        (SessionSettings, "called_number", "é", "must be ASCII (RFC 2661 4.4.4, RFC 3931 5.4.3)"),
         (SessionSettings, "interface_name", "a/b", "`a/b` is not an interface name: at most 15 octets without space, `/` and `:`"),
         (SessionSettings, "rx_connect_speed", 2**32, "must be from 0 to 4294967295, not the integer 4294967296"),
         (PseudowireSettings, "mtu", 67, "must be from 68 to 65535, not the integer 67"),

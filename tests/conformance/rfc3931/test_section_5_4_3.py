@@ -10,6 +10,8 @@ from dialogue import ZLB, stage
 from dialogue3 import dialled3, hello3, sccrp3, sccrq3, stopccn3, up3, up_called3
 from house import free_port, house, until
 from house3 import Peer3
+from l2tpd.config.load import parse
+from l2tpd.errors import ConfigError
 from l2tpd.tunnel.dialect import V3
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import (
@@ -187,3 +189,40 @@ async def test_5_4_3_the_lower_tie_breaker_wins(
                 assert heard.said is not None
                 assert StopResult.EXISTS == heard.said[RESULT_CODE].result
                 assert [mine] == there.tunnels
+
+
+async def test_5_4_3_with_equal_tie_breakers_both_must_discard_and_restart_with_another() -> None:
+    """both sides MUST discard their control connections and restart control connection negotiation with a new, random tie breaker value."""
+    port = free_port()
+    again = CALLING.format(port=port, breaker="true").replace("persist = false", "redial_delay = 0.01")
+    async with house(again) as there:
+        with Peer3(there.address, port=port) as peer:
+            asked = (await peer.heard()).said
+            assert asked is not None
+            await peer.throw(peer.packet(sccrq3(tie_breaker=asked[TIE_BREAKER])))
+            refused = await peer.heard()
+            while refused.type == MessageType.SCCRQ:
+                refused = await peer.heard()
+            assert (MessageType.STOPCCN, 9) == (refused.type, refused.connection_id)
+            restarted = await peer.heard()
+            assert MessageType.SCCRQ == restarted.type
+            assert restarted.said is not None
+            assert asked[ASSIGNED_CONTROL_CONNECTION_ID] != restarted.said[ASSIGNED_CONTROL_CONNECTION_ID]
+            assert asked[TIE_BREAKER] != restarted.said[TIE_BREAKER]
+
+
+async def test_5_4_3_our_vendor_name_must_be_ascii() -> None:
+    """Human-readable text for this AVP MUST be provided in the US-ASCII charset": nobody can configure another."""
+    with pytest.raises(ConfigError, match=r"system\.vendor_name: must be ASCII"):
+        parse([("test.toml", '[system]\nvendor_name = "Hëllo"\n')])
+    async with house(system='vendor_name = "Hello"') as there:
+        with Peer3(there.address) as peer:
+            answer = (await peer.ask(sccrq3())).said
+            assert answer is not None
+            assert "Hello" == answer[VENDOR_NAME]
+
+
+async def test_5_4_1_nonces_and_vectors_are_the_systems_random_octets() -> None:
+    """a cryptographically random value [RFC1750]": also tie breakers and cookies; dialogues have a source that they can repeat."""
+    async with house() as there:
+        assert os.urandom is there.daemon.site.random
