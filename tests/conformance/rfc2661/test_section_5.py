@@ -29,11 +29,12 @@ from dialogue import (
     up_called,
 )
 from l2tpd.config.model import Role, SessionSettings
+from l2tpd.kernel.ops import DeleteTunnel
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.states import State
-from l2tpd.wire.avp import ASSIGNED_SESSION_ID, ASSIGNED_TUNNEL_ID, CHALLENGE, CHALLENGE_RESPONSE
+from l2tpd.wire.avp import ASSIGNED_SESSION_ID, ASSIGNED_TUNNEL_ID, CHALLENGE, CHALLENGE_RESPONSE, RESULT_CODE
 from l2tpd.wire.messages import message
-from l2tpd.wire.numbers import MessageType
+from l2tpd.wire.numbers import MessageType, StopResult
 
 
 def test_5_the_control_connection_must_be_established_before_a_call_is_initiated() -> None:
@@ -88,6 +89,18 @@ def test_5_1_1_without_a_match_establishment_must_be_disallowed() -> None:
     for say in (asked, answering):
         assert "tunnel up" not in say.told()
         assert [] == say.plane()
+
+
+def test_5_1_1_without_a_shared_secret_a_challenge_cannot_be_answered() -> None:
+    """To participate in tunnel authentication, a single shared secret MUST exist": the peer that challenges is told so, "not authorized"."""
+    answering = stage(origin="network")
+    answering.peer >> sccrq(challenge=b"who are you")
+    asking = dialled()
+    asking.peer >> sccrp(challenge=b"who are you")
+    for say in (answering, asking):
+        stopped = (say.us << MessageType.STOPCCN).said
+        assert stopped is not None
+        assert StopResult.NOT_AUTHORIZED == stopped[RESULT_CODE].result
 
 
 def test_5_1_1_a_challenge_is_never_the_same_twice() -> None:
@@ -172,6 +185,23 @@ def test_5_5_if_the_hello_is_not_delivered_the_tunnel_is_down() -> None:
     say.skip()
     say.state_is(State.CLOSED)
     assert "tunnel down 1" in say.told()
+
+
+@pytest.mark.parametrize("retries", [1, 3])
+def test_5_8_after_several_retransmissions_the_tunnel_and_all_sessions_must_be_cleared(retries: int) -> None:
+    """a recommended default is 5, but SHOULD be configurable": after so many copies, each later than the one before, nothing is left."""
+    say = up(max_retries=retries)
+    calls = [incoming(say, 500), reported(say, 501)]
+    say.told()
+    say.peer.deaf = True
+    say.do(say.core.probe)
+    say.at(100.0)
+    assert [MessageType.HELLO] * (1 + retries) == [heard.said.type for heard in say.skip() if heard.said]
+    say.state_is(State.CLOSED)
+    for call in calls:
+        say.state_is(CallState.IDLE, call)
+    assert ["session down", "session deleted"] * 2 == [word for word in say.told() if "session" in word]
+    assert isinstance(say.plane()[-1], DeleteTunnel)
 
 
 def test_5_5_a_peer_may_never_send_hello() -> None:

@@ -29,7 +29,7 @@ def pair(
     return left, left_inbox, right, right_inbox, net
 
 
-def test_ns_begins_at_0_and_each_subsequent_message_is_sent_with_the_next_increment() -> None:
+def test_5_8_ns_begins_at_0_and_each_subsequent_message_is_sent_with_the_next_increment() -> None:
     """RFC: "The message sequence number, Ns, begins at 0. Each subsequent message is sent with the next increment"."""
     channel = fresh()
     for expected in range(5):
@@ -38,7 +38,7 @@ def test_ns_begins_at_0_and_each_subsequent_message_is_sent_with_the_next_increm
         channel.receive(0, expected + 1, None, 0.0)
 
 
-def test_the_sequence_number_is_a_free_running_counter_modulo_65536() -> None:
+def test_5_8_the_sequence_number_is_a_free_running_counter_modulo_65536() -> None:
     """RFC: "a free running counter represented modulo 65536": 65535 is followed by 0, for Ns and for Nr."""
     channel = fresh()
     for n in range(65_536):
@@ -51,7 +51,7 @@ def test_the_sequence_number_is_a_free_running_counter_modulo_65536() -> None:
     assert [Transmission(0, 1, "m")] == channel.transmit(0.0)
 
 
-def test_the_preceding_32767_values_are_duplicates() -> None:
+def test_5_8_the_preceding_32767_values_are_duplicates() -> None:
     """With 15 received last, "0 through 15, as well as 32784 through 65535" are duplicates."""
     channel = fresh()
     for ns in range(16):
@@ -64,7 +64,7 @@ def test_the_preceding_32767_values_are_duplicates() -> None:
     assert (4, 1) == (channel.stats.duplicates, channel.stats.out_of_window)
 
 
-def test_receipt_of_duplicate_messages_must_be_acknowledged() -> None:
+def test_5_8_receipt_of_duplicate_messages_must_be_acknowledged() -> None:
     """RFC: "receipt of duplicate messages MUST be acknowledged": piggybacked or in a ZLB."""
     channel = fresh()
     channel.receive(0, 0, "m", 0.0)
@@ -76,7 +76,7 @@ def test_receipt_of_duplicate_messages_must_be_acknowledged() -> None:
     assert [Transmission(0, 1, "reply")] == channel.transmit(3.0)
 
 
-def test_ns_is_not_incremented_after_a_zlb_message_is_sent() -> None:
+def test_5_8_ns_is_not_incremented_after_a_zlb_message_is_sent() -> None:
     """RFC: "Ns is not incremented after a ZLB message is sent"."""
     channel = fresh()
     channel.receive(0, 0, "m", 0.0)
@@ -85,7 +85,7 @@ def test_ns_is_not_incremented_after_a_zlb_message_is_sent() -> None:
     assert [Transmission(0, 1, "m")] == channel.transmit(0.0)
 
 
-def test_nr_is_not_updated_by_the_ns_of_a_zlb() -> None:
+def test_5_8_nr_is_not_updated_by_the_ns_of_a_zlb() -> None:
     """RFC: "Nr of the next message sent is not be updated by the Ns of the ZLB"."""
     channel = fresh()
     channel.receive(0, 0, None, 0.0)
@@ -93,7 +93,7 @@ def test_nr_is_not_updated_by_the_ns_of_a_zlb() -> None:
     assert [Transmission(0, 0, "m")] == channel.transmit(0.0)
 
 
-def test_nr_in_a_received_zlb_flushes_messages_from_the_retransmit_queue() -> None:
+def test_5_8_nr_in_a_received_zlb_flushes_messages_from_the_retransmit_queue() -> None:
     """RFC: "the Nr in a received ZLB is used to flush messages from the local retransmit queue"."""
     channel = fresh()
     channel.send("m", 0.0)
@@ -103,7 +103,7 @@ def test_nr_in_a_received_zlb_flushes_messages_from_the_retransmit_queue() -> No
     assert channel.next_timer() is None
 
 
-def test_messages_are_delivered_in_order_and_without_duplication() -> None:
+def test_5_8_messages_are_delivered_in_order_and_without_duplication() -> None:
     """RFC: "messages are delivered in order and without duplication to the upper level"; early ones "may be queued"."""
     channel = fresh()
     arrivals = [(1, "b"), (3, "d"), (0, "a"), (1, "b"), (2, "c"), (3, "d"), (0, "a")]
@@ -111,7 +111,7 @@ def test_messages_are_delivered_in_order_and_without_duplication() -> None:
     assert ["a", "b", "c", "d"] == delivered
 
 
-def test_the_retransmitted_message_contains_the_same_ns_and_an_updated_nr() -> None:
+def test_5_8_the_retransmitted_message_contains_the_same_ns_and_an_updated_nr() -> None:
     """RFC: "contains the same Ns value, but the Nr value MUST be updated"."""
     channel = fresh()
     channel.send("m", 0.0)
@@ -122,7 +122,7 @@ def test_the_retransmitted_message_contains_the_same_ns_and_an_updated_nr() -> N
     assert [Transmission(0, 1, "m")] == channel.transmit(1.0)
 
 
-def test_each_retransmission_must_employ_an_exponential_backoff_interval_until_the_tunnel_is_cleared() -> None:
+def test_5_8_each_retransmission_must_employ_an_exponential_backoff_interval_until_the_tunnel_is_cleared() -> None:
     """1 s, 2 s, 4 s, then the cap of 8 s; after the recommended five retransmissions the tunnel is lost, at 31 s."""
     left, _, _, right_inbox, net = pair(DEAD, seed=1)
     left.send("SCCRQ", 0.0)
@@ -132,14 +132,14 @@ def test_each_retransmission_must_employ_an_exponential_backoff_interval_until_t
     assert [] == right_inbox
 
 
-def test_the_cap_must_be_no_less_than_8_seconds() -> None:
+def test_5_8_the_cap_must_be_no_less_than_8_seconds() -> None:
     """RFC: "This cap MUST be no less than 8 seconds per retransmission"."""
     with pytest.raises(LocalProtocolError, match="retry_cap"):
         ChannelSettings(retry_cap=7.999)
     assert 8.0 == ChannelSettings(retry_cap=8.0).retry_cap
 
 
-def test_up_to_n_messages_are_outstanding() -> None:
+def test_5_8_up_to_n_messages_are_outstanding() -> None:
     """RFC: "B is now allowed to have up to N outstanding control messages"."""
     channel = fresh(window=4)
     for _ in range(3):
@@ -155,7 +155,7 @@ def test_up_to_n_messages_are_outstanding() -> None:
     assert [7] == [packet.ns for packet in channel.transmit(0.0)]
 
 
-def test_must_accept_a_window_of_up_to_4_from_its_peer() -> None:
+def test_5_8_must_accept_a_window_of_up_to_4_from_its_peer() -> None:
     """RFC: "An implementation ... MUST accept a window of up to 4": we do, though our own be one."""
     channel: Channel[str] = Channel(ChannelSettings(receive_window=1), 0.0)
     for _ in range(20):
@@ -167,7 +167,7 @@ def test_must_accept_a_window_of_up_to_4_from_its_peer() -> None:
     assert [1, 2, 4, 4] == sizes
 
 
-def test_a_peer_must_not_withhold_acknowledgment() -> None:
+def test_5_8_a_peer_must_not_withhold_acknowledgment() -> None:
     """RFC: "A peer MUST NOT withhold acknowledgment": the ACK leaves though our queue is full and our window closed."""
     channel = fresh(window=1)
     for _ in range(50):
@@ -179,7 +179,7 @@ def test_a_peer_must_not_withhold_acknowledgment() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_reliable_transport_delivers_over_a_bad_path(seed: int) -> None:
+def test_5_8_the_reliable_transport_delivers_over_a_bad_path(seed: int) -> None:
     """A quarter lost, some doubled, all reordered: three hundred messages each way arrive once and in order."""
     weather = Weather(loss=0.25, duplication=0.1, delay_min=0.01, delay_max=0.3)
     left, left_inbox, right, right_inbox, net = pair(weather, seed)

@@ -11,6 +11,7 @@ import pytest
 
 from dialogue import (
     SECRET,
+    ZLB,
     Dialogue,
     Heard,
     cdn,
@@ -18,6 +19,7 @@ from dialogue import (
     iccn,
     icrp,
     icrq,
+    incoming,
     occn,
     ocrp,
     ocrq,
@@ -30,9 +32,12 @@ from dialogue import (
     up_called,
 )
 from l2tpd.config.model import Role, SessionSettings
+from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.states import State
+from l2tpd.wire.avp import RESULT_CODE
 from l2tpd.wire.messages import Message
 from l2tpd.wire.numbers import MessageType
+from l2tpd.wire.values import AccmValue
 
 # message: (type number, AVPs that MUST be present, AVPs that MAY), Message Type (0) apart
 SECTION_6: dict[str, tuple[int, set[int], set[int]]] = {
@@ -162,7 +167,7 @@ OURS: dict[str, Callable[[], Dialogue]] = {
 
 
 @pytest.mark.parametrize("name", SECTION_6)
-def test_what_we_send_is_what_the_section_lists(name: str) -> None:
+def test_6_what_we_send_is_what_the_section_lists(name: str) -> None:
     """Every AVP that MUST be present is, and none that is not listed."""
     kind, must, may = SECTION_6[name]
     heard = last(OURS[name](), kind)
@@ -200,7 +205,7 @@ def without(body: bytes, number: int) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)
-def test_a_message_without_what_it_must_have_is_not_accepted(name: str, number: int) -> None:
+def test_6_a_message_without_what_it_must_have_is_not_accepted(name: str, number: int) -> None:
     """A message that is missing a required AVP is malformed (7.1): it ends its tunnel, or its session alone.
 
     StopCCN and CDN end it anyway, so they are obeyed, not answered; but a StopCCN that does not name its tunnel may be anybody's (4.4.3).
@@ -230,7 +235,7 @@ def test_a_message_without_what_it_must_have_is_not_accepted(name: str, number: 
         assert {} == say.core.calls
 
 
-def test_every_message_that_is_checked_for_sending_is_listed() -> None:
+def test_6_every_message_that_is_checked_for_sending_is_listed() -> None:
     """The two tables above are complete for what we send; WEN and SLI are never ours to send."""
     assert set(SECTION_6) == set(OURS)
     assert {name for name, (_, must, _) in SECTION_6.items() if must} == set(THEIRS)
@@ -246,3 +251,31 @@ def test_6_3_and_6_5_need_nothing() -> None:
     say.state_is(State.ESTABLISHED)
     say.peer >> bytes.fromhex("8008 0000 0000 0006")
     assert [None] == [heard.said for heard in say.skip()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"), [(15, "Call Errors (34)"), (16, "ACCM (35)")], ids=["6.13 WEN", "6.14 SLI"]
+)
+def test_6_13_and_6_14_without_their_avp_end_the_session(kind: int, missing: str) -> None:
+    """The following AVPs MUST be present in the WEN", "in the SLI": without, it is malformed, and its session alone ends (7.1)."""
+    say = up_called()
+    call = incoming(say)
+    say.peer.say(b"\x80\x08\0\0\0\0" + kind.to_bytes(2, "big"), session_id=call.local_id)
+    ended = (say.us << MessageType.CDN).said
+    assert ended is not None
+    assert missing in ended[RESULT_CODE].message
+    say.state_is(State.ESTABLISHED)
+
+
+def test_6_14_the_lac_must_be_able_to_update_its_call_information() -> None:
+    """on an active PPP session": the newest character maps are the call's, at any time, and the session goes on."""
+    say = up()
+    call = reported(say)
+    for maps in ((0, 0xA0000), (0xFFFFFFFF, 0)):
+        body = bytes.fromhex("8008 0000 0000 0010 8010 0000 0023 0000") + b"".join(
+            one.to_bytes(4, "big") for one in maps
+        )
+        say.peer.say(body, session_id=call.local_id)
+        say.us << ZLB
+        assert AccmValue(*maps) == call.accm
+    say.state_is(CallState.ESTABLISHED, call)

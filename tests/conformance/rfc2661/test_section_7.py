@@ -423,7 +423,7 @@ def test_7_6_a_tunnel_without_calls_may_stay_open() -> None:
     say.state_is(State.ESTABLISHED)
 
 
-def test_messages_of_the_tunnel_have_session_id_0() -> None:
+def test_6_5_messages_of_the_tunnel_have_session_id_0() -> None:
     """6.5 for HELLO, 3.1 for the rest."""
     say = up()
     say.do(say.core.probe)

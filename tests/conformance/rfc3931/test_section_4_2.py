@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dialogue import OURS, THEIRS, ZLB, stage
-from dialogue3 import called3, dialled3, hello3, icrq3, scccn3, sccrp3, sccrq3, stopccn3, up3, up_called3
-from l2tpd.config.model import Encapsulation
+from dialogue3 import called3, dialled3, hello3, icrq3, incoming3, scccn3, sccrp3, sccrq3, stopccn3, up3, up_called3
+from l2tpd.config.model import Encapsulation, TunnelSettings
+from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.dialect import V3
 from l2tpd.tunnel.states import State
 from l2tpd.wire.header import build_control3, parse_control3
@@ -205,3 +206,30 @@ def test_3_3_2_the_recipient_of_a_stopccn_must_ack_it_for_a_full_cycle(secret: s
         assert heard.signed is (True if secret else None)
     say.at(31.0)
     say.state_is(State.CLOSED)
+
+
+@pytest.mark.parametrize("retries", [1, 10])
+def test_4_2_the_connection_and_all_its_sessions_must_be_cleared(retries: int) -> None:
+    """If no peer response is detected after several retransmissions (a recommended default is 10, but MUST be configurable)."""
+    say = up_called3(max_retries=retries)
+    calls = [incoming3(say, local) for local in (1, 2)]
+    say.peer.deaf = True
+    say.do(say.core.probe)
+    say.at(200.0)
+    assert [MessageType.HELLO] * (1 + retries) == [heard.said.type for heard in say.skip() if heard.said]
+    say.state_is(State.CLOSED)
+    for call in calls:
+        say.state_is(CallState.IDLE, call)
+
+
+@pytest.mark.parametrize("first", [0.5, 1.0, 3.0])
+def test_4_2_the_first_interval_should_be_configurable(first: float) -> None:
+    """a recommended default is 1 second", which is ours; each later one is twice as long, up to 8 seconds."""
+    say = dialled3(retry_timeout=first)
+    times = [first, 3 * first]
+    for when in times:
+        say.at(when - 0.01)
+        say.silent()
+        say.at(when)
+        say.us << MessageType.SCCRQ
+    assert 1.0 == TunnelSettings().retry_timeout

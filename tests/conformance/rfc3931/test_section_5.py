@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from l2tpd.errors import Malformed
 from l2tpd.wire.avp import KNOWN_3, RawAvp
 from l2tpd.wire.messages import decode3, encode3, message
 from l2tpd.wire.numbers import (
@@ -77,6 +78,35 @@ def test_5_4_each_attribute(
     assert hideable == row.hideable
     if length is not None:
         assert (length, length) == (row.minimum + 6, row.maximum + 6)
+
+
+@pytest.mark.parametrize(("number", "mandatory", "hideable", "length", "value", "layout"), ATTRIBUTES)
+def test_5_4_what_must_not_be_hidden_never_is(
+    number: int, *, mandatory: bool, hideable: bool, length: int | None, value: Any, layout: str
+) -> None:
+    """This AVP MUST NOT be hidden (the H bit MUST be 0)", though everything that may be is; Message Type and Random Vector go first, in clear."""
+    del length, layout
+    body = encode3(message(6, {KNOWN_3[number]: value}), secret=b"sesame", hide=True, random=lambda size: VECTOR[:size])
+    *_, last = headers(body)
+    assert (0x80 * mandatory | 0x40 * hideable, number) == last
+    assert [(0x80, 0), (0x80, 36)][: 1 + hideable] == headers(body)[:-1]
+
+
+def headers(body: bytes) -> list[tuple[int, int]]:
+    """Return M and H bit, and attribute, of each AVP."""
+    found = []
+    while body:
+        head = int.from_bytes(body[:2], "big")
+        found.append((head >> 8 & 0xFC, int.from_bytes(body[4:6], "big")))
+        body = body[head & 1023 :]
+    return found
+
+
+@pytest.mark.parametrize("opening", [HELLO.replace("8008", "c008"), "8007 0000 0007 68" + HELLO])
+def test_5_4_1_the_message_type_must_be_first_and_in_clear(opening: str) -> None:
+    """The Message Type AVP MUST be the first AVP in a message", "This AVP MUST NOT be hidden": nothing else can be read as a message."""
+    with pytest.raises(Malformed):
+        decode3(octets(opening))
 
 
 def test_5_4_the_table_is_complete() -> None:
@@ -218,3 +248,18 @@ def test_values_of_the_registries() -> None:
     assert [1 << bit for bit in range(7)] == list(CircuitStatus)
     assert (1, 2) == (CircuitStatus.ACTIVE, CircuitStatus.NEW)
     assert (4, 5, 7) == (PseudowireType.ETHERNET_VLAN, PseudowireType.ETHERNET, PseudowireType.PPP)
+
+
+def test_5_4_3_a_host_name_must_have_an_octet() -> None:
+    """The Host Name is of arbitrary length, but MUST be at least 1 octet."""
+    said = decode3(octets("8008 0000 0000 0001 8006 0000 0007"))
+    assert said.fault is not None
+    assert ErrorCode.BAD_LENGTH is said.fault.error
+
+
+def test_5_3_a_new_random_vector_applies_to_what_follows_it() -> None:
+    """When a different random vector is used ..., a new Random Vector AVP MUST be placed in the control message before the first AVP to which it applies."""
+    first = hidden_by_hand(66, b"circuit", b"sesame")
+    body = octets(HELLO) + avp(36, VECTOR) + avp(66, first, 0xC000) + avp(36, VECTOR[::-1])
+    assert "circuit" == decode3(body, secret=b"sesame")[KNOWN_3[66]]
+    assert decode3(body + avp(72, hidden_by_hand(72, b"en", b"sesame"), 0x4000), secret=b"sesame").notes

@@ -14,14 +14,19 @@ from dialogue3 import (
     iccn3,
     icrp3,
     icrq3,
+    incoming3,
+    occn3,
+    ocrp3,
     ocrq3,
     scccn3,
     sccrp3,
     sccrq3,
+    sli3,
     up3,
     up_called3,
+    wen3,
 )
-from l2tpd.config.model import SessionSettings
+from l2tpd.config.model import Digest, Role, SessionSettings
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.dialect import V3
 from l2tpd.wire.avp import LOCAL_SESSION_ID, REMOTE_END_ID, REMOTE_SESSION_ID, RESULT_CODE, RawAvp
@@ -51,6 +56,32 @@ def answered() -> Dialogue:
     return say
 
 
+def also(said: Message, avp: RawAvp) -> Message:
+    said.extra = (avp,)
+    return said
+
+
+def called_back() -> Dialogue:
+    """We have asked for an outgoing call, and wait for the circuit."""
+    say = placing()
+    say.peer >> ocrp3(only_call(say))
+    say.us << ZLB
+    return say
+
+
+def placing() -> Dialogue:
+    say = up3()
+    say.open_session(SessionSettings(role=Role.LNS))
+    say.us << MessageType.OCRQ
+    return say
+
+
+def connected() -> Dialogue:
+    say = up_called3()
+    incoming3(say)
+    return say
+
+
 CONTROL: dict[str, tuple[Scene, Saying]] = {
     "SCCRQ": (lambda: stage(dialect=V3, origin="network"), lambda _, avp: sccrq3(avp)),
     "SCCRP": (dialled3, lambda _, avp: sccrp3(avp)),
@@ -62,6 +93,10 @@ SESSION: dict[str, tuple[Scene, Saying]] = {
     "OCRQ": (up_called3, lambda _, avp: ocrq3(0x10000500, avp)),
     "ICRP": (asking, lambda say, avp: icrp3(only_call(say), 0x10000500, avp)),
     "ICCN": (answered, lambda say, avp: iccn3(only_call(say), 0x10000500, avp)),
+    "OCRP": (placing, lambda say, avp: ocrp3(only_call(say), 0x10000500, avp)),
+    "OCCN": (called_back, lambda say, avp: occn3(only_call(say), 0x10000500, avp)),
+    "WEN": (connected, lambda say, avp: also(wen3(only_call(say)), avp)),
+    "SLI": (connected, lambda say, avp: also(sli3(only_call(say), 3), avp)),
 }
 
 
@@ -139,3 +174,42 @@ def test_5_3_at_least_one_random_vector_must_precede_what_we_hide() -> None:
     assert [(0, False), (59, False)] == order[:2]
     assert (REMOTE_END_ID.number, True) in order
     assert b"a hidden circuit" not in datagram
+
+
+def hidden_in(datagram: bytes) -> list[int]:
+    """Return the attributes of a message that have the H bit."""
+    found, position = [], 12
+    while position < len(datagram):
+        if datagram[position] & 0x40:
+            found.append(int.from_bytes(datagram[position + 4 : position + 6], "big"))
+        position += int.from_bytes(datagram[position : position + 2], "big") & 0x3FF
+    return found
+
+
+@pytest.mark.parametrize(
+    ("secret", "digest", "hides"),
+    [("", Digest.HMAC_MD5, False), (SECRET, Digest.NONE, False), (SECRET, Digest.HMAC_MD5, True)],
+)
+def test_5_3_the_h_bit_must_only_be_set_with_a_secret_and_authentication(
+    secret: str, digest: Digest, *, hides: bool
+) -> None:
+    """(1) a shared secret exists between the LCCEs and (2) Control Message Authentication is enabled": whatever the settings say."""
+    say = up3(secret=secret, digest=digest, hide_avps=True)
+    say.core.open_session(SessionSettings(remote_end_id="circuit"), 0.0)
+    (datagram,) = say.core.datagrams_to_send(0.0)
+    say.core.take_outputs()
+    assert hides is (REMOTE_END_ID.number in hidden_in(datagram))
+    assert hides is bool(hidden_in(datagram))
+
+
+def test_5_4_1_a_random_vector_is_another_one_in_each_message() -> None:
+    """MUST contain a cryptographically random value": never twice the same; where a daemon draws it from is shown in `test_section_5_4_3.py`."""
+    say, vectors = up3(secret=SECRET, hide_avps=True), set()
+    for _ in range(10):
+        say.core.open_session(SessionSettings(), 0.0)
+        (datagram,) = say.core.datagrams_to_send(0.0)
+        place = datagram.index(bytes.fromhex("8016 0000 0024"))
+        vectors.add(datagram[place + 6 : place + 22])
+        say.peer.nr += 1
+        say.peer >> ZLB
+    assert 10 == len(vectors)

@@ -85,3 +85,19 @@ def test_5_4_2_a_message_out_of_turn_ends_its_connection_with_7() -> None:
     stopped = say.us << MessageType.STOPCCN
     assert stopped.said is not None
     assert (7, 0) == (stopped.said[RESULT_CODE].result, stopped.said[RESULT_CODE].error)
+
+
+@pytest.mark.parametrize("what", ["connection", "session"])
+def test_5_4_2_error_messages_are_in_utf_8(what: str) -> None:
+    """Human-readable text in all error messages MUST be provided in the UTF-8 charset."""
+    say = up3()
+    if what == "connection":
+        say.core.close(0.0, 2, "Tschüß ☂")
+    else:
+        call = say.open_session()
+        say.us << MessageType.ICRQ
+        say.peer >> ZLB
+        say.core.close_session(call.local_id, 0.0, "Tschüß ☂")
+    (datagram,) = say.core.datagrams_to_send(0.0)
+    say.core.take_outputs()
+    assert "Tschüß ☂".encode() in datagram

@@ -161,7 +161,7 @@ SEVEN_THREE_ONE = [
     *rows(ICRQ_SENDER, "wait-reply", "local close, bearer line drop", "CDN", "idle"),
     *rows(ICRQ_SENDER, "established", "CDN", "", "idle"),
     *rows(ICRQ_SENDER, "established", "ICRQ, ICRP, ICCN", "CDN", "idle"),
-    *rows(ICRQ_SENDER, "established", "local close", "CDN", "idle"),
+    *rows(ICRQ_SENDER, "established", "local close, bearer line drop", "CDN", "idle"),
 ]
 SEVEN_THREE_TWO = [
     *rows(ICRQ_RECIPIENT, "idle", "ICRQ", "ICRP", "wait-connect"),
@@ -198,6 +198,7 @@ SEVEN_FOUR_TWO = [
     *rows(OCRQ_RECIPIENT, "wait-cs-answer, established", "OCRQ, OCRP, OCCN", "CDN", "idle"),
     *rows(OCRQ_RECIPIENT, "wait-cs-answer, established", "CDN", "", "idle"),
     *rows(OCRQ_RECIPIENT, "wait-cs-answer, established", "local close", "CDN", "idle"),
+    *rows(OCRQ_RECIPIENT, "established", "bearer line drop", "CDN", "idle"),
 ]
 
 Event = Callable[[int], Message]
