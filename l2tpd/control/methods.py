@@ -1,26 +1,21 @@
 """The control methods: one row a method, and the functions named there.
 
-`begin` runs a request as far as it goes without waiting. Lists are paged and a page examines at most `PAGE` rows, so that no request holds the
-daemon up for longer than a few milliseconds; a page may therefore hold fewer rows than asked for, and only a missing cursor ends a list.
+`begin` runs a request as far as it goes without waiting; lists come in pages (`l2tpd.control.pages`), so that no request takes long.
 Whoever can connect to the socket may read; who may write is decided by the server from the peer's credentials.
 """
 
 from __future__ import annotations
 
-import difflib
-import heapq
 import ipaddress
-import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
 from typing import Any, Generic, TypeVar
 
 import attrs
 import cattrs
 
+from l2tpd.control import pages, views
 from l2tpd.control import params as p
-from l2tpd.control import views
 from l2tpd.control.jsonrpc import (
     FORBIDDEN,
     INVALID_PARAMS,
@@ -31,6 +26,7 @@ from l2tpd.control.jsonrpc import (
 )
 from l2tpd.control.openrpc import document
 from l2tpd.control.operator import Operator, Subscription
+from l2tpd.control.references import new_name, ppp_ids, session_id, there_are, tunnel_id
 from l2tpd.errors import ControlError
 from l2tpd.events import (
     ConfigReloaded,
@@ -48,7 +44,6 @@ from l2tpd.trace import WORDS
 P = TypeVar("P")
 R = TypeVar("R")
 T = TypeVar("T")
-V = TypeVar("V")
 
 READ = "read"
 WRITE = "write"
@@ -89,7 +84,7 @@ def begin(operator: Operator, request: Request, *, may_write: bool) -> object:
     row = METHODS.get(request.method)
     if row is None:
         raise ControlError(
-            METHOD_NOT_FOUND, f"there is no method `{request.method[:100]}`{_meant(request.method, METHODS)}"
+            METHOD_NOT_FOUND, f"there is no method `{request.method[:100]}`{p.meant(request.method, METHODS)}"
         )
     arguments = p.read(row.params, request.params)
     if (row.access == WRITE or getattr(arguments, "reset", False)) and not may_write:
@@ -125,112 +120,6 @@ _OBJECTS = {
 _converter = cattrs.Converter()
 
 
-# --- references
-
-
-def tunnel_id(operator: Operator, reference: str) -> int:
-    """Return the identifier of the tunnel meant by a name or `@ID`; raises `ControlError`."""
-    number = _number(reference)
-    found = number if number is not None or not reference else operator.find_tunnel(reference)
-    if found is None:
-        raise ControlError(
-            NOT_FOUND, f"no tunnel is called `{reference[:100]}`{_there_are(operator.tunnel_names(), reference)}"
-        )
-    if found not in operator.tunnel_ids():
-        raise ControlError(NOT_FOUND, f"no tunnel has the id {found}")
-    return found
-
-
-def session_id(operator: Operator, tunnel: int, reference: str) -> int:
-    """Return the identifier of the session of a tunnel meant by a name or `@ID`; raises `ControlError`."""
-    number = _number(reference)
-    found = number if number is not None or not reference else operator.find_session(tunnel, reference)
-    if found is None:
-        names = operator.session_names(tunnel)
-        raise ControlError(
-            NOT_FOUND, f"no session of this tunnel is called `{reference[:100]}`{_there_are(names, reference)}"
-        )
-    if found not in operator.session_ids(tunnel):
-        raise ControlError(NOT_FOUND, f"no session of this tunnel has the id {found}")
-    return found
-
-
-def _number(reference: str) -> int | None:
-    """Return the number of an `@ID`, or None for a name."""
-    if not reference.startswith("@"):
-        return None
-    digits = reference[1:]
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
-        raise ControlError(
-            INVALID_PARAMS, f"`{reference[:100]}` is neither a name nor an id: `@` is followed by a number"
-        )
-    return int(digits)
-
-
-def _there_are(names: Iterable[str], wanted: str) -> str:
-    """Say which names there are instead, close ones if there are any; looks at a bounded number of them."""
-    known = list(islice(names, 500))
-    if not known:
-        return " (none has a name)"
-    close = difflib.get_close_matches(wanted[:100], known, 5, 0.5)
-    shown = sorted(close or known)[:5]
-    return f" (there are: {', '.join(shown)}{', …' if len(known) > len(shown) else ''})"
-
-
-def _meant(word: str, known: Iterable[str]) -> str:
-    """Say which word was perhaps meant."""
-    close = difflib.get_close_matches(word[:100], list(known), 1)
-    return f" (did you mean `{close[0]}`?)" if close else ""
-
-
-# --- pages
-
-
-def _limit(wanted: p.Page | p.LogTail, most: int = p.PAGE) -> int:
-    """Return how many rows a page may examine."""
-    if not 1 <= wanted.limit <= most:
-        raise ControlError(INVALID_PARAMS, f"`limit` must be 1 to {most}")
-    return wanted.limit
-
-
-def _position(cursor: str | None, length: int) -> tuple[int, ...]:
-    """Read a cursor as its numbers; without one, what comes before everything."""
-    if cursor is None:
-        return (-1,) * length
-    parts = cursor.split("/")
-    if len(parts) != length or not all(part.isascii() and part.isdigit() and len(part) <= 10 for part in parts):
-        raise ControlError(INVALID_PARAMS, "`cursor` is not one that this list gave")
-    return tuple(int(part) for part in parts)
-
-
-def _page(steps: Iterator[tuple[str, V | None]], limit: int) -> tuple[tuple[V, ...], str | None]:
-    """Take the rows of `limit` steps; each step is a cursor with a row, or with None for one that was filtered out."""
-    rows: list[V] = []
-    cursor = None
-    for taken, (at, row) in enumerate(steps):
-        if taken == limit:
-            return tuple(rows), cursor
-        cursor = at
-        if row is not None:
-            rows.append(row)
-    return tuple(rows), None
-
-
-def _ascending(ids: Iterable[int], start: int) -> Iterator[int]:
-    """Yield the ids from `start` on in order; costs the few that are taken, not a sort of all."""
-    heap = [number for number in ids if number >= start]
-    heapq.heapify(heap)
-    while heap:
-        yield heapq.heappop(heap)
-
-
-def _by_index(items: Sequence[V], page: p.Page) -> tuple[Sequence[V], str | None]:
-    """Cut a page out of a sequence; the cursor is the index of its last item."""
-    start = _position(page.cursor, 1)[0] + 1
-    end = start + _limit(page)
-    return items[start:end], str(end - 1) if end < len(items) else None
-
-
 # --- tunnels
 
 
@@ -250,14 +139,14 @@ def _is_peer(row: views.TunnelRow, peer: str) -> bool:
 
 
 def _tunnel_steps(operator: Operator, wanted: p.TunnelFilter) -> Iterator[tuple[str, views.TunnelRow | None]]:
-    (last,) = _position(wanted.cursor, 1)
-    for number in _ascending(operator.tunnel_ids(), last + 1):
+    (last,) = pages.position(wanted.cursor, 1)
+    for number in pages.ascending(operator.tunnel_ids(), last + 1):
         row = operator.tunnel_row(number)
         yield str(number), row if _tunnel_matches(row, wanted) else None
 
 
 def _tunnel_list(operator: Operator, wanted: p.TunnelFilter) -> views.TunnelList:
-    rows, cursor = _page(_tunnel_steps(operator, wanted), _limit(wanted))
+    rows, cursor = pages.cut(_tunnel_steps(operator, wanted), wanted)
     return views.TunnelList(tunnels=rows, cursor=cursor)
 
 
@@ -265,15 +154,8 @@ def _tunnel_show(operator: Operator, ref: p.TunnelRef) -> views.TunnelView | Awa
     return operator.tunnel(tunnel_id(operator, ref.tunnel))
 
 
-def _named(name: str) -> str:
-    """Return a name for a new tunnel or session, if it may be one."""
-    if not name or name.startswith("@") or not name.isprintable():
-        raise ControlError(INVALID_PARAMS, "`name` must be printable, not empty, and not begin with `@`")
-    return name
-
-
 def _tunnel_create(operator: Operator, wanted: p.TunnelKeys) -> views.TunnelRow:
-    return operator.create_tunnel(_named(wanted.name), wanted.keys)
+    return operator.create_tunnel(new_name(wanted.name), wanted.keys)
 
 
 def _tunnel_delete(operator: Operator, wanted: p.TunnelEnd) -> views.TunnelDeleted:
@@ -285,84 +167,22 @@ def _tunnel_delete(operator: Operator, wanted: p.TunnelEnd) -> views.TunnelDelet
 # --- sessions
 
 
-def _ppp_steps(operator: Operator, wanted: p.PppFilter) -> Iterator[tuple[str, views.PppRow | None]]:
-    tunnel, last = _position(wanted.cursor, 2)
-    only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
-    address = None if wanted.address is None else _address(wanted.address)
-    for owner in _ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
-        numbers = operator.session_ids(owner)
-        if not numbers:
-            yield f"{owner + 1}/0", None
-            continue
-        for number in _ascending(numbers, last + 1 if owner == tunnel else 0):
-            row = operator.ppp_row(owner, number)
-            yield f"{owner}/{number}", row if row is not None and _ppp_matches(row, wanted, address) else None
-
-
-def _ppp_matches(row: views.PppRow, wanted: p.PppFilter, address: str | None) -> bool:
-    return (
-        wanted.user in {None, row.user}
-        and wanted.state in {None, row.state}
-        and (address is None or address in {row.remote_address, row.remote_ipv6})
-    )
-
-
-def _address(text: str) -> str:
-    """Return an address in its usual notation; raises `ControlError`."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ControlError(INVALID_PARAMS, f"`address`: `{text[:100]}` is no numeric address") from None
-
-
-def _ppp_list(operator: Operator, wanted: p.PppFilter) -> views.PppList:
-    rows, cursor = _page(_ppp_steps(operator, wanted), _limit(wanted))
-    return views.PppList(ppp=rows, cursor=cursor)
-
-
-def _ppp_meant(operator: Operator, reference: str) -> tuple[int, int]:
-    """Return tunnel and session id of the PPP meant by a name or `@TUNNEL/SESSION`; raises `ControlError`."""
-    ids = re.fullmatch(r"@(\d{1,10})/@?(\d{1,10})", reference, re.ASCII)
-    found = [(int(ids[1]), int(ids[2]))] if ids else operator.find_ppp(reference) if reference else []
-    if len(found) > 1:
-        first = ", ".join(f"@{tunnel}/{session}" for tunnel, session in found[:5])
-        raise ControlError(
-            INVALID_PARAMS,
-            f"{len(found)} sessions are called `{reference[:100]}`; say which: {first}{', …' * (len(found) > 5)}",
-        )
-    if not found or operator.ppp_row(*found[0]) is None:
-        raise ControlError(
-            NOT_FOUND, f"there is no PPP called `{reference[:100]}`: an interface, a session or @TUNNEL/SESSION"
-        )
-    return found[0]
-
-
-def _ppp_show(operator: Operator, ref: p.PppRef) -> views.PppDetail:
-    return operator.ppp(*_ppp_meant(operator, ref.ppp))
-
-
-def _ppp_destroy(operator: Operator, wanted: p.PppEnd) -> views.PppDestroyed:
-    owner, number = _ppp_meant(operator, wanted.ppp)
-    operator.destroy_ppp(owner, number, wanted.reason)
-    return views.PppDestroyed(tunnel_id=owner, session_id=number)
-
-
 def _session_steps(operator: Operator, wanted: p.SessionFilter) -> Iterator[tuple[str, views.SessionRow | None]]:
-    tunnel, last = _position(wanted.cursor, 2)
+    tunnel, last = pages.position(wanted.cursor, 2)
     only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
-    for owner in _ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
+    for owner in pages.ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
         numbers = operator.session_ids(owner)
         if not numbers or (wanted.peer is not None and not _is_peer(operator.tunnel_row(owner), wanted.peer)):
             yield f"{owner + 1}/0", None
             continue
-        for number in _ascending(numbers, last + 1 if owner == tunnel else 0):
+        for number in pages.ascending(numbers, last + 1 if owner == tunnel else 0):
             row = operator.session_row(owner, number)
             matches = wanted.origin in {None, row.origin} and wanted.state in {None, row.state}
             yield f"{owner}/{number}", row if matches else None
 
 
 def _session_list(operator: Operator, wanted: p.SessionFilter) -> views.SessionList:
-    rows, cursor = _page(_session_steps(operator, wanted), _limit(wanted))
+    rows, cursor = pages.cut(_session_steps(operator, wanted), wanted)
     return views.SessionList(sessions=rows, cursor=cursor)
 
 
@@ -385,13 +205,61 @@ def _session_show(operator: Operator, ref: p.SessionRef) -> views.SessionView | 
 
 
 def _session_create(operator: Operator, wanted: p.SessionKeys) -> views.SessionRow:
-    return operator.create_session(tunnel_id(operator, wanted.tunnel), _named(wanted.name), wanted.keys)
+    return operator.create_session(tunnel_id(operator, wanted.tunnel), new_name(wanted.name), wanted.keys)
 
 
 def _session_delete(operator: Operator, wanted: p.SessionEnd) -> views.SessionDeleted:
     owner, number = _session_ids(operator, wanted)
     operator.delete_session(owner, number, wanted.reason)
     return views.SessionDeleted(tunnel_id=owner, id=number)
+
+
+# --- PPP
+
+
+def _ppp_steps(operator: Operator, wanted: p.PppFilter) -> Iterator[tuple[str, views.PppRow | None]]:
+    tunnel, last = pages.position(wanted.cursor, 2)
+    only = None if wanted.tunnel is None else tunnel_id(operator, wanted.tunnel)
+    address = None if wanted.address is None else _address(wanted.address)
+    for owner in pages.ascending(operator.tunnel_ids() if only is None else (only,), tunnel):
+        numbers = operator.session_ids(owner)
+        if not numbers:
+            yield f"{owner + 1}/0", None
+            continue
+        for number in pages.ascending(numbers, last + 1 if owner == tunnel else 0):
+            row = operator.ppp_row(owner, number)
+            yield f"{owner}/{number}", row if row is not None and _ppp_matches(row, wanted, address) else None
+
+
+def _ppp_matches(row: views.PppRow, wanted: p.PppFilter, address: str | None) -> bool:
+    return (
+        wanted.user in {None, row.user}
+        and wanted.state in {None, row.state}
+        and (address is None or address in {row.remote_address, row.remote_ipv6})
+    )
+
+
+def _address(text: str) -> str:
+    """Return an address in its usual notation; raises `ControlError`."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise ControlError(INVALID_PARAMS, f"`address`: `{text[:100]}` is no numeric address") from None
+
+
+def _ppp_list(operator: Operator, wanted: p.PppFilter) -> views.PppList:
+    rows, cursor = pages.cut(_ppp_steps(operator, wanted), wanted)
+    return views.PppList(ppp=rows, cursor=cursor)
+
+
+def _ppp_show(operator: Operator, ref: p.PppRef) -> views.PppDetail:
+    return operator.ppp(*ppp_ids(operator, ref.ppp))
+
+
+def _ppp_destroy(operator: Operator, wanted: p.PppEnd) -> views.PppDestroyed:
+    owner, number = ppp_ids(operator, wanted.ppp)
+    operator.destroy_ppp(owner, number, wanted.reason)
+    return views.PppDestroyed(tunnel_id=owner, session_id=number)
 
 
 # --- the daemon
@@ -406,7 +274,7 @@ def _statistics_show(operator: Operator, wanted: p.Reset) -> views.StatisticsVie
 
 
 def _config_show(operator: Operator, page: p.Page) -> views.ConfigList:
-    names, cursor = _by_index(operator.config_names(), page)
+    names, cursor = pages.by_index(operator.config_names(), page)
     return views.ConfigList(tables=tuple(operator.config_table(name) for name in names), cursor=cursor)
 
 
@@ -419,17 +287,17 @@ def _config_reload(operator: Operator, _: p.Nothing) -> Awaitable[views.PlanView
 
 
 def _peers_list(operator: Operator, page: p.Page) -> views.PeerList:
-    rows, cursor = _by_index(operator.peers(), page)
+    rows, cursor = pages.by_index(operator.peers(), page)
     return views.PeerList(peers=tuple(rows), cursor=cursor)
 
 
 def _profiles_list(operator: Operator, page: p.Page) -> views.ProfileList:
-    rows, cursor = _by_index(operator.profiles(), page)
+    rows, cursor = pages.by_index(operator.profiles(), page)
     return views.ProfileList(profiles=tuple(rows), cursor=cursor)
 
 
 def _pools_list(operator: Operator, page: p.Page) -> views.PoolList:
-    rows, cursor = _by_index(operator.pools(), page)
+    rows, cursor = pages.by_index(operator.pools(), page)
     return views.PoolList(pools=tuple(rows), cursor=cursor)
 
 
@@ -458,7 +326,7 @@ def _profile(operator: Operator, wanted: p.Debug) -> tuple[str, str]:
         raise ControlError(INVALID_PARAMS, "`profile` is tunnel.NAME or session.NAME, and goes without `tunnel`")
     known = [row.name for row in operator.profiles() if row.kind == kind]
     if name not in known:
-        raise ControlError(NOT_FOUND, f"no {kind} profile is called `{name[:100]}`{_there_are(known, name)}")
+        raise ControlError(NOT_FOUND, f"no {kind} profile is called `{name[:100]}`{there_are(known, name)}")
     return kind, name
 
 
@@ -480,7 +348,7 @@ def _drain_set(operator: Operator, wanted: p.Drain) -> views.DrainView:
 
 
 def _log_show(operator: Operator, wanted: p.LogTail) -> views.LogLines:
-    return views.LogLines(lines=tuple(operator.log_lines(_limit(wanted, p.LOG_LINES))))
+    return views.LogLines(lines=tuple(operator.log_lines(pages.limit(wanted, p.LOG_LINES))))
 
 
 def _log_clear(operator: Operator, _: p.Nothing) -> views.Done:

@@ -1,7 +1,7 @@
 """What the control methods need of the daemon.
 
 The daemon implements `Operator`; nothing here runs. All methods that are not `async` answer at once and from memory. References have been
-resolved to identifiers before the daemon is asked, by `l2tpd.control.methods`; an identifier may be gone by then only in the `async` ones.
+resolved to identifiers before the daemon is asked, by `l2tpd.control.references`; an identifier may be gone by then only in the `async` ones.
 Every method may raise `ControlError` (its code is answered), `ConfigError` (all its problems are answered) or `LocalProtocolError` (answered
 as refused).
 """

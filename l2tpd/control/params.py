@@ -7,7 +7,7 @@ shows everything. Errors name the key.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 import attrs
@@ -219,8 +219,13 @@ def _problems(error: Exception, path: str, cls: type[object] | None) -> list[str
 def _unknown(key: str, path: str, cls: type[object] | None) -> str:
     """Say that a key is not known, and which one was perhaps meant."""
     known = [field.name for field in attrs.fields(cls)] if cls is not None and attrs.has(cls) else []
-    close = difflib.get_close_matches(key[:100], known, 1)
-    return f"`{path[:100]}` is not a parameter" + (f" (did you mean `{close[0]}`?)" if close else "")
+    return f"`{path[:100]}` is not a parameter{meant(key, known)}"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """Say which word was perhaps meant."""
+    close = difflib.get_close_matches(word[:100], list(known), 1)
+    return f" (did you mean `{close[0]}`?)" if close else ""
 
 
 def _join(path: str, name: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import attrs
+import pytest
 import trio
 
 from l2tpd import portrait
 from l2tpd.bus import Bus, Queue, Subscription
 from l2tpd.capture import Tap
-from l2tpd.control import views
-from l2tpd.control.jsonrpc import NOT_FOUND, Json
+from l2tpd.control import methods, views
+from l2tpd.control.jsonrpc import NOT_FOUND, Json, Request
+from l2tpd.control.operator import Operator
 from l2tpd.errors import ConfigError, ControlError, LocalProtocolError, Problem
 from l2tpd.events import Event, SessionEvent, TunnelEvent, What
 from l2tpd.passed import Passed
@@ -252,3 +255,28 @@ def example() -> Double:
         )
     double.log.append(views.LogLine(time=0.0, level="notice", text="ready"))
     return double
+
+
+def ask(operator: Operator, method: str, *, may_write: bool = True, **params: Any) -> Any:
+    """Ask as a client would."""
+    return methods.plain(methods.begin(operator, Request(method=method, params=params, id=1), may_write=may_write))
+
+
+def refusal(operator: Operator, method: str, *, may_write: bool = True, **params: Any) -> ControlError:
+    """Ask for what is refused."""
+    with pytest.raises(ControlError) as caught:
+        ask(operator, method, may_write=may_write, **params)
+    return caught.value
+
+
+def walk(operator: Operator, method: str, key: str, **params: Any) -> list[Any]:
+    """Fetch all pages of a list."""
+    rows: list[Any] = []
+    cursor = None
+    for _ in range(10_000):
+        page = ask(operator, method, cursor=cursor, **params)
+        rows += page[key]
+        cursor = page["cursor"]
+        if cursor is None:
+            return rows
+    raise AssertionError("the list has no end")

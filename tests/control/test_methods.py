@@ -5,39 +5,13 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from control.double import SESSION_DOWN, TUNNEL_UP, Double, example
+from control.double import SESSION_DOWN, TUNNEL_UP, Double, ask, example, refusal, walk
 from l2tpd.control import methods
 from l2tpd.control.jsonrpc import FORBIDDEN, INVALID_PARAMS, METHOD_NOT_FOUND, NOT_FOUND, Json, Request
-from l2tpd.control.operator import Operator
 from l2tpd.control.params import PAGE
-from l2tpd.errors import ConfigError, ControlError, LocalProtocolError
+from l2tpd.errors import ConfigError, LocalProtocolError
 from l2tpd.events import ConfigReloaded, DaemonStopping, Lost, Stamped
-
-
-def ask(operator: Operator, method: str, *, may_write: bool = True, **params: Any) -> Any:
-    return methods.plain(methods.begin(operator, Request(method=method, params=params, id=1), may_write=may_write))
-
-
-def refusal(operator: Operator, method: str, *, may_write: bool = True, **params: Any) -> ControlError:
-    with pytest.raises(ControlError) as caught:
-        ask(operator, method, may_write=may_write, **params)
-    return caught.value
-
-
-def walk(operator: Operator, method: str, key: str, **params: Any) -> list[Any]:
-    rows: list[Any] = []
-    cursor = None
-    for _ in range(10_000):
-        page = ask(operator, method, cursor=cursor, **params)
-        rows += page[key]
-        cursor = page["cursor"]
-        if cursor is None:
-            return rows
-    raise AssertionError("the list has no end")
-
 
 # --- who may ask, and how
 
@@ -126,72 +100,6 @@ def test_ppp_comes_in_pages() -> None:
     assert ["alice", "bob"] == seen
 
 
-@pytest.mark.parametrize("reference", ["ppp0", "one", "@7/1", "@7/@1"])
-def test_ppp_is_meant_by_interface_session_or_ids(reference: str) -> None:
-    """All of them name the same."""
-    double = example()
-    assert "alice" == ask(double, "ppp.show", ppp=reference)["user"]
-    assert {"tunnel_id": 7, "session_id": 1} == ask(double, "ppp.destroy", ppp=reference, reason="enough")
-    assert [("destroy ppp", 7, 1, "enough")] == double.asked
-
-
-@pytest.mark.parametrize("reference", ["ppp9", "@7/2", "@7", "", "@99/1"])
-def test_ppp_that_is_not_there(reference: str) -> None:
-    """A session without PPP has none either."""
-    assert NOT_FOUND == refusal(example(), "ppp.show", ppp=reference).code
-
-
-def test_a_shared_interface_means_nobody_in_particular() -> None:
-    """The answer says by which ids they can be told apart."""
-    double = example()
-    double.links[300, 5] = attrs.evolve(double.links[300, 5], interface="ppp0")
-    error = refusal(double, "ppp.show", ppp="ppp0")
-    assert (INVALID_PARAMS, "2 sessions are called `ppp0`; say which: @7/1, @300/5") == (error.code, error.text)
-    assert INVALID_PARAMS == refusal(double, "ppp.list", address="ppp0").code
-
-
-# --- references
-
-
-def test_a_tunnel_is_meant_by_name_or_by_id() -> None:
-    """`hq1` and `@7` are the same tunnel."""
-    assert 7 == ask(example(), "tunnel.show", tunnel="hq1")["id"]
-    assert "hq1" == ask(example(), "tunnel.show", tunnel="@7")["name"]
-
-
-@pytest.mark.parametrize(
-    ("reference", "code", "text"),
-    [
-        ("hq", NOT_FOUND, "no tunnel is called `hq` (there are: hq1, hq2)"),
-        ("zzz", NOT_FOUND, "no tunnel is called `zzz` (there are: hq1, hq2)"),
-        ("", NOT_FOUND, "no tunnel is called `` (there are: hq1, hq2)"),
-        ("@8", NOT_FOUND, "no tunnel has the id 8"),
-        ("@", INVALID_PARAMS, "`@` is neither a name nor an id: `@` is followed by a number"),
-        ("@x", INVALID_PARAMS, "`@x` is neither a name nor an id: `@` is followed by a number"),
-        ("@-7", INVALID_PARAMS, "`@-7` is neither a name nor an id: `@` is followed by a number"),
-        ("@٧", INVALID_PARAMS, "`@٧` is neither a name nor an id: `@` is followed by a number"),
-    ],
-)
-def test_a_reference_to_no_tunnel_is_answered_with_a_sentence(reference: str, code: int, text: str) -> None:
-    """The sentence names the tunnels that there are."""
-    error = refusal(example(), "tunnel.show", tunnel=reference)
-    assert (code, text) == (error.code, error.text)
-
-
-def test_a_reference_among_no_names_says_so() -> None:
-    """When no tunnel has a name there is nothing to suggest."""
-    assert "no tunnel is called `hq` (none has a name)" == refusal(Double(), "tunnel.show", tunnel="hq").text
-
-
-def test_a_session_is_meant_within_its_tunnel() -> None:
-    """By name or id, and not if it belongs to another tunnel."""
-    assert 1 == ask(example(), "session.show", tunnel="hq1", session="one")["id"]
-    assert "two" == ask(example(), "session.show", tunnel="@7", session="@2")["name"]
-    assert NOT_FOUND == refusal(example(), "session.show", tunnel="hq2", session="@1").code
-    error = refusal(example(), "session.show", tunnel="hq1", session="on")
-    assert error.text.startswith("no session of this tunnel is called `on` (there are: one")
-
-
 # --- lists
 
 
@@ -241,73 +149,6 @@ def test_sessions_are_filtered(wanted: dict[str, Json], ids: list[tuple[int, int
         assert ids == [(row["tunnel_id"], row["id"]) for row in rows]
 
 
-@given(
-    st.dictionaries(st.integers(1, 65535), st.sets(st.integers(1, 65535), max_size=5), max_size=12), st.integers(1, 7)
-)
-def test_pages_together_are_the_whole_list(sessions: dict[int, set[int]], limit: int) -> None:
-    """Whatever the page's size, every tunnel and every session comes once and in order."""
-    double = Double()
-    for tunnel, numbers in sessions.items():
-        double.add_tunnel(tunnel)
-        for number in numbers:
-            double.add_session(tunnel, number)
-    assert sorted(sessions) == [row["id"] for row in walk(double, "tunnel.list", "tunnels", limit=limit)]
-    rows = walk(double, "session.list", "sessions", limit=limit)
-    assert sorted((t, s) for t, numbers in sessions.items() for s in numbers) == [
-        (r["tunnel_id"], r["id"]) for r in rows
-    ]
-
-
-def test_a_list_goes_on_where_it_was_although_tunnels_came_and_went() -> None:
-    """What was there all along is listed once; that the last one listed is gone does no harm."""
-    double = example()
-    page = ask(double, "tunnel.list", limit=1)
-    assert [7] == [row["id"] for row in page["tunnels"]]
-    del double.tunnels[7]
-    double.add_tunnel(3)
-    assert [12, 300] == [row["id"] for row in ask(double, "tunnel.list", cursor=page["cursor"])["tunnels"]]
-
-
-@pytest.mark.parametrize("limit", [0, -1, 1001, 10**30])
-def test_a_page_has_a_bounded_size(limit: int) -> None:
-    """At least one row and at most so many; nobody can ask for everything at once."""
-    for method in ("tunnel.list", "session.list", "config.show", "peers.list", "log.show"):
-        assert INVALID_PARAMS == refusal(example(), method, limit=limit).code
-
-
-@pytest.mark.parametrize("cursor", ["", "x", "-1", "1/2/3", "٣", "9" * 40])
-def test_a_cursor_that_no_list_gave_is_refused(cursor: str) -> None:
-    """Whatever stands in it."""
-    for method in ("tunnel.list", "session.list", "config.show"):
-        assert INVALID_PARAMS == refusal(example(), method, cursor=cursor).code
-
-
-def test_a_page_of_filtered_tunnels_examines_no_more_than_its_limit() -> None:
-    """Of 5,000 tunnels of which none matches, a page looks at its share and gives a cursor."""
-    looked: list[int] = []
-
-    class Counting(Double):
-        def tunnel_row(self, tunnel_id: int) -> Any:
-            looked.append(tunnel_id)
-            return super().tunnel_row(tunnel_id)
-
-    double = Counting()
-    for number in range(1, 5001):
-        double.add_tunnel(number)
-    page = ask(double, "tunnel.list", state="down")
-    assert ([], str(PAGE)) == (page["tunnels"], page["cursor"])
-    assert len(looked) <= PAGE + 1
-
-
-def test_short_lists_are_paged_too() -> None:
-    """The configuration's tables come in its order."""
-    tables = walk(example(), "config.show", "tables", limit=1)
-    assert ["system", "tunnel.hq"] == [table["table"] for table in tables]
-    assert ["default"] == [row["name"] for row in walk(example(), "peers.list", "peers")]
-    assert ["default"] == [row["name"] for row in walk(example(), "profiles.list", "profiles")]
-    assert ["subscribers"] == [row["name"] for row in walk(example(), "pools.list", "pools")]
-
-
 # --- changes
 
 
@@ -319,13 +160,6 @@ def test_a_tunnel_is_created_with_the_keys_of_its_table() -> None:
     assert [("create tunnel", "new", {"peer": "192.0.2.7", "hello_timeout": 5})] == double.asked
     with pytest.raises(ConfigError):
         ask(double, "tunnel.create", name="new", keys={"peer": "nowhere"})
-
-
-@pytest.mark.parametrize("name", ["", "@7", "two\nlines", "\x1b[31m"])
-def test_a_name_that_could_be_mistaken_is_refused(name: str) -> None:
-    """A name is printable, and does not look like an id."""
-    assert INVALID_PARAMS == refusal(example(), "tunnel.create", name=name).code
-    assert INVALID_PARAMS == refusal(example(), "session.create", tunnel="hq1", name=name).code
 
 
 def test_a_tunnel_is_deleted_with_a_reason() -> None:
