@@ -19,7 +19,7 @@ from l2tpd.session.call import NO_IPV6, Call, Ending, Kind
 from l2tpd.session.call import State as CallState
 from l2tpd.trace import WORDS, Category
 from l2tpd.tunnel.states import State
-from l2tpd.wire.numbers import CircuitStatus, MessageType, PseudowireType, name_of
+from l2tpd.wire.numbers import BEARERS, FRAMINGS, CircuitStatus, MessageType, PseudowireType, name_of
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Address, Peer, Pool, TunnelInstance
@@ -60,10 +60,6 @@ class Waiting(Protocol):
     @property
     def last_ending(self) -> Ending | None:
         """Return how the tunnel ended last."""
-
-
-_FRAMING = ((1, "sync"), (2, "async"))  # RFC 2661 4.4.3
-_BEARER = ((1, "digital"), (2, "analog"))
 
 
 def state(core: ControlConnection) -> str:
@@ -376,8 +372,8 @@ def _remote(facts: PeerFacts) -> views.RemoteView:
         vendor_name=facts.vendor_name,
         firmware_revision=facts.firmware_revision,
         protocol_version="" if facts.pseudowires else "1.0",  # the only one that is accepted
-        framing_caps=tuple(word for bit, word in _FRAMING if facts.framing_caps & bit),
-        bearer_caps=tuple(word for bit, word in _BEARER if facts.bearer_caps & bit),
+        framing_caps=tuple(word for word, bit in FRAMINGS.items() if facts.framing_caps & bit),
+        bearer_caps=tuple(word for word, bit in BEARERS.items() if facts.bearer_caps & bit),
         receive_window=facts.receive_window,
         router_id=str(IPv4Address(facts.router_id)) if facts.router_id else "",
         pseudowires=tuple(name_of(PseudowireType, number).lower() for number in facts.pseudowires),

@@ -5,29 +5,16 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 
+from l2tpd import trace
 from l2tpd.config.model import Pseudowire
 from l2tpd.tunnel import quirks
+from l2tpd.wire.numbers import BEARERS, FRAMINGS
 
 LOG_LEVELS = ("critical", "error", "warning", "notice", "info", "debug")
+TRACE_CATEGORIES = tuple(trace.WORDS)
 
-TRACE_CATEGORIES = (
-    "protocol",
-    "fsm",
-    "api",
-    "avp_info",
-    "avp_hide",
-    "avp_data",
-    "func",
-    "transport",
-    "data",
-    "system",
-    "ppp",
-    "kernel",
-    "all",
-)
-
-FRAMING_CAPS = ("sync", "async")  # RFC 2661 4.4.3, Framing Capabilities
-BEARER_CAPS = ("digital", "analog")  # RFC 2661 4.4.3, Bearer Capabilities
+FRAMING_CAPS = tuple(FRAMINGS)  # RFC 2661 4.4.3, Framing Capabilities
+BEARER_CAPS = tuple(BEARERS)  # RFC 2661 4.4.3, Bearer Capabilities
 FRAMING_TYPES = ("any", *FRAMING_CAPS)  # RFC 2661 4.4.4, Framing Type
 BEARER_TYPES = ("any", *BEARER_CAPS)  # RFC 2661 4.4.4, Bearer Type
 

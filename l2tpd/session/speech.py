@@ -41,14 +41,13 @@ from l2tpd.wire.avp import (
     Avp,
 )
 from l2tpd.wire.messages import Message
-from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
+from l2tpd.wire.numbers import BEARERS, FRAMINGS, CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import ResultCode
 
 Values = Mapping[Avp[Any], Any]
 
-# RFC 2661 4.4.3, 4.4.4: bit D (0x1) digital, bit A (0x2) analog; bit S (0x1) synchronous, bit A (0x2) asynchronous.
-BEARER_BITS = {"digital": 1, "analog": 2, "any": 3}
-FRAMING_BITS = {"sync": 1, "async": 2, "any": 3}
+BEARER_BITS = {**BEARERS, "any": sum(BEARERS.values())}
+FRAMING_BITS = {**FRAMINGS, "any": sum(FRAMINGS.values())}
 
 _PROXY: tuple[Avp[Any], ...] = (
     LAST_SENT_LCP_CONFREQ,

@@ -13,7 +13,6 @@ import attrs
 
 from l2tpd.config.model import Authentication
 from l2tpd.errors import RemoteProtocolError
-from l2tpd.session.speech import BEARER_BITS, FRAMING_BITS
 from l2tpd.tunnel.facts import PeerFacts, facts_of
 from l2tpd.tunnel.quirks import Effect
 from l2tpd.wire import digest
@@ -32,7 +31,7 @@ from l2tpd.wire.avp import (
     Avp,
 )
 from l2tpd.wire.messages import Message
-from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
+from l2tpd.wire.numbers import BEARERS, FRAMINGS, ErrorCode, MessageType, StopResult
 from l2tpd.wire.values import ProtocolVersion
 
 if TYPE_CHECKING:
@@ -82,8 +81,8 @@ def _introduction(core: ControlConnection) -> dict[Avp[Any], Any]:
     settings = core.settings
     values: dict[Avp[Any], Any] = {
         PROTOCOL_VERSION: _VERSION,
-        FRAMING_CAPABILITIES: sum(FRAMING_BITS[word] for word in settings.framing_caps),
-        BEARER_CAPABILITIES: sum(BEARER_BITS[word] for word in settings.bearer_caps),
+        FRAMING_CAPABILITIES: sum(FRAMINGS[word] for word in settings.framing_caps),
+        BEARER_CAPABILITIES: sum(BEARERS[word] for word in settings.bearer_caps),
         FIRMWARE_REVISION: settings.firmware_revision,
         HOST_NAME: settings.host_name or core.site.hostname,
         VENDOR_NAME: core.site.vendor_name,

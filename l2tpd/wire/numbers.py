@@ -92,11 +92,19 @@ class Framing(enum.IntFlag):
     ASYNCHRONOUS = 2
 
 
+FRAMINGS: Final = {"sync": Framing.SYNCHRONOUS.value, "async": Framing.ASYNCHRONOUS.value}
+"""The bits by the words of operators."""
+
+
 class Bearer(enum.IntFlag):
     """Bits of the Bearer Capabilities and Bearer Type AVPs (RFC 2661 4.4.3, 4.4.4)."""
 
     DIGITAL = 1
     ANALOG = 2
+
+
+BEARERS: Final = {"digital": Bearer.DIGITAL.value, "analog": Bearer.ANALOG.value}
+"""The bits by the words of operators."""
 
 
 class ProxyAuthenType(enum.IntEnum):
