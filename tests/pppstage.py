@@ -141,7 +141,7 @@ class Player:
             elif isinstance(event, CheckCredentials):
                 self._check(event, now)
             elif isinstance(event, EncryptionNeeded):
-                self.link.encryption.agree(STRENGTHS, now, inside=True)
+                self.link.encryption.agree(STRENGTHS, self.link, now, inside=True)
 
     def _check(self, event: CheckCredentials, now: float) -> None:
         said = event.credentials

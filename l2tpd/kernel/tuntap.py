@@ -190,6 +190,11 @@ class Tap:
         return [descriptor]
 
 
+def _drop(frame: Frame) -> None:
+    """Send a frame of a session that is deleted."""
+    del frame
+
+
 @attrs.define(eq=False)
 class Port:
     """The frames of a PPP session, for PPP in this process: a `FramePort`."""
@@ -206,7 +211,9 @@ class Port:
         self._counters.rx_errors += 1
 
     def attach(self, taker: Callable[[Frame], None]) -> None:
-        """Have frames handed to `taker`, first those that wait."""
+        """Have frames handed to `taker`, first those that wait; there are none any more once it is shut."""
+        if self.closed.is_set():
+            return
         self._taker = taker
         while self._waiting:
             taker(self._waiting.popleft())
@@ -221,8 +228,9 @@ class Port:
             raise OSError(errno.ENOBUFS, "nobody takes frames")
 
     def shut(self) -> list[int]:
-        """Wake who waits for the end; there is no descriptor to close."""
+        """Wake who waits for the end, and forget who sends and who takes: they know us as well. There is no descriptor to close."""
         self.closed.set()
+        self.send, self._taker = _drop, None
         return []
 
 

@@ -2,6 +2,9 @@
 
 An interface counts what it moves, and may be made anew during a session: what the earlier one had counted is added. Accounts are kept of callers alone; as a
 client we are the subscriber.
+
+An account knows who runs its session only while the session's network is up. Otherwise they would know each other for ever, and what a session had would be
+garbage until the cycle collector came by, which is after thousands of sessions.
 """
 
 from __future__ import annotations
@@ -51,6 +54,16 @@ class WayIn(Protocol):
     cause: Cause | None  # the limit that ends the session
 
 
+class Owner(Protocol):
+    """Who runs the session's PPP."""
+
+    def disconnect(self, text: str) -> None:
+        """End the session, for a reason in words."""
+
+    def limit(self, session_timeout: float | None, idle_timeout: float | None) -> None:
+        """Set how long it may last and be idle, in seconds; None leaves it as it is."""
+
+
 @attrs.define(eq=False, kw_only=True)
 class Account:
     """The account of one session; without an `accountant` nobody hears of it."""
@@ -60,30 +73,27 @@ class Account:
     gate: WayIn
     by_radius: bool
     count: Callable[[], Traffic]  # what the present interface has moved
-    disconnect: Callable[[str], None]
-    limit: Callable[[float | None, float | None], None]
+    told: bool = False  # the session is ended for somebody else, whoever's CDN comes first then
     _name: str = ""
-    _told: bool = False  # to end it
-    _shown: Subscriber = attrs.field(default=attrs.Factory(lambda self: self._described(), takes_self=True))
+    _where: tuple[object, ...] = ()  # as it was told last
     _before: Traffic = attrs.field(factory=Traffic)  # by interfaces that are gone
 
-    @property
-    def traffic(self) -> Traffic:
-        """What the session has moved."""
+    def moved(self) -> Traffic:
+        """Return what the session has moved."""
         return self._before + self.count()
 
-    def open(self) -> None:
+    def open(self, owner: Owner) -> None:
         """Begin, or say what is new if it has begun: a network protocol is up."""
         if self.accountant is None:
             return
-        now = self._described()
+        now = self._described(owner)
         if not self._name:
             self._name = self.accountant.begin(now)
-        elif _where(now) != _where(self._shown):
+        elif _where(now) != self._where:
             self.accountant.renew(self._name, now)
-        self._shown = now
+        self._where = _where(now)
 
-    def _described(self) -> Subscriber:
+    def _described(self, owner: Owner) -> Subscriber:
         call, verdict = self.call, self.gate.verdict
         six = call.ppp_ipv6 or NO_IPV6
         return Subscriber(
@@ -103,19 +113,14 @@ class Account:
             by_radius=self.by_radius,
             state_class=verdict.state_class,
             interim_interval=verdict.interim_interval,
-            traffic=lambda: self.traffic,
-            disconnect=self.disconnect_as_told,
-            limit=self.limit,
+            traffic=self.moved,
+            disconnect=owner.disconnect,
+            limit=owner.limit,
         )
-
-    def disconnect_as_told(self, reason: str) -> None:
-        """End the session for somebody else, whoever's CDN comes first then."""
-        self._told = True
-        self.disconnect(reason)
 
     def carry_over(self) -> None:
         """Add what the interface has counted, before it is removed."""
-        self._before = self.traffic
+        self._before = self.moved()
 
     def close(self) -> None:
         """End, while the interface is still there."""
@@ -128,7 +133,7 @@ class Account:
         said, ending = self.call.disconnect, self.call.ending
         if self.gate.cause is not None:
             return self.gate.cause
-        if self._told:
+        if self.told:
             return Cause.ADMIN_RESET
         if said is not None and said.code == Disconnect.NORMAL and said.direction == BY_PEER:
             return Cause.USER_REQUEST

@@ -54,7 +54,6 @@ class Encryption:
     """The encryption of one link."""
 
     _settings: LinkSettings
-    _link: Encrypted
     ccp: Ccp | None = None
     passing: frozenset[int] = frozenset()
     """Network protocols whose packets may pass encrypted."""
@@ -77,68 +76,68 @@ class Encryption:
         """Tell whether it is still waited for that somebody encrypts with these keys: LCP may have fallen since, and left others. See `EncryptionNeeded`."""
         return self._keys is keys and self.ccp is None
 
-    def begin(self, keys: Keys | None, now: float) -> None:
+    def begin(self, keys: Keys | None, link: Encrypted, now: float) -> None:
         """See to encryption, with what the authentication has left, and then let the network protocols begin; or end the link."""
         if keys is not None and self._settings.encryption is not None:
             self._keys = keys
-            self._link.tell(EncryptionNeeded(keys=keys, required=self._required(keys)))
+            link.tell(EncryptionNeeded(keys=keys, required=self._required(keys)))
         elif self._required(keys):
-            self._link.end(_fault(_NO_KEYS), now)
+            link.end(_fault(_NO_KEYS), now)
         else:
-            self._link.start_networks(now)
+            link.start_networks(now)
 
-    def agree(self, strengths: frozenset[int], now: float, *, inside: bool) -> None:
+    def agree(self, strengths: frozenset[int], link: Encrypted, now: float, *, inside: bool) -> None:
         """Encrypt packets with one of these strengths (in bits), if the peer agrees: here (`inside`), or outside. See `EncryptionNeeded`."""
         wanted, keys = self._settings.encryption, self._keys
         if wanted is None or keys is None or self.ccp is not None:
             return
         usable = strengths & wanted.strengths & keys.strengths
         if not usable:
-            self.forgo("no strength of encryption is both allowed and possible", now)
+            self.forgo("no strength of encryption is both allowed and possible", link, now)
             return
         limits = self._settings.limits
         self.ccp = Ccp(limits, keys=keys, strengths=usable, stateful=wanted.stateful, inside=inside)
-        self.ccp.feed(Input.OPEN, self._link, now)
-        self._link.start(self.ccp, now)
+        self.ccp.feed(Input.OPEN, link, now)
+        link.start(self.ccp, now)
 
-    def forgo(self, text: str, now: float) -> None:
+    def forgo(self, text: str, link: Encrypted, now: float) -> None:
         """Go on without encryption, or end the link where it is required; `text` says why. See `EncryptionNeeded`."""
         keys, self._keys, self.ccp = self._keys, None, None
         if self._required(keys):
-            self._link.end(_fault(text), now)
+            link.end(_fault(text), now)
         elif keys is not None:
-            self._link.tell(EncryptionOver())
-            self._link.start_networks(now)
+            link.tell(EncryptionOver())
+            link.start_networks(now)
 
-    def opened(self, ccp: Ccp, now: float) -> None:
+    def opened(self, ccp: Ccp, link: Encrypted, now: float) -> None:
         """Go on: CCP is Opened."""
         resumed, up = ccp.begun, ccp.begin()
         self._unread = 0
         if up is None:
-            self.give_up(ccp.unencrypted(), now)
+            self.give_up(ccp.unencrypted(), link, now)
             return
-        self._link.tell(attrs.evolve(up, resumed=resumed))
+        link.tell(attrs.evolve(up, resumed=resumed))
         if not resumed:
-            self._link.start_networks(now)
+            link.start_networks(now)
 
-    def finished(self, ccp: Ccp, now: float) -> None:
+    def finished(self, ccp: Ccp, link: Encrypted, now: float) -> None:
         """Do without CCP, which will do nothing more, if that may be."""
         cause = ccp.cause or ccp.unencrypted()
         if ccp.begun or self._required(self._keys):
-            self._link.end(cause, now)
+            link.end(cause, now)
         else:
-            self.forgo(cause.message, now)
+            self.forgo(cause.message, link, now)
 
-    def give_up(self, cause: DisconnectCause, now: float) -> None:
+    def give_up(self, cause: DisconnectCause, link: Encrypted, now: float) -> None:
         """Close CCP; what that means for the link is said when it has finished."""
         if self.ccp is not None:
             self.ccp.blame(cause)
-            self.ccp.close(self._link, now, cause.message)
+            self.ccp.close(link, now, cause.message)
 
-    def drop(self) -> None:
+    def drop(self, link: Encrypted) -> None:
         """Forget everything: LCP is Opened no longer."""
         if self.on:
-            self._link.tell(EncryptionOver())
+            link.tell(EncryptionOver())
         self._keys = self.ccp = None
 
     # --- packets --------------------------------------------------------------------------------------------------------------------
@@ -147,24 +146,24 @@ class Encryption:
         """Return the information field of protocol 0x00FD for a packet of a network protocol, None while none may pass."""
         return self.ccp.seal(protocol, packet) if self.ccp is not None and protocol in self.passing else None
 
-    def unseal(self, information: bytes, now: float) -> tuple[int, bytes]:
+    def unseal(self, information: bytes, link: Encrypted, now: float) -> tuple[int, bytes]:
         """Return protocol and octets of the packet in such an information field. Raises `Malformed` where there is none that may pass."""
         try:
-            content = self._open(information, now)
+            content = self._open(information, link, now)
         except Malformed:
-            self._miss(now)
+            self._miss(link, now)
             raise
         self._read += 1
         return content
 
-    def _open(self, information: bytes, now: float) -> tuple[int, bytes]:
-        frame = self.ccp.unseal(information, self._link, now) if self.ccp is not None else None
+    def _open(self, information: bytes, link: Encrypted, now: float) -> tuple[int, bytes]:
+        frame = self.ccp.unseal(information, link, now) if self.ccp is not None else None
         protocol, packet = parse_frame(frame or b"")
         if protocol not in self.passing:
             raise Malformed("no packet that may pass")
         return protocol, packet
 
-    def _miss(self, now: float) -> None:
+    def _miss(self, link: Encrypted, now: float) -> None:
         """Count a packet that cannot be read, and negotiate anew where there are hardly any others. What the kernel reads, nobody tells here."""
         ccp = self.ccp
         if ccp is None or not (ccp.opened and ccp.inside):
@@ -176,8 +175,8 @@ class Encryption:
             return
         apart, self._unread = self._unread >= _MANY * (self._read + 1), 0
         if apart:
-            ccp.feed(Input.DOWN, self._link, now)
-            ccp.feed(Input.UP, self._link, now)
+            ccp.feed(Input.DOWN, link, now)
+            ccp.feed(Input.UP, link, now)
 
     def _required(self, keys: Keys | None) -> bool:
         wanted = self._settings.encryption

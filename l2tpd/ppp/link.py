@@ -124,7 +124,7 @@ class Link:
         self._deadline: float | None = None  # of the phase
         self._held: dict[int, bytes] = {}  # the peer's last packet of protocols that cannot begin yet
         self._passing: set[int] = set()  # network protocols whose packets may pass as they are
-        self.encryption = Encryption(settings, self)
+        self.encryption = Encryption(settings)
         self._headers: dict[int, bytes] = {}
         self._frames: list[bytes] = []
         self._events: list[Event] = []
@@ -199,7 +199,7 @@ class Link:
             if protocol in self._passing:
                 return Payload(protocol, information)
             if protocol == Protocol.COMPRESSED and self.encryption.on:
-                return Payload(*self.encryption.unseal(information, now))
+                return Payload(*self.encryption.unseal(information, self, now))
             self._receive(protocol, information, now)
         except Malformed:
             self.discard()
@@ -277,7 +277,7 @@ class Link:
         if isinstance(control, Lcp):
             self.end(cause, now)
         elif isinstance(control, Ccp):
-            self.encryption.give_up(cause, now)
+            self.encryption.give_up(cause, self, now)
         else:
             control.blame(cause)
             control.close(self, now, cause.message)
@@ -308,7 +308,7 @@ class Link:
             self._finish(now)
             return
         if isinstance(control, Ccp):
-            self.encryption.finished(control, now)
+            self.encryption.finished(control, self, now)
             return
         self._report(control)
         useless = control.PROTOCOL in self.settings.required
@@ -439,7 +439,7 @@ class Link:
 
     def _drop_ncps(self, now: float) -> None:
         above = self._above
-        self.encryption.drop()  # first: an interface that has the keys does not outlive them
+        self.encryption.drop(self)  # first: an interface that has the keys does not outlive them
         for ncp in above:
             if ncp.state >= State.CLOSED:
                 ncp.feed(Input.DOWN, self, now)
@@ -452,7 +452,7 @@ class Link:
 
     def _start_network(self, now: float) -> None:
         self._enter(Phase.NETWORK, now, self.settings.network_timeout)
-        self.encryption.begin(self._grant.keys or self._admission.keys, now)
+        self.encryption.begin(self._grant.keys or self._admission.keys, self, now)
 
     def start_networks(self, now: float) -> None:
         """Let the network protocols begin."""
@@ -503,7 +503,7 @@ class Link:
         self._pass(Protocol.IPV4, Ipv4Up(local=ipcp.local_address, peer=ipcp.peer_address, dns=ipcp.dns))
 
     def _ccp_up(self, ccp: Ccp, now: float) -> None:
-        self.encryption.opened(ccp, now)
+        self.encryption.opened(ccp, self, now)
 
     def _ipv6cp_up(self, ipv6cp: Ipv6cp, now: float) -> None:
         self._pass(Protocol.IPV6, Ipv6Up(local=ipv6cp.local, peer=ipv6cp.peer_identifier))

@@ -299,6 +299,7 @@ class Pppd:
             await _end(process)  # noqa: ASYNC102 - shielded, with a deadline
             ended = meaning(process.returncode or 0, running.last)
             running.report.over(ended.text, trio.current_time())
+            running.report.count = Traffic  # who know each other are freed by the cycle collector alone
             self._log.notice("PPP ended", tid=order.tunnel_id, sid=order.session_id, reason=ended.text)
         return ended.result, ended.text
 

@@ -267,8 +267,9 @@ class SharedCarrier(Unencrypting):
                 await self._shared.leave(common, claims, self)
 
     async def finish(self) -> None:
-        """Give the place back; the port is the plane's."""
+        """Give the place back, and forget who had it; the port is the plane's."""
         await self.close()
+        self._owner = None
 
 
 def _nowhere(address: bytes) -> bool:

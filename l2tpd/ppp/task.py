@@ -53,7 +53,7 @@ from l2tpd.supervise import goodbye
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
-    from l2tpd.ppp.accountant import Accountant, Traffic
+    from l2tpd.ppp.accountant import Accountant
     from l2tpd.ppp.authority import Authority
     from l2tpd.ppp.carrier import Carrier, Surroundings
     from l2tpd.ppp.lease import Lease
@@ -191,13 +191,8 @@ class _Running:
             gate=self.gate,
             by_radius=self.lease.ppp.authority is PppAuthority.RADIUS,
             count=self.carrier.traffic,
-            disconnect=self._disconnect,
-            limit=self._limit,
         )
-        self.report = Report(self.tunnel_id, self.call, self.tell, self._traffic)
-
-    def _traffic(self) -> Traffic:
-        return self.account.traffic
+        self.report = Report(self.tunnel_id, self.call, self.tell, self.account.moved)
 
     async def run(self) -> tuple[int, str]:
         """Serve until the link is down."""
@@ -265,8 +260,9 @@ class _Running:
         self._disconnect(f"the interface {interface} was deleted")
 
     def disconnect(self, text: str) -> None:
-        """End the session for an operator, with a Terminate-Request."""
-        self.account.disconnect_as_told(text)
+        """End the session for somebody else, with a Terminate-Request."""
+        self.account.told = True
+        self._disconnect(text)
 
     @property
     def state(self) -> str:
@@ -287,7 +283,8 @@ class _Running:
         self.link.close(trio.current_time(), reason)
         self._wake.set()
 
-    def _limit(self, session_timeout: float | None, idle_timeout: float | None) -> None:
+    def limit(self, session_timeout: float | None, idle_timeout: float | None) -> None:
+        """Set how long the session may last and be idle, in seconds; None leaves it as it is."""
         self.gate.limit(session_timeout, idle_timeout, trio.current_time())
         self._wake.set()
 
@@ -375,7 +372,7 @@ class _Running:
         await self._add_default(name)
         await self._route(self._routes(4))
         self.gate.begin(trio.current_time())
-        self.account.open()
+        self.account.open(self)
         whose = {"user": self.call.ppp_user} if self.call.ppp_user else {}
         _log.notice("PPP up", **self._ids, **whose, interface=name, local=event.local, remote=event.peer)
         self._tell_up("ipv4", event.local, event.peer, event.dns)
@@ -398,7 +395,7 @@ class _Running:
                 address=given.address,
             )
             self.gate.begin(trio.current_time())
-            self.account.open()
+            self.account.open(self)
             said = {"prefix": given.prefix, "delegated": given.delegated, "address": given.address}
             whose = {key: value for key, value in said.items() if value}
             _log.notice("PPP: IPv6 up", **self._ids, interface=name, local=near, remote=far, **whose)
@@ -452,9 +449,9 @@ class _Running:
         if not encryption.awaits(event.keys):  # any longer: the interface goes with these keys, and others get theirs
             return
         if fault:
-            encryption.forgo(fault, trio.current_time())
+            encryption.forgo(fault, self.link, trio.current_time())
         else:
-            encryption.agree(strengths or STRENGTHS, trio.current_time(), inside=not strengths)
+            encryption.agree(strengths or STRENGTHS, self.link, trio.current_time(), inside=not strengths)
         self._look()
 
     def _encrypted(self, event: EncryptionUp) -> None:

@@ -40,7 +40,7 @@ def asking(
     """A link that asks for encryption, and what it says."""
     stage = scene(EncryptionSettings(required=required, strengths=strengths, stateful=stateful))
     assert [EncryptionNeeded(keys=KEYS, required=required)] == stage.events()
-    stage.link.encryption.agree(able, stage.now, inside=True)
+    stage.link.encryption.agree(able, stage.link, stage.now, inside=True)
     (request,) = stage.heard()
     assert (CCP, REQUEST) == request[:2]
     return stage, request
@@ -203,14 +203,14 @@ def test_without_settings_ccp_is_a_strange_protocol() -> None:
 def test_nobody_to_encrypt_ends_a_link_that_must() -> None:
     """The kernel may have no MPPE; then the reason is told."""
     stage = scene(EncryptionSettings(required=True))
-    stage.link.encryption.forgo("the kernel has no MPPE", stage.now)
+    stage.link.encryption.forgo("the kernel has no MPPE", stage.link, stage.now)
     assert "the kernel has no MPPE" == ends(stage).cause.message
 
 
 def test_no_common_strength_is_none_at_all() -> None:
     """What a server allows, what the profile allows, and what can be done."""
     stage = scene(EncryptionSettings(strengths=frozenset({40})), attrs.evolve(KEYS, strengths=frozenset({128})))
-    stage.link.encryption.agree(STRENGTHS, stage.now, inside=True)
+    stage.link.encryption.agree(STRENGTHS, stage.link, stage.now, inside=True)
     assert IPV6CP == stage.heard()[0].protocol
 
 
@@ -229,7 +229,7 @@ def test_what_the_peer_asks_for_early_waits() -> None:
     """It may be faster than whoever says how we encrypt."""
     stage = scene(EncryptionSettings(required=True))
     assert [] == stage.say(CCP, REQUEST, 5, options((MPPE, STRONG)))
-    stage.link.encryption.agree(STRENGTHS, stage.now, inside=True)
+    stage.link.encryption.agree(STRENGTHS, stage.link, stage.now, inside=True)
     assert [(CCP, REQUEST), (CCP, ACK)] == [said[:2] for said in stage.heard()]
 
 
@@ -295,7 +295,7 @@ def test_keys_that_lcp_took_along_are_not_waited_for() -> None:
     assert link.encryption.awaits(KEYS)
     stage.say(LCP, REQUEST, 7, options((LcpOption.MAGIC, b"\4\3\2\1")))
     assert not link.encryption.awaits(KEYS)
-    stage.link.encryption.begin(attrs.evolve(KEYS), stage.now)
+    stage.link.encryption.begin(attrs.evolve(KEYS), stage.link, stage.now)
     assert not link.encryption.awaits(KEYS)
     answered = encrypted()
     assert not answered.link.encryption.awaits(KEYS)
@@ -346,7 +346,7 @@ def test_a_reset_is_asked_for_once_a_second() -> None:
 def test_what_the_kernel_cannot_read_is_asked_for_anew() -> None:
     """It hands such packets over, and reads no more until a Reset-Ack comes."""
     stage = scene(EncryptionSettings(required=True))
-    stage.link.encryption.agree(STRENGTHS, stage.now, inside=False)
+    stage.link.encryption.agree(STRENGTHS, stage.link, stage.now, inside=False)
     (request,) = stage.heard()
     stage.say(CCP, ACK, request.identifier, request.data)
     stage.say(CCP, REQUEST, 1, request.data)
