@@ -260,6 +260,31 @@ async def test_a_limit_of_the_user_holds_at_once_after_a_reload(tmp_path: Path) 
         await until(lambda: heard.sessions(What.DOWN))
 
 
+async def test_limits_come_and_go_with_their_tables(tmp_path: Path) -> None:
+    """The session goes by what the configuration in force says of its user and its profile, and lives on where they are gone."""
+    async with online(tmp_path, "session_timeout = 600") as (on, lns, _, (heard, _theirs)):
+        path = on.path("lns")
+        text, user = path.read_text(), "[user.alice]\n"
+        (key,) = Console(lns).find_ppp("sub0")
+        path.write_text(text.replace(user, f"{user}idle_timeout = 300\n"))
+        await lns.reloader.reload()
+        assert (600, 300) == _limits(lns, key)
+        before, _, rest = text.partition("[profile.ppp.default]")
+        bare = before + rest[rest.index("[pool.subscribers]") :].replace(user, "[user.bob]\n")
+        path.write_text(bare)
+        assert "user alice: idle_timeout 300.0 -> (not said), applied now" in str(await lns.reloader.reload())
+        assert (0, 0) == _limits(lns, key)
+        path.write_text(bare + f'{user}password = "x"\nsession_timeout = 0.1\n')
+        await lns.reloader.reload()
+        await until(lambda: heard.sessions(What.DOWN))
+        assert "the user's time is up" == ppp(heard, What.DOWN)[0].message
+
+
+def _limits(daemon: Daemon, key: tuple[int, int]) -> tuple[float, float]:
+    shown = Console(daemon).ppp(*key)
+    return shown.session_timeout, shown.idle_timeout
+
+
 @pytest.mark.parametrize(
     ("deed", "text"),
     [(("delete", "sub0"), "was deleted"), (("set", "sub0", "down"), "was set down")],

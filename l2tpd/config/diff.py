@@ -294,7 +294,18 @@ def _new_only(family: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> I
         for step in _keys(path, None, _plain(before), _plain(after)):
             yield attrs.evolve(step, when=_IN_PLACE) if (*family, step.key) in AT_ONCE else step
 
-    return _tables(family, old, new, compare, When.NEW_ONLY)
+    for step in _tables(family, old, new, compare, When.NEW_ONLY):
+        yield step
+        if step.verb is not Verb.CHANGED:  # what it says at once counts for those whom it is about and who are here
+            name = step.path[-1]
+            yield from compare(step.path, _at_once(family, old.get(name)), _at_once(family, new.get(name)))
+
+
+def _at_once(family: Path, table: Any) -> Mapping[str, Any]:
+    """Return what a table says, if there is one, of keys that hold at once; of a user it is said only if it is not nothing."""
+    said = {} if table is None else _plain(table)
+    silent = None if isinstance(table, Mapping) else 0
+    return {key: value for key, value in said.items() if (*family, key) in AT_ONCE and value != silent}
 
 
 def _listeners(old: Config, new: Config) -> Iterable[Step]:

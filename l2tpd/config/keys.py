@@ -59,6 +59,8 @@ def word(kind: type[enum.Enum], value: object) -> enum.Enum:
         return kind(value)
     if isinstance(value, str) and value in words.LATER.get(kind, ()):
         raise ValueError(f"{quoted(value)} is not available in this version (available: {listed(known)})")
+    if isinstance(value, str) and (hint := words.ELSEWHERE.get(kind, {}).get(value)):
+        raise ValueError(f"{quoted(value)} is none: {hint}")
     return typing.cast("enum.Enum", _one_of_failed(value, known))
 
 

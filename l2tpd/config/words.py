@@ -6,7 +6,7 @@ import enum
 from collections.abc import Mapping
 
 from l2tpd import trace
-from l2tpd.config.model import Pseudowire
+from l2tpd.config.model import Mode, Pseudowire, Version
 from l2tpd.tunnel import quirks
 from l2tpd.wire.numbers import BEARERS, FRAMINGS
 
@@ -24,3 +24,11 @@ LATER: Mapping[type[enum.Enum], tuple[str, ...]] = {
     Pseudowire: ("pppac",),
 }
 """Words of the interface that this version refuses by saying so, rather than as a spelling mistake."""
+
+ELSEWHERE: Mapping[type[enum.Enum], Mapping[str, str]] = {
+    Version: {
+        mode.value: f'a {mode.value} tunnel has `version = "l2tpv3"` and `mode = "{mode.value}"`'
+        for mode in (Mode.STATIC, Mode.QUIESCENT)
+    },
+}
+"""Words of another key, which others' manuals put here: how to say that."""

@@ -34,6 +34,11 @@ LOG_LINES = 1000
 Words = tuple[str, ...]
 Kind = Literal["created", "up", "down", "deleted"]
 KINDS: tuple[Kind, ...] = ("created", "up", "down", "deleted")
+TunnelState = Literal["waiting", "wait-ctl-reply", "wait-ctl-conn", "up", "closing", "lingering", "closed"]
+SessionState = Literal["idle", "wait-tunnel", "wait-reply", "wait-connect", "wait-cs-answer", "wait-plane", "up"]
+PppState = Literal["establish", "authenticate", "network", "up", "terminate", "dead"]
+"""The words for states, as lists show them."""
+
 Flap = Literal["up", "down"]
 FLAPS: tuple[Flap, ...] = ("up", "down")
 
@@ -52,18 +57,25 @@ class Page:
 
 
 @attrs.frozen(kw_only=True)
-class TunnelFilter(Page):
-    """Tunnels asked for: by who created them, by state, by peer (address with or without port, or Host Name)."""
+class OriginFilter(Page):
+    """What is asked for by who created it and by peer (address with or without port, or Host Name)."""
 
     origin: Origin | None = None
-    state: str | None = None
     peer: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class SessionFilter(TunnelFilter):
+class TunnelFilter(OriginFilter):
+    """Tunnels asked for."""
+
+    state: TunnelState | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionFilter(OriginFilter):
     """Sessions asked for; `tunnel` is a name or `@ID`."""
 
+    state: SessionState | None = None
     tunnel: str | None = None
 
 
@@ -74,7 +86,7 @@ class PppFilter(Page):
     tunnel: str | None = None
     user: str | None = None
     address: str | None = None
-    state: str | None = None
+    state: PppState | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -7,13 +7,14 @@ or messages as said. No view ever holds a secret: `settings` says `secret_set` i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
 from l2tpd.control.jsonrpc import Json
 from l2tpd.events import By, Origin
 
-UP = "up"
+UP: Final = "up"
 """The state of a tunnel or session that is established (a session: and its data plane is up); every other state has another name."""
 
 

@@ -10,7 +10,7 @@ garbage until the cycle collector came by, which is after thousands of sessions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
 
@@ -75,7 +75,7 @@ class Account:
     count: Callable[[], Traffic]  # what the present interface has moved
     told: bool = False  # the session is ended for somebody else, whoever's CDN comes first then
     _name: str = ""
-    _where: tuple[object, ...] = ()  # as it was told last
+    _where: tuple[Any, ...] = ()  # as it was told last
     _before: Traffic = attrs.field(factory=Traffic)  # by interfaces that are gone
 
     def moved(self) -> Traffic:
@@ -86,7 +86,7 @@ class Account:
         """Begin, or say what is new if it has begun: a network protocol is up."""
         if self.accountant is None:
             return
-        now = self._described(owner)
+        now = _keeping(self._where, self._described(owner))
         if not self._name:
             self._name = self.accountant.begin(now)
         elif _where(now) != self._where:
@@ -142,7 +142,18 @@ class Account:
         return _BY_CDN.get(ending.result, Cause.NAS_ERROR) if ending is not None else Cause.NAS_REQUEST
 
 
-def _where(subscriber: Subscriber) -> tuple[object, ...]:
-    """Return what may become known of a session, or change, while it lasts."""
-    six = subscriber.interface_id, subscriber.prefix, subscriber.delegated_prefix, subscriber.ipv6_address
-    return subscriber.address, subscriber.interface, *six
+_WHERE: Final = "address", "interface", "interface_id", "prefix", "delegated_prefix", "ipv6_address"
+"""What may become known of a session, or change, while it lasts."""
+
+
+def _where(subscriber: Subscriber) -> tuple[Any, ...]:
+    return tuple(getattr(subscriber, name) for name in _WHERE)
+
+
+def _keeping(before: tuple[Any, ...], now: Subscriber) -> Subscriber:
+    """Describe a session with what it had `before` where it has nothing now.
+
+    It holds that until its end, though the protocol for it be down; and a server's pool takes back what a Stop names.
+    """
+    kept = {name: old for name, old in zip(_WHERE, before, strict=False) if not getattr(now, name)}
+    return attrs.evolve(now, **kept) if kept else now

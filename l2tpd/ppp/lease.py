@@ -14,10 +14,11 @@ DEFAULT_MTU = 1400
 class Lease:
     """What a session has been given; addresses are empty where there is none to give.
 
-    `pool` is where it may take an address from; `remote` is one that it has from there already.
+    `profile` is the name of its PPP profile. `pool` is where it may take an address from; `remote` is one that it has from there already.
     """
 
     ppp: PppSettings
+    profile: str = "default"
     lns: bool
     interface: str = ""  # empty: any
     mtu: int = DEFAULT_MTU

@@ -6,7 +6,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -53,11 +53,13 @@ class Leases:
         return profile if call.kind.role is Role.LNS and ppp_settings(config, profile).shared_interface else ""
 
     def timeouts(self, call: Call, lease: Lease) -> tuple[float, float]:
-        """Return how long a session may last and be idle, in seconds, 0: for ever; as its user has it, else its profile, in the configuration in force."""
-        config, ppp = self.config(), lease.ppp
-        with suppress(LocalProtocolError):  # a reload has taken its profile away
-            ppp = ppp_settings(config, _profile(config, call))
-        user = config.users.get(call.ppp_user, _NOBODY) if ppp.authority is PppAuthority.USERS else _NOBODY
+        """Return how long a session may last and be idle, in seconds, 0: for ever; as its user has it, else its profile, in the configuration in force.
+
+        Where that has no such profile any longer, it counts as one that says nothing.
+        """
+        config = self.config()
+        ppp = ppp_settings(config, lease.profile if lease.profile in config.ppp_profiles else "default")
+        user = config.users.get(call.ppp_user, _NOBODY) if lease.ppp.authority is PppAuthority.USERS else _NOBODY
         return user.session_timeout or ppp.session_timeout, user.idle_timeout or ppp.idle_timeout
 
     @contextmanager
@@ -79,6 +81,7 @@ class Leases:
             interface = self._names.take(asked.interface_name)
             yield Lease(
                 ppp=ppp,
+                profile=profile,
                 lns=lns,
                 interface=interface,
                 mtu=ppp.mtu or asked.mtu or DEFAULT_MTU,

@@ -474,10 +474,10 @@ class _Running:
 
         One that encrypts by itself cannot be made anew without its peer's help, and goes with the session.
         """
+        if self.link.phase not in _ENDING:  # at its end, a session tells what it had
+            self._forget(gone.protocol)
         if self._networks.pop(gone.protocol, None) is None:
             return
-        if gone.protocol == Number.IPV6 and self.link.phase not in _ENDING:  # at its end, a session tells what it had
-            self.call.ppp_ipv6 = None
         self._tell_down(gone.cause)
         if self.carrier.strengths and self.link.encryption.on:
             self._disconnect("a network protocol has ended, and with it what encrypts")
@@ -487,6 +487,13 @@ class _Running:
         await self._remove()
         for event in rest:
             await self._handle(event, nursery)
+
+    def _forget(self, protocol: int) -> None:
+        """Show addresses of a network protocol no longer."""
+        if protocol == Number.IPV6:
+            self.call.ppp_ipv6 = None
+        else:
+            self.call.ppp_local = self.call.ppp_remote = ""
 
     @property
     def _mtu(self) -> int:

@@ -126,6 +126,29 @@ def test_users_serve_what_comes() -> None:
     assert expected == plan(old, new)
 
 
+def test_limits_that_come_and_go_with_their_tables() -> None:
+    """They hold at once, also for those who are here: without the table they had none. A user that says none has nothing to add."""
+    old = "[profile.ppp.gone]\nidle_timeout = 5\n[user.c]\npassword = 'x'\nsession_timeout = 7\n"
+    new = (
+        "[profile.ppp.default]\nsession_timeout = 60\nmtu = 1400\n[profile.ppp.gold]\nidle_timeout = 0\n"
+        "[user.a]\npassword = 'x'\nidle_timeout = 9\n[user.b]\npassword = 'x'\n"
+    )
+    expected = [
+        "profile ppp gone: gone, what was set up with it stays",
+        "profile ppp gone: idle_timeout 5.0 -> (not said), applied now",
+        "profile ppp default: new, used for what is set up from now on",
+        "profile ppp default: session_timeout (not said) -> 60.0, applied now",
+        "profile ppp gold: new, used for what is set up from now on",
+        "profile ppp gold: idle_timeout (not said) -> 0.0, applied now",
+        "user c: gone, what was set up with it stays",
+        "user c: session_timeout 7.0 -> (not said), applied now",
+        "user a: new, used for what is set up from now on",
+        "user a: idle_timeout (not said) -> 9.0, applied now",
+        "user b: new, used for what is set up from now on",
+    ]
+    assert expected == plan(old, new)
+
+
 def test_a_tunnels_own_keys() -> None:
     """A timer is changed in place, a secret by a new set-up, and a profile's change is the profile's matter alone."""
     old = f"{TUNNEL}hello_timeout = 10\n[tunnel.gone]\npeer = '192.0.2.2'\n[profile.tunnel.default]\nmax_retries = 6"

@@ -132,6 +132,7 @@ def test_every_rule_belongs_to_a_key() -> None:
         (Peer, "versions", ["l2tpv2", 3], "must be one of `l2tpv2`, `l2tpv3`, not the integer 3"),
         (Peer, "versions", ["l2tpv3", "l2tpv3"], "names something twice"),
         (PseudowireSettings, "bridge", "br%d", "`br%d`: a pattern names no interface that exists"),
+        (TunnelInstance, "version", "static", '`static` is none: a static tunnel has `version = "l2tpv3"` and `mode = "static"`'),
         (TunnelInstance, "mode", "still", "`still` is not available here: must be one of `dynamic`, `static`, `quiescent`"),
         (TunnelInstance, "tunnel_id", 0, "must be from 1 to 4294967295, not the integer 0"),
         (TunnelInstance, "peer_tunnel_id", -1, "must be from 1 to 4294967295, not the integer -1"),

@@ -64,7 +64,7 @@ def test_a_page_of_filtered_tunnels_examines_no_more_than_its_limit() -> None:
     double = Counting()
     for number in range(1, 5001):
         double.add_tunnel(number)
-    page = ask(double, "tunnel.list", state="down")
+    page = ask(double, "tunnel.list", state="closing")
     assert ([], str(PAGE)) == (page["tunnels"], page["cursor"])
     assert len(looked) <= PAGE + 1
 

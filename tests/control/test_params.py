@@ -1,11 +1,16 @@
 """Parameters are read strictly: nothing is coerced, nothing unknown is passed over, every error names its key."""
 
+from typing import get_args
+
 import attrs
 import pytest
 
 from l2tpd.control import params as p
 from l2tpd.control.jsonrpc import INVALID_PARAMS, Json
 from l2tpd.errors import ControlError
+from l2tpd.ppp.link import Phase
+from l2tpd.session.call import State as SessionState
+from l2tpd.tunnel.states import State as TunnelState
 
 
 def test_parameters_that_are_left_out_have_their_defaults() -> None:
@@ -64,3 +69,21 @@ def test_every_class_of_parameters_has_a_description() -> None:
     """The manual is made from these; a class without a docstring would leave a hole."""
     classes = [found for found in vars(p).values() if isinstance(found, type) and attrs.has(found)]
     assert [] == [cls.__name__ for cls in classes if not cls.__doc__]
+
+
+def test_a_state_is_one_that_a_list_shows() -> None:
+    """An unknown one would match nothing for ever; the error names those that there are, which are all that the machines have."""
+    tunnels = {"waiting" if state is TunnelState.IDLE else state.value for state in TunnelState}
+    sessions, ppp = {state.value for state in SessionState}, {phase.value for phase in Phase} | {"up"}
+    cases: tuple[tuple[type[p.TunnelFilter | p.SessionFilter | p.PppFilter], object, set[str]], ...] = (
+        (p.TunnelFilter, p.TunnelState, tunnels - {"established"} | {"up"}),
+        (p.SessionFilter, p.SessionState, sessions - {"established"} | {"up"}),
+        (p.PppFilter, p.PppState, ppp),
+    )
+    for cls, known, had in cases:
+        assert had == set(get_args(known))
+        for word in had:
+            assert word == p.read(cls, {"state": word}).state
+        with pytest.raises(ControlError) as caught:
+            p.read(cls, {"state": "bogus"})
+        assert f"`state` must be one of {', '.join(get_args(known))}" in str(caught.value)

@@ -12,7 +12,7 @@ from l2tpd.ppp.accountant import Cause, Meter, Subscriber, Traffic
 from l2tpd.ppp.authority import Verdict
 from l2tpd.ppp.numbers import BY_PEER, BY_US, Disconnect
 from l2tpd.ppp.way import Way
-from l2tpd.session.call import Call, Ending, Kind
+from l2tpd.session.call import Call, Ending, Ipv6Facts, Kind
 from l2tpd.wire.numbers import CallResult
 from l2tpd.wire.values import DisconnectCause
 
@@ -116,6 +116,19 @@ def test_an_address_that_comes_later_is_told() -> None:
     account.open(scene)
     assert [""] == [one.address for one in scene.keeper.begun]
     assert [("account 1", "10.0.0.7")] == [(name, one.address) for name, one in scene.keeper.renewed]
+
+
+def test_what_was_told_stays_told() -> None:
+    """A protocol that is down has no address to show; the session holds it on, and a server's pool takes back what a Stop names."""
+    scene = Scene()
+    scene.call.ppp_remote = "10.0.0.7"
+    account = scene.account(scene.keeper)
+    account.open(scene)
+    scene.call.ppp_remote, scene.call.ppp_ipv6 = "", Ipv6Facts(remote="fe80::7", prefix="2001:db8::/64")
+    account.open(scene)
+    scene.call.ppp_remote, scene.call.ppp_ipv6 = "10.0.0.7", None
+    account.open(scene)
+    assert [("10.0.0.7", "2001:db8::/64")] == [(one.address, one.prefix) for _, one in scene.keeper.renewed]
 
 
 def test_interfaces_that_are_gone_count_on() -> None:

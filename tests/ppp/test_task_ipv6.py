@@ -134,7 +134,7 @@ async def test_a_link_that_is_too_small_for_ipv6() -> None:
     ("protocol", "left", "gone"), [(IPV6CP, "10.9.0.1 peer 10.9.0.2", "fe80::"), (IPCP, "fe80::", "10.9.0.1")]
 )
 async def test_one_protocol_may_end_and_the_other_stays(protocol: bytes, left: str, gone: str) -> None:
-    """RFC 1661 3.7: the interface is made anew for what is left, and the link goes on."""
+    """RFC 1661 3.7: the interface is made anew for what is left, and the link goes on; nobody is shown addresses that do not hold any longer."""
     lns, client = both_ends()
     async with running(lns, client) as (there, _):
         await link_local(there, "sub0")
@@ -145,4 +145,5 @@ async def test_one_protocol_may_end_and_the_other_stays(protocol: bytes, left: s
             while gone in (shown := await there.ip("address")) or left not in shown:
                 await trio.sleep(0.01)
         assert "sub0" in shown
+        assert (protocol == IPV6CP, protocol == IPCP) == (lns.call.ppp_ipv6 is None, lns.call.ppp_remote == "")
         assert lns.ending is None
