@@ -381,6 +381,10 @@ class Console:
         self._daemon.site.counters.clients_refused += 1
         self._refusals.say("", trio.current_time(), _log.warning, "too many control connections: a client is refused")
 
+    def line_refused(self) -> None:
+        """Count a request that is too long."""
+        self._daemon.site.counters.lines_refused += 1
+
     def crashed(self, where: str, error: Exception) -> None:
         """Log a bug with its traceback and count it."""
         self._daemon.crashed(where, error)

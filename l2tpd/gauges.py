@@ -167,6 +167,8 @@ LIMITS: tuple[tuple[str, str], ...] = (
     ("half-open-tunnels", "displaced"),
     ("queued-messages", "overrun"),
     ("control-connections", "clients_refused"),
+    ("control-requests", "lines_refused"),
+    ("scrapes", "scrapes_refused"),
     ("events", ""),
     ("captured-messages", ""),
 )
@@ -413,6 +415,12 @@ METRICS: tuple[Metric, ...] = (
         (),
         "Accounting records on disk, which no RADIUS server has taken yet.",
         _alone(lambda r: r.radius.spooled),
+    ),
+    _gauge(
+        "radius_waiting_records",
+        (),
+        "Accounting records in memory, which neither a RADIUS server nor the disk has taken yet.",
+        _alone(lambda r: r.radius.waiting),
     ),
     _counter("radius_lost_records", (), "Accounting records that were lost.", _alone(lambda r: r.radius.lost)),
     _counter(

@@ -102,6 +102,10 @@ class Scraper:
         self._turn = trio.Lock()
         self._thread = trio.CapacityLimiter(1)  # the shared ones may all be waiting for a resolver
 
+    def refused(self) -> None:
+        """Count a client for whom there is no place."""
+        self._parts.site.counters.scrapes_refused += 1
+
     async def scrape(self) -> bytes:
         """Return all metrics in the text format."""
         async with self._turn:
@@ -258,6 +262,8 @@ class _Server:
 
     async def contained(self, stream: trio.SocketStream) -> None:
         """Serve one client, within limits, so that a bug ends that connection alone."""
+        if self._connections >= MAX_CONNECTIONS:
+            self._scraper.refused()
         if self._connections >= CROWD:
             return
         self._connections += 1

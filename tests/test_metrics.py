@@ -250,6 +250,7 @@ async def test_more_connections_than_there_are_places() -> None:
         idle = [await trio.open_tcp_stream(address.host, address.port) for _ in range(MAX_CONNECTIONS)]
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert 503 == (await ask(address, get())).status
+        assert 1 == there.counter("scrapes_refused")
         await idle.pop().aclose()
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert 200 == (await ask(address, get())).status
@@ -264,6 +265,7 @@ async def test_a_crowd_is_not_even_refused() -> None:
         await trio.testing.wait_all_tasks_blocked(0.01)
         async with await trio.open_tcp_stream(address.host, address.port) as late:
             assert b"" == await late.receive_some()
+            assert CROWD - MAX_CONNECTIONS + 1 == there.counter("scrapes_refused")
         for stream in crowd:
             await stream.aclose()
 

@@ -215,6 +215,10 @@ class Operator(Protocol):
         """Count a client for whom there is no place, and log it within limits."""
         ...
 
+    def line_refused(self) -> None:
+        """Count a request that is too long."""
+        ...
+
     def crashed(self, where: str, error: Exception) -> None:
         """Log a bug with its traceback and count it; must not raise."""
         ...

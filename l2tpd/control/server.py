@@ -301,6 +301,7 @@ class _Client:
             try:
                 complete = lines.feed(received)
             except LineTooLong as error:
+                self.server.operator.line_refused()
                 await self.send(write_response(_refusal(None, error)))
                 return
             for line in complete:

@@ -13,6 +13,7 @@ delivered by then goes to the spool. Cancelled, it keeps what it has, at once.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import random
@@ -48,10 +49,14 @@ if TYPE_CHECKING:
     from l2tpd.radius.packet import Packet
 
 PATIENCE: Final = 15.0  # seconds between two attempts to deliver the spool
+AGAIN: Final = 1.0  # second between two attempts to keep a record for which there is no descriptor
+WAITING: Final = 100_000  # records in memory: under way, behind an Accounting-On, and before the spool
 BATCH: Final = 64  # records that are delivered at once
 FINISH: Final = 5.0  # seconds for what is under way when the daemon stops
 
 _ANNOUNCEMENTS: Final = {Status.ON: "Accounting-On", Status.OFF: "Accounting-Off"}
+
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE})  # reasons that pass as others let go of descriptors
 
 _log = log.get("radius")
 
@@ -70,6 +75,8 @@ class Radius:
         self.desk = self._desk()
         self.lost = 0
         """Records that nobody has taken and for which there was no room either."""
+        self.put_off = 0
+        """How often there was no descriptor to keep a record."""
         self._spool: Spool | None = None
         self._to_keep: dict[int, Record] = {}  # by serial: not delivered
         self._keeping: set[str] = set()  # whose they are, until the spool says so
@@ -133,6 +140,7 @@ class Radius:
             up={asked: up for courier in couriers for asked, up in courier.exchange.up(now).items()},
             under_way={courier.exchange.tally.kind: courier.exchange.under_way for courier in couriers},
             spooled=0 if self._spool is None else len(self._spool),
+            waiting=self._waiting,
             lost=self.lost,
             demands=self.desk.counts,
         )
@@ -193,6 +201,9 @@ class Radius:
 
     def _deliver(self, record: Record) -> None:
         """Have a server take a record, or keep it: never waits."""
+        if self._waiting >= WAITING:
+            self._lose(record, "too many wait")
+            return
         self._serial += 1
         serial = self._serial
         kept = self._spool is not None and (self._spool.announces or self._spool.holds(record.key))
@@ -206,6 +217,10 @@ class Radius:
             self._held = []
         self._under_way[serial] = record
         self._account.ask_nowait(_question(record), partial(self._delivered, serial))
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._under_way) + len(self._held or ()) + len(self._to_keep)
 
     def _delivered(self, serial: int, outcome: Outcome) -> None:
         record = self._under_way.pop(serial)
@@ -260,7 +275,7 @@ class Radius:
             self._keep(serial, record)
         self._under_way.clear()
         self._release()
-        self._keep_now()
+        self._keep_now(for_good=True)
 
     async def _prepare(self) -> None:
         if self._accounting:
@@ -281,22 +296,30 @@ class Radius:
         while True:
             await self._wake_keeper.wait()
             self._wake_keeper = trio.Event()
-            await trio.to_thread.run_sync(self._keep_now, limiter=self._limiter)
+            while not await trio.to_thread.run_sync(self._keep_now, limiter=self._limiter):
+                self.put_off += 1
+                await trio.sleep(AGAIN)
 
-    def _keep_now(self) -> None:
-        """Write what was not delivered to the spool. Blocks."""
+    def _keep_now(self, *, for_good: bool = False) -> bool:
+        """Write what was not delivered to the spool; where there is no descriptor for it return False, unless it is now or never. Blocks."""
         for serial, record in tuple(self._to_keep.items()):
             try:
                 kept, reason = self._open_spool().add(record), "there is no more room"
             except OSError as error:
+                if error.errno in _PASSING and not for_good:
+                    return False
                 kept, reason = False, str(error)
             if not kept:
-                self.lost += 1
-                _log.error("an accounting record is lost", account=record.key, status=record.status.name, reason=reason)
+                self._lose(record, reason)
             del self._to_keep[serial]
             self._keeping.discard(record.key)
             if record.status is Status.ON:
                 self._announcing = False  # from now on the spool says so
+        return True
+
+    def _lose(self, record: Record, reason: str) -> None:
+        self.lost += 1
+        _log.error("an accounting record is lost", account=record.key, status=record.status.name, reason=reason)
 
     def _open_spool(self) -> Spool:
         """Return the spool, opened when there is a use for it: accounting may come with a reload. Blocks. Raises `OSError`."""

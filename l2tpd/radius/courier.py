@@ -127,7 +127,12 @@ class Courier:
         if self._nursery is None:
             return  # we are ending
         try:
-            self._socket(datagram, self._nursery).sendto(datagram.octets, tuple(datagram.address))
+            sock = self._socket(datagram, self._nursery)
+        except OSError as error:
+            self.exchange.unsent(datagram, str(error.strerror))
+            return
+        try:
+            sock.sendto(datagram.octets, tuple(datagram.address))
         except OSError as error:  # as good as lost: it will be repeated, or put to another server
             _log.debug("not sent", server=str(datagram.address), reason=str(error.strerror))
 

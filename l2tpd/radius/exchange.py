@@ -106,6 +106,8 @@ class _Request:
     sent: int = 0
     begun: float = 0.0  # when the present server was first asked
     fault: str = ""  # of the last thing that came in place of an answer
+    missed: int = 0  # how often it could not even be sent, and why
+    lack: str = ""
 
 
 class Exchange:
@@ -169,6 +171,13 @@ class Exchange:
         self.tally.answered(peer.server.name, answer.code, now - request.begun)
         self._finish(request, Outcome(ticket=request.ticket, answer=answer), now)
 
+    def unsent(self, datagram: Datagram, lack: str) -> None:
+        """Take note that we lack what it takes to send a datagram: a server that was never asked is not to blame."""
+        peer = next((one for one in self._peers if one.server.address == datagram.address), None)
+        request = peer.asked.get((datagram.source, datagram.octets[1])) if peer is not None else None
+        if request is not None:
+            request.missed, request.lack = request.missed + 1, lack
+
     def handle_timer(self, now: float) -> None:
         """Repeat what is due, or ask somebody else."""
         for ticket in self._deadlines.due(now):
@@ -181,6 +190,8 @@ class Exchange:
             elif request.sent <= peer.server.retries and not request.once and peer.dead_until <= now:
                 self.tally.repeat(peer.server.name)
                 self._send(request, request.slot[0], now)
+            elif request.missed == request.sent:
+                self._next(request, f"{peer.server.address} cannot be asked: {request.lack}", now)
             else:
                 self.tally.silent(peer.server.name)
                 if (
@@ -236,7 +247,7 @@ class Exchange:
             self._deadlines.cancel(request.ticket)
             self._requests.pop(request.ticket, None)
             return
-        request.slot, request.sent, request.begun, request.fault = slot, 0, now, ""
+        request.slot, request.sent, request.begun, request.fault, request.missed = slot, 0, now, "", 0
         peer.asked[slot] = request
         self._send(request, slot[0], now)
 

@@ -70,5 +70,6 @@ class State:
     up: Mapping[Asked, bool] = attrs.field(factory=dict)  # by type and server: it is not passed over
     under_way: Mapping[str, int] = attrs.field(factory=dict)  # requests without an outcome, by type
     spooled: int = 0  # records on disk
+    waiting: int = 0  # records in memory
     lost: int = 0  # records
     demands: Mapping[tuple[str, ...], int] = attrs.field(factory=dict)  # of RFC 5176: by type, and what came of them

@@ -54,6 +54,8 @@ class Counters:
     displaced: int = 0  # half-open tunnels that made room for newer ones
     overrun: int = 0  # tunnels whose peer asked for more than it took
     clients_refused: int = 0  # at the control socket, for want of a place
+    lines_refused: int = 0  # requests at the control socket that are too long
+    scrapes_refused: int = 0  # of the metrics, for want of a place
     passed_over: int = 0  # requests for a tunnel that have to be repeated, as so many come
     send_failures: int = 0
 

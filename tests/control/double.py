@@ -38,6 +38,7 @@ class Double:
     asked: list[tuple[object, ...]] = attrs.field(factory=list)
     crashes: list[tuple[str, Exception]] = attrs.field(factory=list)
     refused: int = 0
+    too_long: int = 0
     log_levels: Sequence[str] = ("critical", "error", "warning", "notice", "info", "debug")
 
     def add_tunnel(self, number: int, name: str = "", state: str = "up", **more: Json) -> None:
@@ -210,6 +211,9 @@ class Double:
 
     def client_refused(self) -> None:
         self.refused += 1
+
+    def line_refused(self) -> None:
+        self.too_long += 1
 
     def crashed(self, where: str, error: Exception) -> None:
         self.crashes.append((where, error))

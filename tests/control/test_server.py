@@ -336,6 +336,7 @@ async def test_the_reason_for_closing_is_told(double: Double, path: Path) -> Non
         await peer.send(b"x" * (MAX_LINE + 1))
         assert INVALID_REQUEST == (await peer.line())["error"]["code"]
         assert await peer.line() is None
+        assert 1 == double.too_long
 
 
 async def test_half_a_line_may_wait_for_ever_and_hurts_nobody(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -15,9 +16,18 @@ import trio
 import taps
 from dialogue import sccrq
 from faults.means import no_descriptor_left
+from l2tpd.config.load import parse
+from l2tpd.config.model import Address
 from l2tpd.daemon import Daemon
 from l2tpd.errors import ConfigError
 from l2tpd.events import What
+from l2tpd.ppp.accountant import Cause, Subscriber, Traffic
+from l2tpd.radius.client import Radius
+from l2tpd.radius.courier import Courier
+from l2tpd.radius.exchange import Exchange, Question, Server
+from l2tpd.radius.numbers import Code
+from l2tpd.radius.packet import decode, encode_answer
+from l2tpd.radius.tally import Tally
 from l2tpd.wire.header import build_control
 from l2tpd.wire.messages import encode
 from pair import (
@@ -221,3 +231,53 @@ async def test_what_became_of_an_interface(tmp_path: Path) -> None:
         lac.circuits._sessions = {"gone": key}
         lac.circuits.check()
         assert not carried(lac, "t", "s")
+
+
+async def test_a_log_in_by_radius() -> None:
+    """A caller is refused with the reason in the log, no server is taken for dead because of it, and the next caller is let in."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    address = Address(*server.getsockname())
+    mine = Exchange([Server(address=address, secret=b"s", timeout=0.02)], os.urandom, Tally("login"))
+    question = Question(code=Code.ACCESS_REQUEST, attributes={1: (b"joe",)}, password=b"x")
+    courier = Courier(mine)
+
+    async def accept() -> None:
+        await trio.lowlevel.wait_readable(server)
+        asked, caller = server.recvfrom(4096)
+        server.sendto(encode_answer(Code.ACCESS_ACCEPT, decode(asked), {}, b"s", sign=True), caller)
+
+    with server, trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(courier.run)
+            with no_descriptor_left():
+                outcome = await courier.ask(question)
+            assert (None, f"{address} cannot be asked: Too many open files") == (outcome.answer, outcome.reason)
+            assert all(mine.up(trio.current_time()).values())
+            nursery.start_soon(accept)
+            assert (await courier.ask(question)).answer is not None
+            nursery.cancel_scope.cancel()
+
+
+async def test_accounting_that_nobody_takes(tmp_path: Path) -> None:
+    """Where there is no descriptor to keep a record either, it waits in memory, and is lost only if the daemon ends before there is one."""
+    text = f'[radius]\nspool = "{tmp_path}/spool"\n[radius.server.a]\naddress = "127.0.0.1"\nacct_port = {free_port()}\nsecret = "s"\n'
+    config = parse([("f", text + "timeout = 0.1\nretries = 0\ndead_time = 0.1\n")])
+    radius = Radius(lambda: config)
+    someone = Subscriber(
+        user="joe", tunnel_id=1, session_id=1, traffic=Traffic, disconnect=lambda _: None, limit=lambda *_: None
+    )
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(radius.run)
+            await until(lambda: radius.state().spooled == 1)  # Accounting-On: what comes next is to be kept behind it
+            with no_descriptor_left():
+                radius.end(radius.begin(someone), Cause.USER_REQUEST)
+                await until(lambda: radius.put_off)
+                assert (2, 0) == (radius.state().waiting, radius.lost)
+            await until(lambda: radius.state().spooled == 3 and not radius.state().waiting)
+            with no_descriptor_left():
+                radius.begin(someone)
+                radius.close()
+            assert 1 == radius.lost
+            nursery.cancel_scope.cancel()

@@ -56,6 +56,8 @@ FAULTS = [
     Fault("... for an interface", "the session is closed, and asked for again", "faults/test_descriptors.py", "test_an_interface"),
     Fault("... to look for interfaces", "none is taken to be gone", "faults/test_descriptors.py", "test_what_became_of_an_interface"),
     Fault("... to hear what subscribers ask", "said once, heard later", "kernel/test_overhear.py", "test_the_socket_comes_when_there_are_descriptors"),
+    Fault("... to ask a RADIUS server", "said, no server is blamed, later let in", "faults/test_descriptors.py", "test_a_log_in_by_radius"),
+    Fault("... to keep an accounting record", "kept later", "faults/test_descriptors.py", "test_accounting_that_nobody_takes"),
     Fault("... for syslog", "lines are lost and counted", "test_log.py", "test_without_a_descriptor_for_syslog_lines_are_lost"),
     Fault("a daemon is cancelled while it starts", "nothing is left", "faults/test_cancelled.py", "test_starting"),
     Fault("... sets up", "nothing is left", "faults/test_cancelled.py", "test_setting_up"),

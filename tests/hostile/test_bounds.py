@@ -13,17 +13,18 @@ from dialogue import OURS, PEER, hello, up_called
 from hostile.test_attacks import named
 from house import Peer, house
 from l2tpd import bus, gauges, ids, log, metrics, scripts
+from l2tpd.config.load import parse
 from l2tpd.config.model import Address, System, TunnelSettings
 from l2tpd.control import jsonrpc, server
 from l2tpd.events import DaemonStopping
 from l2tpd.kernel import adapter, reorder, tuntap
 from l2tpd.ppp import pool, router6
 from l2tpd.radius import attributes as row
-from l2tpd.radius import dynauth, exchange, spool
-from l2tpd.radius.accounting import Identity
+from l2tpd.radius import client, dynauth, exchange, spool
+from l2tpd.radius.accounting import Identity, Record
 from l2tpd.radius.attributes import Draft
 from l2tpd.radius.dynauth import Client
-from l2tpd.radius.numbers import Code
+from l2tpd.radius.numbers import Code, Status
 from l2tpd.radius.packet import encode_signed
 from l2tpd.tunnel import core, crowd, endpoint, linger
 from l2tpd.wire import messages
@@ -108,6 +109,10 @@ BOUNDS: Mapping[str, tuple[object, str]] = {
     "answers to RADIUS requests that are remembered": (
         dynauth.REMEMBERED,
         "hostile/test_bounds.py::test_answers_that_are_remembered",
+    ),
+    "accounting records in memory": (
+        client.WAITING,
+        "hostile/test_bounds.py::test_accounting_records_in_memory",
     ),
     "accounting records on disk": (
         spool.LIMIT,
@@ -196,3 +201,17 @@ async def test_what_is_lost_at_a_limit_is_counted() -> None:
         there.daemon.publish(DaemonStopping(at_once=False))
         assert 3 == there.counter("displaced")
         assert there.daemon.lost()["events"] == subscription.lost > 0
+
+
+async def test_accounting_records_in_memory() -> None:
+    """While nobody takes any, so many are kept; the next are lost, which is counted, and nothing that is kept makes room for them."""
+    config = parse([("f", '[radius]\n[radius.server.a]\naddress = "192.0.2.1"\nsecret = "s"\n')])
+    radius = client.Radius(lambda: config)
+    radius._announcing = True  # an Accounting-On is about to go to the spool, and all that follows behind it
+    records = (
+        Record(key=str(number), status=Status.START, moment=0.0, attributes={}) for number in range(client.WAITING + 2)
+    )
+    for record in records:
+        radius._deliver(record)
+    assert (client.WAITING, 2) == (radius.state().waiting, radius.lost)
+    assert {str(number) for number in range(client.WAITING)} == radius._keeping
