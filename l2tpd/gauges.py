@@ -381,7 +381,7 @@ METRICS: tuple[Metric, ...] = (
         lambda r: _tallied(r, lambda tally: tally.results),
     ),
     _counter(
-        "radius_repetitions",
+        "radius_retransmits",
         ("type", "server"),
         "Requests to RADIUS servers that were sent again.",
         lambda r: _tallied(r, lambda tally: tally.repeated),

@@ -215,7 +215,7 @@ def test_servers_of_radius() -> None:
     of = reading(radius=State(tallies=(tally,), up={(ACCOUNTING, "one"): False}))
     assert 1 == value(of, "l2tpd_radius_requests_total", ACCOUNTING, "one", "taken")
     assert 0 == value(of, "l2tpd_radius_requests_total", ACCOUNTING, "one", "silent")
-    assert 0 == value(of, "l2tpd_radius_repetitions_total", ACCOUNTING, "one")
+    assert 0 == value(of, "l2tpd_radius_retransmits_total", ACCOUNTING, "one")
     assert 1 == value(of, "l2tpd_radius_answer_seconds", ACCOUNTING, "one")
     assert 0 == value(of, "l2tpd_radius_server_up", ACCOUNTING, "one")
 
