@@ -196,8 +196,8 @@ def _ppp(call: Call) -> views.PppView | None:
         user=call.ppp_user,
         local_address=call.ppp_local,
         remote_address=call.ppp_remote,
-        ipv6_local_address=six.local,
-        ipv6_remote_address=six.remote,
+        local_ipv6=six.local,
+        remote_ipv6=six.remote,
         ipv6_prefix=six.prefix,
         delegated_prefix=six.delegated_prefix,
         ipv6_address=six.address,
@@ -247,7 +247,7 @@ def _ppp_row(instance: Instance, core: ControlConnection, now: float) -> dict[st
         "remote_address": four.remote if four else "",
         "local_ipv6": six.local if six else "",
         "remote_ipv6": six.remote if six else "",
-        "up_for": report.duration(now),
+        "uptime": report.duration(now),
     }
 
 

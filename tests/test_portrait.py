@@ -179,7 +179,7 @@ def test_a_session_of_ipv6_alone() -> None:
     assert shown is not None
     assert (views.UP, "fe80::2", "2001:db8::/64", "2001:db8:1::/56") == (
         shown.state,
-        shown.ipv6_remote_address,
+        shown.remote_ipv6,
         shown.ipv6_prefix,
         shown.delegated_prefix,
     )

@@ -106,7 +106,7 @@ PPP: Sequence[tuple[str, Cell]] = (
     ("SessId", field("session_id")),
     ("Name", field("name")),
     ("State", _state),
-    ("Time", duration("up_for")),
+    ("Time", duration("uptime")),
     ("User", field("user")),
     ("Interface", field("interface")),
     ("Address", lambda row: word(row.get("remote_address") or row.get("remote_ipv6"))),

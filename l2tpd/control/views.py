@@ -165,8 +165,8 @@ class PppView:
     user: str = ""  # empty: nobody was asked
     local_address: str = ""
     remote_address: str = ""
-    ipv6_local_address: str = ""  # link-local
-    ipv6_remote_address: str = ""
+    local_ipv6: str = ""  # link-local
+    remote_ipv6: str = ""
     ipv6_prefix: str = ""  # of the link
     delegated_prefix: str = ""  # of the networks behind the subscriber
     ipv6_address: str = ""  # that it may ask for by DHCPv6
@@ -187,7 +187,7 @@ class PppRow:
     remote_address: str = ""
     local_ipv6: str = ""  # link-local
     remote_ipv6: str = ""
-    up_for: float = 0.0  # seconds since a network came up
+    uptime: float = 0.0  # seconds since a network came up
 
 
 @attrs.frozen(kw_only=True)

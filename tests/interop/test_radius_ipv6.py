@@ -82,7 +82,7 @@ async def with_ipv6(daemon: Daemon, user: str) -> Mapping[str, Any]:
     async def probe() -> Mapping[str, Any] | None:
         for row in await daemon.sessions():
             shown = await daemon.control.call("session.show", tunnel=f"@{row['tunnel_id']}", session=f"@{row['id']}")
-            if shown["ppp"] and shown["ppp"]["user"] == user and shown["ppp"]["ipv6_remote_address"]:
+            if shown["ppp"] and shown["ppp"]["user"] == user and shown["ppp"]["remote_ipv6"]:
                 return dict(shown)
         return None
 
@@ -122,7 +122,7 @@ async def test_what_the_server_assigns_of_ipv6(scene: Scene, tmp_path: Path) -> 
     async with radius.running():
         lns, client = await dialled(scene, tmp_path)
         shown = (await with_ipv6(lns, "joe"))["ppp"]
-        near = shown["ipv6_remote_address"]
+        near = shown["remote_ipv6"]
         assert "fe80::99" != near  # the client has one of its own, which "MUST be acknowledged" (RFC 5072 4.1)
         assert ("2001:db8:77::/64", "2001:db8:7700::/56", "2001:db8:77::7") == (
             shown["ipv6_prefix"], shown["delegated_prefix"], shown["ipv6_address"],
