@@ -1,1 +1,1 @@
-"""PPP inside sessions: address pools, and the programs that run it."""
+"""PPP inside sessions: its protocols, who runs it, and what subscribers are given."""

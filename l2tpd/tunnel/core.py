@@ -1,4 +1,4 @@
-"""The control connection: everything of RFC 2661 that one tunnel does, without a clock, a socket or a random source of its own.
+"""The control connection: all that one tunnel does by RFC 2661 or RFC 3931, without a clock, a socket or a random source of its own.
 
 Theory of operation. The shell feeds datagrams and the time in, and after every feeding takes datagrams and outputs out:
 
