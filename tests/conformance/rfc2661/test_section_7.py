@@ -1,13 +1,11 @@
 """RFC 2661 section 7: the state tables, row by row, as the RFC prints them.
 
-A row is the RFC's: state, event, what is sent, new state. It is played by a whole control connection. The RFC's `idle` at the end of a row is
-a tunnel that is over (it may still have to deliver its StopCCN, 7.1), or a call that is gone.
+A row is played by a whole control connection (`statetables`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 
@@ -45,31 +43,12 @@ from l2tpd.wire.avp import RESULT_CODE
 from l2tpd.wire.messages import Message, message
 from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
 from l2tpd.wire.values import ProtocolVersion
+from statetables import CallRow, Row, arrive, gone, hear, play, rows, sent
 
-OVER = {State.CLOSING, State.LINGERING, State.CLOSED}
 BAD_VERSION = ProtocolVersion(2, 0)
 
 
-def sent(say: Dialogue) -> list[str]:
-    """Take what we said, acknowledgements apart."""
-    return [heard.said.name for heard in say.skip() if heard.said is not None]
-
-
 # --- 7.2.1 --------------------------------------------------------------------------------------------------------------------
-
-
-class TunnelRow(NamedTuple):
-    """A row of 7.2.1."""
-
-    state: str
-    event: str
-    act: Callable[[Dialogue], object]
-    sends: list[str]
-    new: str
-
-
-def say_(said: Message) -> Callable[[Dialogue], object]:
-    return lambda say: say.peer >> said
 
 
 TUNNEL_SCENES: dict[str, Callable[[], Dialogue]] = {
@@ -81,48 +60,41 @@ TUNNEL_SCENES: dict[str, Callable[[], Dialogue]] = {
 }
 
 SEVEN_TWO_ONE = [
-    TunnelRow("idle", "Local Open request", Dialogue.open, ["SCCRQ"], "wait-ctl-reply"),
-    TunnelRow("idle", "Receive SCCRQ, acceptable", say_(sccrq()), ["SCCRP"], "wait-ctl-conn"),
-    TunnelRow("idle", "Receive SCCRQ, not acceptable", say_(sccrq(protocol_version=BAD_VERSION)), ["StopCCN"], "idle"),
-    TunnelRow("idle", "Receive SCCRP", say_(sccrp()), ["StopCCN"], "idle"),
-    TunnelRow("idle", "Receive SCCCN", say_(scccn()), [], "idle"),
-    TunnelRow("wait-ctl-reply", "Receive SCCRP, acceptable", say_(sccrp()), ["SCCCN"], "established"),
-    TunnelRow(
+    Row("idle", "Local Open request", Dialogue.open, ["SCCRQ"], "wait-ctl-reply"),
+    Row("idle", "Receive SCCRQ, acceptable", hear(sccrq()), ["SCCRP"], "wait-ctl-conn"),
+    Row("idle", "Receive SCCRQ, not acceptable", hear(sccrq(protocol_version=BAD_VERSION)), ["StopCCN"], "idle"),
+    Row("idle", "Receive SCCRP", hear(sccrp()), ["StopCCN"], "idle"),
+    Row("idle", "Receive SCCCN", hear(scccn()), [], "idle"),
+    Row("wait-ctl-reply", "Receive SCCRP, acceptable", hear(sccrp()), ["SCCCN"], "established"),
+    Row(
         "wait-ctl-reply",
         "Receive SCCRP, not acceptable",
-        say_(sccrp(protocol_version=BAD_VERSION)),
+        hear(sccrp(protocol_version=BAD_VERSION)),
         ["StopCCN"],
         "idle",
     ),
-    TunnelRow("wait-ctl-reply", "Receive SCCRQ, lose tie-breaker", lambda say: say.do(say.core.lose_tie), [], "idle"),
-    TunnelRow("wait-ctl-reply", "Receive SCCCN", say_(scccn()), ["StopCCN"], "idle"),
-    TunnelRow("wait-ctl-conn", "Receive SCCCN, acceptable", say_(scccn()), [], "established"),
-    TunnelRow("wait-ctl-conn, challenged", "Receive SCCCN, not acceptable", say_(scccn()), ["StopCCN"], "idle"),
-    TunnelRow("wait-ctl-conn", "Receive SCCRP", say_(sccrp()), ["StopCCN"], "idle"),
-    TunnelRow("wait-ctl-conn", "Receive SCCRQ", say_(sccrq()), ["StopCCN"], "idle"),
-    TunnelRow("established", "Local Open request (new call)", Dialogue.open_session, ["ICRQ"], "established"),
-    TunnelRow("established", "Admin Tunnel Close", Dialogue.close, ["StopCCN"], "idle"),
-    TunnelRow("established", "Receive SCCRQ", say_(sccrq()), ["StopCCN"], "idle"),
-    TunnelRow("established", "Receive SCCRP", say_(sccrp()), ["StopCCN"], "idle"),
-    TunnelRow("established", "Receive SCCCN", say_(scccn()), ["StopCCN"], "idle"),
-    TunnelRow("idle", "Receive StopCCN", say_(stopccn()), [], "idle"),
-    TunnelRow("wait-ctl-reply", "Receive StopCCN", say_(stopccn()), [], "idle"),
-    TunnelRow("wait-ctl-conn", "Receive StopCCN", say_(stopccn()), [], "idle"),
-    TunnelRow("established", "Receive StopCCN", say_(stopccn()), [], "idle"),
+    Row("wait-ctl-reply", "Receive SCCRQ, lose tie-breaker", lambda say: say.do(say.core.lose_tie), [], "idle"),
+    Row("wait-ctl-reply", "Receive SCCCN", hear(scccn()), ["StopCCN"], "idle"),
+    Row("wait-ctl-conn", "Receive SCCCN, acceptable", hear(scccn()), [], "established"),
+    Row("wait-ctl-conn, challenged", "Receive SCCCN, not acceptable", hear(scccn()), ["StopCCN"], "idle"),
+    Row("wait-ctl-conn", "Receive SCCRP", hear(sccrp()), ["StopCCN"], "idle"),
+    Row("wait-ctl-conn", "Receive SCCRQ", hear(sccrq()), ["StopCCN"], "idle"),
+    Row("established", "Local Open request (new call)", Dialogue.open_session, ["ICRQ"], "established"),
+    Row("established", "Admin Tunnel Close", Dialogue.close, ["StopCCN"], "idle"),
+    Row("established", "Receive SCCRQ", hear(sccrq()), ["StopCCN"], "idle"),
+    Row("established", "Receive SCCRP", hear(sccrp()), ["StopCCN"], "idle"),
+    Row("established", "Receive SCCCN", hear(scccn()), ["StopCCN"], "idle"),
+    Row("idle", "Receive StopCCN", hear(stopccn()), [], "idle"),
+    Row("wait-ctl-reply", "Receive StopCCN", hear(stopccn()), [], "idle"),
+    Row("wait-ctl-conn", "Receive StopCCN", hear(stopccn()), [], "idle"),
+    Row("established", "Receive StopCCN", hear(stopccn()), [], "idle"),
 ]
 
 
 @pytest.mark.parametrize("row", SEVEN_TWO_ONE, ids=lambda row: f"{row.state}: {row.event}")
-def test_7_2_1_control_connection_establishment(row: TunnelRow) -> None:
+def test_7_2_1_control_connection_establishment(row: Row) -> None:
     """What the row says is sent, nothing else is, and the new state is the row's."""
-    say = TUNNEL_SCENES[row.state]()
-    row.act(say)
-    assert row.sends == sent(say)
-    if row.new == "idle":
-        assert say.core.state in OVER
-        assert {} == say.core.calls
-    else:
-        assert row.new == say.core.state.value
+    play(row, TUNNEL_SCENES[row.state]())
 
 
 @pytest.mark.parametrize("state", ["wait-ctl-reply", "wait-ctl-conn"])
@@ -141,23 +113,7 @@ def test_7_2_1_tunnel_open_event_to_waiting_sessions(state: str) -> None:
 # --- 7.4, 7.5 -----------------------------------------------------------------------------------------------------------------
 
 
-class CallRow(NamedTuple):
-    """A row of 7.4 or 7.5."""
-
-    kind: Kind
-    state: str
-    event: str
-    sends: list[str]
-    new: str
-
-
 LAIC, LNIC, LAOC, LNOC = Kind.LAC_INCOMING, Kind.LNS_INCOMING, Kind.LAC_OUTGOING, Kind.LNS_OUTGOING
-
-
-def rows(kind: Kind, states: str, events: str, sends: str, new: str) -> list[CallRow]:
-    """Spread a row of the RFC that names several states or events."""
-    wanted = sends.split() if sends else []
-    return [CallRow(kind, state, event, wanted, new) for state in states.split(", ") for event in events.split(", ")]
 
 
 SEVEN_FOUR_ONE = [  # LAC Incoming Call States
@@ -245,12 +201,7 @@ def scene(kind: Kind, state: str) -> tuple[Dialogue, Call | None]:
         steps = [iccn()] if kind is LNIC else []
     while call.state.value != state and steps:
         say.peer.say(steps.pop(0), session_id=call.local_id)
-    say.peer.say(b"")
-    if call.state.value != state:
-        say.plane_up(call)
-    say.peer.say(b"")
-    sent(say)
-    assert state == call.state.value
+    arrive(call, state, say)
     return say, call
 
 
@@ -283,8 +234,7 @@ def test_7_4_and_7_5_calls(row: CallRow) -> None:
     happen(say, call, row.event)
     assert row.sends == sent(say)
     if row.new == "idle":
-        assert {} == say.core.calls
-        assert call is None or call.state is CallState.IDLE
+        gone(say, call)
     else:
         (there,) = say.core.calls.values()
         assert (row.kind, row.new) == (there.kind, there.state.value)

@@ -1,14 +1,12 @@
 """RFC 3931 section 7: the state tables, row by row, as the RFC prints them.
 
-A row is the RFC's: state, event, what is sent, new state. It is played by a whole control connection. The RFC's `idle` at the end of a row is
-a connection that is over (it may still have to deliver its StopCCN, 7.1), or a session that is gone. Ties between two connections are settled
-where requests arrive, and are shown in `test_section_5_4_3.py`.
+A row is played by a whole control connection (`statetables`). Ties between two connections are settled where requests arrive, and are shown in
+`test_section_5_4_3.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import pytest
 
@@ -40,31 +38,12 @@ from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import RESULT_CODE
 from l2tpd.wire.messages import Message
 from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
+from statetables import CallRow, Row, arrive, gone, hear, play, rows, sent
 
-OVER = {State.CLOSING, State.LINGERING, State.CLOSED}
 UNFIT = unknown(mandatory=True)
 
 
-def sent(say: Dialogue) -> list[str]:
-    """Take what we said, acknowledgements apart."""
-    return [heard.said.name for heard in say.skip() if heard.said is not None]
-
-
 # --- 7.2 ----------------------------------------------------------------------------------------------------------------------
-
-
-class ConnectionRow(NamedTuple):
-    """A row of 7.2."""
-
-    state: str
-    event: str
-    act: Callable[[Dialogue], object]
-    sends: list[str]
-    new: str
-
-
-def hear(said: Message) -> Callable[[Dialogue], object]:
-    return lambda say: say.peer >> said
 
 
 SCENES: dict[str, Callable[[], Dialogue]] = {
@@ -75,41 +54,34 @@ SCENES: dict[str, Callable[[], Dialogue]] = {
 }
 
 SEVEN_TWO = [
-    ConnectionRow("idle", "Local open request", Dialogue.open, ["SCCRQ"], "wait-ctl-reply"),
-    ConnectionRow("idle", "Receive SCCRQ, acceptable", hear(sccrq3()), ["SCCRP"], "wait-ctl-conn"),
-    ConnectionRow("idle", "Receive SCCRQ, not acceptable", hear(sccrq3(UNFIT)), ["StopCCN"], "idle"),
-    ConnectionRow("idle", "Receive SCCRP", hear(sccrp3()), ["StopCCN"], "idle"),
-    ConnectionRow("wait-ctl-reply", "Receive SCCRP, acceptable", hear(sccrp3()), ["SCCCN"], "established"),
-    ConnectionRow("wait-ctl-reply", "Receive SCCRP, not acceptable", hear(sccrp3(UNFIT)), ["StopCCN"], "idle"),
-    ConnectionRow("wait-ctl-reply", "lose tie breaker", lambda say: say.do(say.core.lose_tie), [], "idle"),
-    ConnectionRow("wait-ctl-reply", "Receive SCCCN", hear(scccn3()), ["StopCCN"], "idle"),
-    ConnectionRow("wait-ctl-conn", "Receive SCCCN, acceptable", hear(scccn3()), [], "established"),
-    ConnectionRow("wait-ctl-conn", "Receive SCCCN, not acceptable", hear(scccn3(UNFIT)), ["StopCCN"], "idle"),
-    ConnectionRow("wait-ctl-conn", "Receive SCCRQ", hear(sccrq3()), ["StopCCN"], "idle"),
-    ConnectionRow("wait-ctl-conn", "Receive SCCRP", hear(sccrp3()), ["StopCCN"], "idle"),
-    ConnectionRow("established", "Local open request (new call)", Dialogue.open_session, ["ICRQ"], "established"),
-    ConnectionRow("established", "Administrative control-conn close", Dialogue.close, ["StopCCN"], "idle"),
-    ConnectionRow("established", "Receive SCCRQ", hear(sccrq3()), ["StopCCN"], "idle"),
-    ConnectionRow("established", "Receive SCCRP", hear(sccrp3()), ["StopCCN"], "idle"),
-    ConnectionRow("established", "Receive SCCCN", hear(scccn3()), ["StopCCN"], "idle"),
-    ConnectionRow("idle", "Receive StopCCN", hear(stopccn3()), [], "idle"),
-    ConnectionRow("wait-ctl-reply", "Receive StopCCN", hear(stopccn3()), [], "idle"),
-    ConnectionRow("wait-ctl-conn", "Receive StopCCN", hear(stopccn3()), [], "idle"),
-    ConnectionRow("established", "Receive StopCCN", hear(stopccn3()), [], "idle"),
+    Row("idle", "Local open request", Dialogue.open, ["SCCRQ"], "wait-ctl-reply"),
+    Row("idle", "Receive SCCRQ, acceptable", hear(sccrq3()), ["SCCRP"], "wait-ctl-conn"),
+    Row("idle", "Receive SCCRQ, not acceptable", hear(sccrq3(UNFIT)), ["StopCCN"], "idle"),
+    Row("idle", "Receive SCCRP", hear(sccrp3()), ["StopCCN"], "idle"),
+    Row("wait-ctl-reply", "Receive SCCRP, acceptable", hear(sccrp3()), ["SCCCN"], "established"),
+    Row("wait-ctl-reply", "Receive SCCRP, not acceptable", hear(sccrp3(UNFIT)), ["StopCCN"], "idle"),
+    Row("wait-ctl-reply", "lose tie breaker", lambda say: say.do(say.core.lose_tie), [], "idle"),
+    Row("wait-ctl-reply", "Receive SCCCN", hear(scccn3()), ["StopCCN"], "idle"),
+    Row("wait-ctl-conn", "Receive SCCCN, acceptable", hear(scccn3()), [], "established"),
+    Row("wait-ctl-conn", "Receive SCCCN, not acceptable", hear(scccn3(UNFIT)), ["StopCCN"], "idle"),
+    Row("wait-ctl-conn", "Receive SCCRQ", hear(sccrq3()), ["StopCCN"], "idle"),
+    Row("wait-ctl-conn", "Receive SCCRP", hear(sccrp3()), ["StopCCN"], "idle"),
+    Row("established", "Local open request (new call)", Dialogue.open_session, ["ICRQ"], "established"),
+    Row("established", "Administrative control-conn close", Dialogue.close, ["StopCCN"], "idle"),
+    Row("established", "Receive SCCRQ", hear(sccrq3()), ["StopCCN"], "idle"),
+    Row("established", "Receive SCCRP", hear(sccrp3()), ["StopCCN"], "idle"),
+    Row("established", "Receive SCCCN", hear(scccn3()), ["StopCCN"], "idle"),
+    Row("idle", "Receive StopCCN", hear(stopccn3()), [], "idle"),
+    Row("wait-ctl-reply", "Receive StopCCN", hear(stopccn3()), [], "idle"),
+    Row("wait-ctl-conn", "Receive StopCCN", hear(stopccn3()), [], "idle"),
+    Row("established", "Receive StopCCN", hear(stopccn3()), [], "idle"),
 ]
 
 
 @pytest.mark.parametrize("row", SEVEN_TWO, ids=lambda row: f"{row.state}: {row.event}")
-def test_7_2_control_connection(row: ConnectionRow) -> None:
+def test_7_2_control_connection(row: Row) -> None:
     """What the row says is sent, nothing else is, and the new state is the row's."""
-    say = SCENES[row.state]()
-    row.act(say)
-    assert row.sends == sent(say)
-    if row.new == "idle":
-        assert say.core.state in OVER
-        assert {} == say.core.calls
-    else:
-        assert row.new == say.core.state.value
+    play(row, SCENES[row.state]())
 
 
 @pytest.mark.parametrize("state", ["wait-ctl-reply", "wait-ctl-conn"])
@@ -128,25 +100,9 @@ def test_7_2_control_conn_open_event_to_waiting_sessions(state: str) -> None:
 # --- 7.3, 7.4 -----------------------------------------------------------------------------------------------------------------
 
 
-class CallRow(NamedTuple):
-    """A row of 7.3 or 7.4."""
-
-    kind: Kind
-    state: str
-    event: str
-    sends: list[str]
-    new: str
-
-
 ICRQ_SENDER, ICRQ_RECIPIENT = Kind.LAC_INCOMING, Kind.LNS_INCOMING
 OCRQ_SENDER, OCRQ_RECIPIENT = Kind.LNS_OUTGOING, Kind.LAC_OUTGOING
 OURS = {ICRQ_SENDER, OCRQ_SENDER}
-
-
-def rows(kind: Kind, states: str, events: str, sends: str, new: str) -> list[CallRow]:
-    """Spread a row of the RFC that names several states or events."""
-    wanted = sends.split() if sends else []
-    return [CallRow(kind, state, event, wanted, new) for state in states.split(", ") for event in events.split(", ")]
 
 
 SEVEN_THREE_ONE = [
@@ -244,12 +200,7 @@ def scene(kind: Kind, state: str) -> tuple[Dialogue, Call | None]:
         steps = [iccn3] if kind is ICRQ_RECIPIENT else []
     while call.state.value != state and steps:
         say.peer >> steps.pop(0)(call.local_id)
-    say.peer >> ZLB
-    if call.state.value != state:
-        say.plane_up(call)
-    say.peer >> ZLB
-    sent(say)
-    assert state == call.state.value
+    arrive(call, state, say)
     return say, call
 
 
@@ -281,8 +232,7 @@ def test_7_3_and_7_4_calls(row: CallRow) -> None:
     happen(say, call, row.event)
     assert row.sends == sent(say)
     if row.new == "idle":
-        assert {} == say.core.calls
-        assert call is None or call.state is CallState.IDLE
+        gone(say, call)
     else:
         (there,) = say.core.calls.values()
         lost = row.event.endswith("wins tie")
