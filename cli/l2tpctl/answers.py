@@ -30,7 +30,10 @@ def ask(method: str, params: Mapping[str, Json] | None = None, *, pages: bool = 
 def tell(answer: Mapping[str, Json], text: Callable[[], str]) -> None:
     """Print an answer: as JSON if that was asked for, else as text."""
     as_json = click.get_current_context().ensure_object(Choice).json
-    shown = json.dumps(answer, indent=2) if as_json else text()
+    try:
+        shown = json.dumps(answer, indent=2) if as_json else text()
+    except RecursionError:  # of reading and writing, writing takes more room
+        stop(CommandError("l2tpd's answer is nested too deeply"))
     if shown:
         click.echo(shown)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import math
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 import trio
 
 from l2tpctl.errors import CommandError, Disconnected, NotAllowed, NotRunning
+from l2tpctl.render import printable
 from l2tpd.control.jsonrpc import MAX_REPLY, Json, Lines, Request, Response, read_answer, write_request
 from l2tpd.errors import ControlError
 
@@ -95,7 +97,7 @@ class Client:
 
 def _of_a_command(message: str) -> str:
     """Leave out what stands for the name of a file where the mistakes are a request's: on a command line there is no doubt."""
-    return "\n".join(line.removeprefix("request: ") for line in message.splitlines())
+    return "\n".join(printable(line.removeprefix("request: ")) for line in message.splitlines())
 
 
 @contextlib.asynccontextmanager
@@ -116,9 +118,13 @@ async def _connect(path: Path) -> trio.SocketStream:
     except PermissionError:
         raise NotAllowed(path, _group(path)) from None
     except trio.TooSlowError:
-        raise CommandError(f"l2tpd does not answer on {path}") from None
+        raise _silent(path) from None
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot connect to {path}: {error}") from None
+
+
+def _silent(path: Path) -> CommandError:
+    return CommandError(f"l2tpd does not answer on {path}")
 
 
 def _group(path: Path) -> str:
@@ -130,12 +136,16 @@ def _group(path: Path) -> str:
         return ""
 
 
-def call(path: Path, method: str, params: Mapping[str, Json]) -> Json:
-    """Connect, call one method, and return its result."""
+def call(path: Path, method: str, params: Mapping[str, Json], patience: float = math.inf) -> Json:
+    """Connect, call one method, and return its result, for which it waits so many seconds."""
 
     async def talk() -> Json:
-        async with connected(path) as client:
-            return await client.call(method, params)
+        try:
+            with trio.fail_after(patience):
+                async with connected(path) as client:
+                    return await client.call(method, params)
+        except trio.TooSlowError:
+            raise _silent(path) from None
 
     return trio.run(talk)
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 PATH = click.Path(path_type=Path, dir_okay=False, readable=False)
+_COMPLETION = 2.0  # seconds: until then a shell answers no other key
 CREATE = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
 
 
@@ -48,16 +48,21 @@ def _session_names(context: click.Context, _parameter: click.Parameter, incomple
 
 def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
     words = [str(row.get("name") or f"@{row.get('id')}") for row in rows(_quietly(context, method, params), key)]
-    return [word for word in words if word.startswith(incomplete)]
+    return _completing(words, incomplete)
+
+
+def _completing(words: Iterable[str], incomplete: str) -> list[str]:
+    """Keep the words that begin like this, and that the terminal may be shown: the shell puts them there as they are."""
+    return [word for word in words if word.startswith(incomplete) and word.isprintable()]
 
 
 def _quietly(context: click.Context, method: str, params: Mapping[str, Json]) -> dict[str, Json]:
-    """Ask the daemon; who only completes a word is told of no failure."""
+    """Ask the daemon; who only completes a word is told of no failure, and does not wait long."""
     from l2tpctl import client
 
     path = context.find_root().params.get("path")
     try:
-        answer = client.call(path, method, params) if isinstance(path, Path) else {}
+        answer = client.call(path, method, params, _COMPLETION) if isinstance(path, Path) else {}
     except CommandError:
         return {}
     return answer if isinstance(answer, dict) else {}
@@ -99,7 +104,7 @@ def _ppp_names(context: click.Context, _parameter: click.Parameter, incomplete: 
     names = [str(row.get("interface") or "") for row in found]
     ids = [f"@{row.get('tunnel_id')}/{row.get('session_id')}" for row in found]
     words = (name if name and names.count(name) == 1 else other for name, other in zip(names, ids, strict=True))
-    return [word for word in words if word.startswith(incomplete)]
+    return _completing(words, incomplete)
 
 
 ppp_argument = click.argument("ppp", shell_complete=_ppp_names)
@@ -270,8 +275,7 @@ def show_log(limit: int) -> None:
 
 
 def _log_line(row: render.Row) -> str:
-    at = row.get("time")
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at if isinstance(at, (int, float)) else 0))
+    stamp = render.stamp(row.get("time"), "%Y-%m-%d %H:%M:%S")
     return f"{stamp} {render.word(row.get('level'))}: {render.word(row.get('text'))}"
 
 
@@ -322,7 +326,7 @@ def create_tunnel(name: str, peer: str, keys: tuple[str, ...]) -> None:
     """
     said: dict[str, Json] = {"peer": peer, **_keys("tunnel.create", keys)}
     answer = ask("tunnel.create", {"name": name, "keys": said})
-    tell(answer, lambda: f"tunnel {name} is created: @{answer.get('id')}")
+    tell(answer, lambda: f"tunnel {name} is created: {_id(answer, 'id')}")
 
 
 @create.command("session", cls=_KeyedSession, context_settings=CREATE)
@@ -336,7 +340,11 @@ def create_session(tunnel: str, name: str, keys: tuple[str, ...]) -> None:
     KEY is any key of a [tunnel.NAME.session.NAME] table of the configuration, such as --called-number 5551234.
     """
     answer = ask("session.create", {"tunnel": tunnel, "name": name, "keys": _keys("session.create", keys)})
-    tell(answer, lambda: f"session {name} is created: @{answer.get('id')} of tunnel @{answer.get('tunnel_id')}")
+    tell(answer, lambda: f"session {name} is created: {_id(answer, 'id')} of tunnel {_id(answer, 'tunnel_id')}")
+
+
+def _id(answer: Mapping[str, Json], key: str) -> str:
+    return f"@{render.word(answer.get(key))}"
 
 
 def _keys(method: str, words: Sequence[str]) -> dict[str, Json]:
@@ -492,7 +500,9 @@ def debug_level(level: str) -> None:
 
 def _plan(answer: Mapping[str, Json]) -> str:
     """Say what a plan changes, a line each."""
-    lines = [f"{kind}: {render.word(path)}" for kind, paths in answer.items() for path in _list(paths)]
+    lines = [
+        f"{render.printable(kind)}: {render.word(path)}" for kind, paths in answer.items() for path in _list(paths)
+    ]
     return "\n".join(lines) or "nothing changes"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from l2tpd.control.jsonrpc import Json
@@ -41,6 +42,14 @@ def clock(seconds: Json) -> str:
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours, 24)
     return (f"{days}d " if days else "") + f"{hour:02d}:{minute:02d}:{second:02d}"
+
+
+def stamp(seconds: Json, pattern: str) -> str:
+    """Show seconds since 1970 as local time by a pattern of strftime(3); `-` for what is no time that has a date."""
+    try:
+        return time.strftime(pattern, time.localtime(seconds)) if isinstance(seconds, (int, float)) else "-"
+    except (OverflowError, ValueError, OSError):
+        return "-"
 
 
 def word(value: Json) -> str:

@@ -28,6 +28,8 @@ _HOPS = 64
 _DONT_FRAGMENT = 0x4000
 _OVER_IP = bytes(4)  # what stands before a control message over IP (RFC 3931 4.1.1.2)
 _DIRECTIONS = {"in": 1, "out": 2}  # of epb_flags, draft-ietf-opsawg-pcapng 4.3.1
+_LAST = 1 << 44  # seconds; in microseconds, 64 bits hold them (4.3)
+_MOST_LOST = (1 << 64) - 1
 _MAX_COMMENT = 65000  # octets; an option of pcapng has 65535
 
 STDOUT = Path("-")
@@ -138,13 +140,13 @@ def _taken(out: io.BytesIO) -> bytes:
 def _fill(block: Any, message: Mapping[str, Json], lost: int) -> None:
     """Make a block of a message: microseconds since 1970, the packet, direction, what was lost before it, and our description."""
     at = message.get("time")
-    stamp = round(at * 1_000_000) if isinstance(at, (int, float)) else 0
-    block.timestamp_high, block.timestamp_low = stamp >> 32 & 0xFFFFFFFF, stamp & 0xFFFFFFFF
+    stamp = round(at * 1_000_000) if isinstance(at, (int, float)) and 0 <= at < _LAST else 0
+    block.timestamp_high, block.timestamp_low = stamp >> 32, stamp & 0xFFFFFFFF
     block.packet_data = packet(message)
     block.options["opt_comment"] = _comment(message)
     block.options["epb_flags"] = _DIRECTIONS.get(str(message.get("direction")), 0)
-    if lost:
-        block.options["epb_dropcount"] = lost
+    if lost > 0:
+        block.options["epb_dropcount"] = min(lost, _MOST_LOST)
 
 
 def _comment(message: Mapping[str, Json]) -> str:
@@ -163,11 +165,11 @@ def packet(message: Mapping[str, Json]) -> bytes:
         source, sport = _place(str(message.get("source")))
         destination, dport = _place(str(message.get("destination")))
         octets = bytes.fromhex(str(message.get("octets")))
-    except ValueError as error:
+        if message.get("encap") == "ip":
+            return _ip(source, destination, L2TP, _OVER_IP + octets)
+        return _ip(source, destination, UDP, _udp(source, destination, (sport, dport), octets))
+    except (ValueError, struct.error) as error:  # the latter of a port or a length that has no place in its header
         raise CommandError(f"l2tpd told a message that cannot be read: {error}") from None
-    if message.get("encap") == "ip":
-        return _ip(source, destination, L2TP, _OVER_IP + octets)
-    return _ip(source, destination, UDP, _udp(source, destination, (sport, dport), octets))
 
 
 def _place(text: str) -> tuple[Host, int]:

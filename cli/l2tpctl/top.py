@@ -41,6 +41,8 @@ Key = tuple[int, int]
 _ENTER, _LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
+_HIGHEST = (1 << 64) - 1  # of a counter; what is beyond is none
+
 _FLOWS = ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets")
 
 
@@ -95,7 +97,7 @@ def _table(of: Mapping[str, Json], key: str) -> Mapping[str, Json]:
 
 
 def _number(value: Json) -> float:
-    return value if isinstance(value, (int, float)) else 0
+    return value if isinstance(value, (int, float)) and abs(value) <= _HIGHEST else 0
 
 
 def talkers(before: Sample, after: Sample, most: int) -> list[dict[str, Json]]:

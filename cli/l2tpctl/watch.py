@@ -13,7 +13,6 @@ import io
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import click
 
 from l2tpctl.errors import CommandError
 from l2tpctl.options import socket_option, stop
-from l2tpctl.render import printable, quoted
+from l2tpctl.render import printable, quoted, stamp, word
 from l2tpd.control.jsonrpc import Json
 
 WHATS = ("created", "up", "down", "deleted")
@@ -62,6 +61,7 @@ VERBOSE: Mapping[str, Sequence[tuple[str, str]]] = {
     "session": (("pseudowire", "pseudowire"), ("interface", "interface")),
     "ppp": (("name", "name"), ("mtu", "mtu"), ("dns", "dns"), ("routes", "routes")),
 }
+_LAST = 1 << 40  # seconds; no calendar goes so far
 BARE = frozenset({"version", "encap", "pseudowire", "network"})  # words of ours that need no quotes
 
 CSV_FIELDS = (
@@ -127,7 +127,7 @@ def line(event: Event, *, verbose: bool = False, prefix: bool = False) -> str:
     about, what = str(event.get("object")), str(event.get("what"))
     columns = (*COLUMNS.get((about, what), ()), *(VERBOSE.get(about, ()) if verbose else ()))
     words = (f"{key}={_value(field, event.get(field))}" for key, field in columns if event.get(field) is not None)
-    return f"{_stamp(event) if prefix else ''}{about.upper()} {what.upper()}: {' '.join(words)}"
+    return f"{_stamp(event) if prefix else ''}{printable(f'{about} {what}'.upper())}: {' '.join(words)}"
 
 
 def csv_line(event: Event) -> str:
@@ -159,16 +159,16 @@ def _flat(value: Json) -> Json:
 
 def _value(field: str, value: Json) -> str:
     value = _flat(value)
-    return quoted(value) if isinstance(value, str) and field not in BARE else str(value)
+    return quoted(value) if isinstance(value, str) and field not in BARE else printable(str(value))
 
 
 def _stamp(event: Event) -> str:
     """Write the time of an event as local time, to the millisecond."""
     at = event.get("time")
-    if not isinstance(at, (int, float)):
+    if not isinstance(at, (int, float)) or abs(at) > _LAST:
         return ""
     seconds, milliseconds = divmod(round(at * 1000), 1000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f".{milliseconds:03d} "
+    return stamp(seconds, "%Y-%m-%dT%H:%M:%S") + f".{milliseconds:03d} "
 
 
 @attrs.frozen(kw_only=True)
@@ -211,9 +211,9 @@ async def follow(watch: Watch) -> int:
 
 def _print(event: Event, watch: Watch) -> bool:
     """Print an event; returns whether it was one of those watched for."""
-    about = event.get("object")
+    about = str(event.get("object"))
     if about == "lost":
-        click.echo(f"{event.get('count')} events were lost: they came faster than they were read", err=True)
+        click.echo(f"{word(event.get('count'))} events were lost: they came faster than they were read", err=True)
     if watch.every or about in {"tunnel", "session", "ppp"}:
         click.echo(watch.write(event))
         return True

@@ -199,9 +199,29 @@ def test_over_ip(tmp_path: Path, source: str, destination: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"source": "nowhere:1"}, {"destination": "192.0.2.1:x"}, {"octets": "zz"}, {"source": "192.0.2.1:1:1"}]
+    "wrong",
+    [
+        {"source": "nowhere:1"},
+        {"destination": "192.0.2.1:x"},
+        {"octets": "zz"},
+        {"source": "192.0.2.1:1:1"},
+        {"source": "192.0.2.1:99999"},
+        {"octets": "00" * 65536},
+    ],
 )
 def test_what_cannot_be_a_message_is_told(wrong: dict[str, Json]) -> None:
     """A sentence, not a traceback."""
     with pytest.raises(CommandError, match="cannot be read"):
         packet(message(**wrong))
+
+
+@pytest.mark.parametrize("at", [-1, 1e308, 10**400])
+def test_a_time_that_is_none_is_the_beginning(tmp_path: Path, at: float) -> None:
+    """So is a number of lost messages as high as can be, or not told: the message is worth more than either."""
+    with Ring(tmp_path / "file", "1.2") as ring:
+        ring.write(message(time=at), -1)
+        ring.write(message(time=at), 1 << 70)
+    one, two = packets(tmp_path / "file")
+    assert (0, 0) == (one.timestamp, two.timestamp)
+    assert "epb_dropcount" not in one.options
+    assert (1 << 64) - 1 == two.options["epb_dropcount"]
