@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace, load: Callable[[Path], Config], serve: Serve, pid_file: Path = PID_FILE) -> int:
     """Do what the parsed `arguments` ask for, with `load` for the configuration and `serve` as the daemon's main task."""
+    hold_standard_streams()
     options = _options(arguments)
     try:
         config = load(options.config_path)
@@ -206,6 +207,13 @@ def _sentence(error: BaseException) -> str:
     return f"internal error: {type(error).__name__}: {error}"
 
 
+def hold_standard_streams() -> None:
+    """Open what of stdin, stdout and stderr whoever started us has closed, lest a socket of ours takes its number and is written to."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) < 3:
+        setattr(sys, ("stdin", "stdout", "stderr")[fd], os.fdopen(fd, "r" if fd == 0 else "w", closefd=False))
+    os.close(fd)
+
+
 def raise_descriptor_limit() -> None:
     """Allow this process as many descriptors as its hard limit admits: each tunnel needs one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -285,6 +293,7 @@ def _detach(work: Callable[[Callable[[bytes], None]], int], writing: int) -> NoR
             0o022
         )  # the members of a group must get to the control socket; what is secret is made with its own mode
         _silence()
+        _close_inherited(writing)
         status = work(_reporter(writing))
     finally:
         os._exit(status)
@@ -296,6 +305,12 @@ def _silence() -> None:
         os.dup2(null, fd)
     if null > 2:  # not one of the three just replaced
         os.close(null)
+
+
+def _close_inherited(but: int) -> None:
+    """Close what whoever started us had open: a pipe would never end, a lock never be let go."""
+    os.closerange(3, but)
+    os.closerange(max(but + 1, 3), os.sysconf("SC_OPEN_MAX"))
 
 
 def _reporter(writing: int) -> Callable[[bytes], None]:

@@ -209,7 +209,12 @@ _CAPABILITIES: Final[Mapping[str, tuple[int, str]]] = {
 
 def _capabilities(machine: Machine) -> Iterator[Finding]:
     """Say which capabilities this user lacks of those that the configuration needs."""
-    config, held = machine.config, _effective(Path("/proc/self/status").read_text())
+    try:
+        held = _effective(Path("/proc/self/status").read_text())
+    except OSError as error:
+        yield _odd("capabilities", f"they cannot be read: {error}", "mount /proc")
+        return
+    config = machine.config
     ports = [one.address.port for one in config.listen if one.encap is Encapsulation.UDP]
     needed = {
         "CAP_NET_ADMIN": config.system.data_plane is not DataPlane.NULL,
@@ -309,8 +314,9 @@ def _control_socket(machine: Machine) -> Iterator[Finding]:
     if machine.running:
         yield _good(topic, f"a daemon answers on {system.control_socket}")
         return
-    folder = next(parent for parent in (system.control_socket.absolute().parents) if parent.exists())
-    if not os.access(folder, os.W_OK):
+    # Not pathlib's `exists`, which raises an error where this user may not look.
+    folder = next(parent for parent in system.control_socket.parents if os.path.exists(parent))  # noqa: PTH110 - see above
+    if not os.access(folder, os.W_OK, effective_ids=True):
         yield _bad(topic, f"{system.control_socket} cannot be made: this user may not write {folder}")
     elif unknown := _unknown_owner(system.control_owner, system.control_group):
         yield _bad(topic, f"{system.control_socket} cannot be given away: there is no {unknown}", f"make it: {unknown}")

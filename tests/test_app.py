@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -266,6 +267,35 @@ async def test_a_daemon_detaches_and_cleans_up(command: Command) -> None:
     text = (command.directory / "l2tpd.log").read_text()
     assert "notice: ready" in text
     assert "info: working in /" in text
+
+
+def test_a_daemon_is_started_by_who_has_closed_its_streams(command: Command) -> None:
+    """What it opens takes their numbers neither in the process that waits, nor in the daemon, nor in one that stays in the foreground."""
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh"]
+    missing = subprocess.run([*closed, *command.line(SERVE, "-f", "-c", "none")], env=environment(), check=False)
+    assert 2 == missing.returncode
+    started = subprocess.run(
+        [*closed, *command.line(SERVE, "-c", os.fspath(command.config))], env=environment(), timeout=60, check=False
+    )
+    assert 0 == started.returncode
+    pid = int(command.pid_file.read_text())
+    assert {"/dev/null"} == {str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in range(3)}
+
+
+def test_a_daemon_keeps_nothing_that_its_starter_had_open(command: Command) -> None:
+    """Whoever waits for the end of a pipe, as debconf does, or for a lock, is not kept waiting."""
+    reading, writing = os.pipe()
+    subprocess.run(
+        command.line(SERVE, "-c", os.fspath(command.config)),
+        env=environment(),
+        pass_fds=[writing],
+        timeout=60,
+        check=True,
+    )
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        assert [pipe] == select.select([pipe], [], [], 30)[0]
+        assert b"" == pipe.read()
 
 
 @pytest.mark.parametrize("files", [(), ("-o", "l2tpd.log")])

@@ -54,6 +54,34 @@ def test_every_mistake_is_told_and_the_machine_is_checked_nevertheless(tmp_path:
     assert {"data plane", "capabilities", "open files"} <= {finding.topic for finding in findings}
 
 
+def test_a_machine_that_does_not_tell_of_its_processes(tmp_path: Path) -> None:
+    """Without /proc nobody knows what this user may do: that is a finding, and the other checks go on."""
+    (tmp_path / "l2tpd.toml").write_text(SYSTEM.format(path=tmp_path))
+    program = "import sys; from pathlib import Path; from l2tpd import preflight; print(*preflight.examine(Path(sys.argv[1])), sep=chr(10))"
+    words = [sys.executable, "-c", program, os.fspath(tmp_path / "l2tpd.toml")]
+    hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+    if os.geteuid() or subprocess.run([*hidden, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("it takes root to hide /proc")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    told = subprocess.run([*hidden, *words], env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert "they cannot be read: " in told.stdout
+    assert "topic='open files'" in told.stdout
+
+
+def test_a_control_socket_where_this_user_may_not_look(tmp_path: Path) -> None:
+    """It cannot be made there: a finding as any other."""
+    if os.geteuid():
+        pytest.skip("it takes root to become somebody else")
+    (tmp_path / "closed").mkdir(mode=0o700)
+    machine = Machine(config=parse([("made", f'[system]\ncontrol_socket = "{tmp_path}/closed/run/control.sock"\n')]))
+    os.seteuid(65534)
+    try:
+        (finding,) = preflight._control_socket(machine)
+    finally:
+        os.seteuid(0)
+    assert (Verdict.ERROR, True) == (finding.verdict, "cannot be made" in finding.text)
+
+
 # --- addresses
 
 

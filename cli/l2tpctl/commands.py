@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,10 @@ import click
 
 from l2tpctl import capture as capturing
 from l2tpctl import local, migrate, render
-from l2tpctl.answers import ask, listing, rows, tell
+from l2tpctl.answers import ask, completing, listing, rows, tell
 from l2tpctl.errors import CommandError
 from l2tpctl.keys import pairs, typed
-from l2tpctl.options import CATEGORIES, LEVELS, SETTINGS, Choice, json_option, socket_option
+from l2tpctl.options import CATEGORIES, LEVELS, SETTINGS, Choice, json_option, show_everything, socket_option
 from l2tpctl.ring import STDOUT
 from l2tpd.control.jsonrpc import Json
 
@@ -48,12 +48,7 @@ def _session_names(context: click.Context, _parameter: click.Parameter, incomple
 
 def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
     words = [str(row.get("name") or f"@{row.get('id')}") for row in rows(_quietly(context, method, params), key)]
-    return _completing(words, incomplete)
-
-
-def _completing(words: Iterable[str], incomplete: str) -> list[str]:
-    """Keep the words that begin like this, and that the terminal may be shown: the shell puts them there as they are."""
-    return [word for word in words if word.startswith(incomplete) and word.isprintable()]
+    return completing(words, incomplete)
 
 
 def _quietly(context: click.Context, method: str, params: Mapping[str, Json]) -> dict[str, Json]:
@@ -104,7 +99,7 @@ def _ppp_names(context: click.Context, _parameter: click.Parameter, incomplete: 
     names = [str(row.get("interface") or "") for row in found]
     ids = [f"@{row.get('tunnel_id')}/{row.get('session_id')}" for row in found]
     words = (name if name and names.count(name) == 1 else other for name, other in zip(names, ids, strict=True))
-    return _completing(words, incomplete)
+    return completing(words, incomplete)
 
 
 ppp_argument = click.argument("ppp", shell_complete=_ppp_names)
@@ -326,7 +321,7 @@ def create_tunnel(name: str, peer: str, keys: tuple[str, ...]) -> None:
     """
     said: dict[str, Json] = {"peer": peer, **_keys("tunnel.create", keys)}
     answer = ask("tunnel.create", {"name": name, "keys": said})
-    tell(answer, lambda: f"tunnel {name} is created: {_id(answer, 'id')}")
+    tell(answer, lambda: f"tunnel {name} is created: @{render.word(answer.get('id'))}")
 
 
 @create.command("session", cls=_KeyedSession, context_settings=CREATE)
@@ -340,11 +335,8 @@ def create_session(tunnel: str, name: str, keys: tuple[str, ...]) -> None:
     KEY is any key of a [tunnel.NAME.session.NAME] table of the configuration, such as --called-number 5551234.
     """
     answer = ask("session.create", {"tunnel": tunnel, "name": name, "keys": _keys("session.create", keys)})
-    tell(answer, lambda: f"session {name} is created: {_id(answer, 'id')} of tunnel {_id(answer, 'tunnel_id')}")
-
-
-def _id(answer: Mapping[str, Json], key: str) -> str:
-    return f"@{render.word(answer.get(key))}"
+    where = f"of tunnel @{answer.get('tunnel_id')}"
+    tell(answer, lambda: f"session {name} is created: @{render.word(answer.get('id'))} {render.printable(where)}")
 
 
 def _keys(method: str, words: Sequence[str]) -> dict[str, Json]:
@@ -603,4 +595,5 @@ for command in (*local.COMMANDS, migrate.import_command):
 
 def main() -> None:
     """Run `l2tpctl`."""
+    show_everything()
     l2tpctl(prog_name="l2tpctl")

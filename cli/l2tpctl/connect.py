@@ -100,7 +100,7 @@ def _socket(folder: Path) -> Path:
 async def _start(wanted: Dial, folder: Path) -> trio.Process:
     """Start the daemon in the foreground, in a session of its own: Control-C at the terminal is ours."""
     file, log = folder / "l2tpd.toml", folder / "log"
-    file.write_text(configuration(folder, wanted))
+    file.write_text(configuration(folder, wanted), encoding="utf-8")
     with log.open("wb") as sink:
         return await trio.lowlevel.open_process(
             [sys.executable, "-P", "-m", "l2tpd", "-f", "-c", os.fspath(file)],
@@ -175,12 +175,19 @@ class Call:
                 with trio.fail_after(self.wanted.timeout):
                     found = await self._connect(client)
                 self.up = True
-                click.echo(json.dumps(found) if self.wanted.json else sentence(found))
+                self._say(json.dumps(found) if self.wanted.json else sentence(found))
                 await self._until(client, "session", "")
         except trio.TooSlowError:
             raise CommandError(self._lacking) from None
         except Disconnected:
             raise CommandError(await self._last_words()) from None
+
+    def _say(self, text: str) -> None:
+        """Print; that it cannot be ends the call as any other failure does, with a goodbye to the peer."""
+        try:
+            click.echo(text)
+        except OSError as error:
+            raise CommandError(f"cannot write to standard output: {error.strerror}") from None
 
     async def _await_socket(self) -> None:
         """Wait until the daemon serves."""
@@ -275,7 +282,7 @@ def sentence(found: Mapping[str, Json]) -> str:
 def ending(event: Event) -> str:
     """Say why a tunnel or session has ended, as its last event tells."""
     who = {"peer": "by the peer", "us": "from here"}.get(str(event.get("by")), "")
-    codes = [f"{key} {event[key]}" for key in ("result", "error") if event.get(key)]
+    codes = [f"{key} {render.word(event[key])}" for key in ("result", "error") if event.get(key)]
     told = render.printable(str(event.get("message") or ""))
     verb = "ended" if event.get("up") else "was not set up"
     return f"the {event.get('object')} {verb}" + (f": {told}" if told else "") + _within([*filter(None, [who]), *codes])

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import shutil
@@ -67,7 +68,8 @@ def _content(source: tuple[str, ...]) -> bytes:
         if len(source) == 1 and Path(source[0]).is_file():
             return Path(source[0]).read_bytes()
     except OSError as error:
-        raise CommandError(str(error)) from None
+        if error.errno != errno.ENAMETOOLONG:  # no file's name, but octets
+            raise CommandError(str(error)) from None
     if len(source) == 1 and ("/" in source[0] or source[0].endswith((".pcap", ".pcapng"))):
         raise CommandError(f"there is no file {source[0]}")
     return " ".join(source).encode("utf-8", "replace")

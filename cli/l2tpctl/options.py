@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,12 @@ def json_option(command: F) -> F:
     return click.option(
         "--json", is_flag=True, expose_value=False, callback=_set_json, help="Print one JSON document."
     )(command)
+
+
+def show_everything() -> None:
+    """Have stdout take what its encoding cannot say, as stderr does: escaped, not with a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def stop(error: Exception) -> NoReturn:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -274,10 +275,23 @@ def run(wanted: Top) -> int:
 
 @contextlib.contextmanager
 def _screen(*, full: bool) -> Iterator[None]:
-    """Draw on a screen of our own, and give the terminal back as it was, so that what follows is read there."""
-    sys.stdout.write(_ENTER if full else "")
+    """Draw on a screen of our own, and give the terminal back as it was, so that what follows is read there, also by who was killed politely."""
+    if not full:
+        yield
+        return
+    killed: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        killed.append(number)
+        signal.raise_signal(signal.SIGINT)  # with which trio can deal wherever it is
+
+    default = signal.signal(signal.SIGTERM, interrupt)
+    sys.stdout.write(_ENTER)
     try:
         yield
     finally:
-        sys.stdout.write(_LEAVE if full else "")
+        sys.stdout.write(_LEAVE)
         sys.stdout.flush()
+        signal.signal(signal.SIGTERM, default)
+        for number in killed:
+            signal.raise_signal(number)

@@ -19,9 +19,10 @@ from pathlib import Path
 import attrs
 import click
 
+from l2tpctl import render
 from l2tpctl.errors import CommandError
-from l2tpctl.options import socket_option, stop
-from l2tpctl.render import printable, quoted, stamp, word
+from l2tpctl.options import show_everything, socket_option, stop
+from l2tpctl.render import printable, quoted
 from l2tpd.control.jsonrpc import Json
 
 WHATS = ("created", "up", "down", "deleted")
@@ -168,7 +169,7 @@ def _stamp(event: Event) -> str:
     if not isinstance(at, (int, float)) or abs(at) > _LAST:
         return ""
     seconds, milliseconds = divmod(round(at * 1000), 1000)
-    return stamp(seconds, "%Y-%m-%dT%H:%M:%S") + f".{milliseconds:03d} "
+    return render.stamp(seconds, "%Y-%m-%dT%H:%M:%S") + f".{milliseconds:03d} "
 
 
 @attrs.frozen(kw_only=True)
@@ -213,7 +214,9 @@ def _print(event: Event, watch: Watch) -> bool:
     """Print an event; returns whether it was one of those watched for."""
     about = str(event.get("object"))
     if about == "lost":
-        click.echo(f"{word(event.get('count'))} events were lost: they came faster than they were read", err=True)
+        click.echo(
+            f"{render.word(event.get('count'))} events were lost: they came faster than they were read", err=True
+        )
     if watch.every or about in {"tunnel", "session", "ppp"}:
         click.echo(watch.write(event))
         return True
@@ -296,4 +299,5 @@ def l2tpwatch(
 
 def main() -> None:
     """Run `l2tpwatch`."""
+    show_everything()
     l2tpwatch(prog_name="l2tpwatch")

@@ -110,22 +110,13 @@ class Listener:
 
     def __init__(self, address: Address) -> None:
         """Bind. Raises `StartupError` when the address cannot be had."""
-        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-        self.socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            self._prepare(address)
-        except OSError as error:
-            self.socket.close()
+            self.socket = _listening(address)
+        except OSError as error:  # also of a machine without IPv6
             raise StartupError(f"cannot listen on {address}: {error.strerror}") from error
         name = self.socket.getsockname()
         self.address = Address(address.host, name[1])
         self._wildcard = ipaddress.ip_address(address.host.partition("%")[0]).is_unspecified
-
-    def _prepare(self, address: Address) -> None:
-        enlarge_buffer(self.socket)
-        tell_destinations(self.socket)
-        self.socket.bind(address)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -164,6 +155,24 @@ class Listener:
         return connected(local, peer, share=True)
 
 
+def _listening(address: Address) -> socket.socket:
+    sock = _opened(address)
+    try:
+        enlarge_buffer(sock)
+        tell_destinations(sock)
+        sock.bind(address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _opened(local: Address) -> socket.socket:
+    family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
+    return socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+
+
 def connected(local: Address, peer: Address, *, share: bool) -> socket.socket:
     """Return a socket bound to `local` and connected to `peer`. Raises `OSError`."""
     sock = bound(local, share=share)
@@ -177,8 +186,7 @@ def connected(local: Address, peer: Address, *, share: bool) -> socket.socket:
 
 def bound(local: Address, *, share: bool) -> socket.socket:
     """Return a socket bound to `local`, whose port may be 0 for any. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in local.host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    sock = _opened(local)
     try:
         if share:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

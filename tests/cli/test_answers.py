@@ -50,9 +50,11 @@ def result(value: Json) -> bytes:
 
 def rows_of(number: float, text: Json = TITLE) -> bytes:
     """Return an answer to every command: rows and objects of this number and this text."""
-    row = {key: number for key in ("id", "tunnel_id", "in_state", "time", "sent", "rx_bytes", "up_for", "used")}
-    row |= {key: text for key in ("name", "state", "version", "level", "text", "interface", "user", "message", "kind")}
-    told = {key: [row, text, number, None] for key in KEYS}
+    row: dict[str, Json] = dict.fromkeys(
+        ("id", "tunnel_id", "in_state", "time", "sent", "rx_bytes", "up_for", "used"), number
+    )
+    row |= dict.fromkeys(("name", "state", "version", "level", "text", "interface", "user", "message", "kind"), text)
+    told: dict[str, Json] = {key: [row, text, number, None] for key in KEYS}
     told |= {"id": text, "tunnel_id": text, "uptime": number, "log_level": text, TITLE: [text]}
     told |= {key: {TITLE: number} for key in ("tunnels_by_state", "sessions_by_state", "counters", "data")}
     return result(told)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -376,6 +377,23 @@ def test_who_may_not_connect_is_told(daemon: Daemon) -> None:
     group = grp.getgrgid(daemon.path.stat().st_gid).gr_name
     text = f"you may not use the control socket control.sock: root and members of the group `{group}` may"
     assert (1, f"l2tpctl: {text}\n") == (done.returncode, done.stderr)
+
+
+def test_octets_are_decoded_however_many(tmp_path: Path) -> None:
+    """More digits than the name of a file may have are octets all the same."""
+    long = SCCRQ[:4] + f"{len(SCCRQ) // 2 + 300:04x}" + SCCRQ[8:] + "012c" + "0000" + "0007" + "61" * 294
+    shown = ok(CliRunner().invoke(l2tpctl, ["decode", long]))
+    assert ok(CliRunner().invoke(l2tpctl, ["decode", "-"], input=long)) == shown
+    assert "SCCRQ" in shown
+
+
+def test_what_the_terminal_cannot_show_is_escaped(daemon: Daemon) -> None:
+    """A name of another script does not end a list."""
+    tunnel = daemon.double.tunnels[7]
+    daemon.double.tunnels[7] = attrs.evolve(tunnel, name="туннель")
+    done = program("-m", "l2tpctl", "show", "tunnels", L2TPD_SOCKET=str(daemon.path), PYTHONIOENCODING="latin-1:strict")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "\\u0442\\u0443" in done.stdout
 
 
 def test_help_does_not_wait_for_the_event_loop() -> None:

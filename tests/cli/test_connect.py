@@ -234,6 +234,20 @@ async def test_the_daemon_dies(tmp_path: Path) -> None:
             assert (1, "l2tpctl: l2tpd was killed by signal 9\n") == await calling.end()
 
 
+async def test_nobody_reads_that_it_is_up(tmp_path: Path) -> None:
+    """It ends with a sentence, and the peer hears a goodbye."""
+    async with stage(tmp_path, LIMIT) as on:
+        lns = await on.start("lns", listen(port := free_port()) + ANYBODY)
+        async with program(tmp_path, f"127.0.0.1:{port}") as calling:
+            assert calling.process.stdout is not None
+            await calling.process.stdout.aclose()
+            await until(lambda: lns.registry.sessions)
+            (tunnel,) = lns.registry
+            assert (1, "l2tpctl: cannot write to standard output: Broken pipe\n") == await calling.end()
+            assert tunnel.core.ending is not None
+            assert "peer" == tunnel.core.ending.by
+
+
 async def refuses(tmp_path: Path, *words: str) -> str:
     """Run it to its end, which is a failure; return the complaint."""
     with trio.fail_after(LIMIT):

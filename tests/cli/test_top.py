@@ -183,6 +183,15 @@ def test_on_a_terminal_screens_are_drawn_over_each_other(daemon: Daemon) -> None
         assert 0 == process.wait(20)
 
 
+def test_whoever_is_killed_politely_gives_the_terminal_back(daemon: Daemon) -> None:
+    """As timeout(1) does it; the status tells of the signal."""
+    with on_a_terminal("--socket", str(daemon.path), "top", "-i", "0.05") as (terminal, process):
+        read_until(terminal, b"\x1b[J\x1b[H")
+        process.terminate()
+        assert read_until(terminal, b"\x1b[?25h\x1b[?1049l")
+        assert -signal.SIGTERM == process.wait(20)
+
+
 @attrs.frozen
 class Tmux:
     """A terminal multiplexer of our own, with one window."""

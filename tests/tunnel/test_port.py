@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from faults.means import no_descriptor_left
 from house import free_port
 from l2tpd.config.model import Address
 from l2tpd.errors import StartupError
@@ -52,6 +53,12 @@ def test_an_address_of_somebody_else_is_reported() -> None:
     """With the address in the message."""
     with pytest.raises(StartupError, match=r"192\.0\.2\.1:1701"):
         Listener(Address("192.0.2.1", 1701))
+
+
+def test_a_socket_that_is_not_to_be_had_names_its_listener() -> None:
+    """For want of descriptors, or of IPv6 in this machine: it is the listener that fails, and which one is said."""
+    with no_descriptor_left(), pytest.raises(StartupError, match=r"cannot listen on \[::1\]:1701: "):
+        Listener(Address("::1", 1701))
 
 
 def test_what_a_listener_serves() -> None:
