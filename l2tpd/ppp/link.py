@@ -11,7 +11,8 @@ phase is dropped in silence; a protocol that we do not speak is rejected, in the
 Three questions go outside as events and may take their time: whether credentials are right, who encrypts, and which address a peer shall have. While
 one of the latter two is open, the peer's last packet of a protocol that waits for it is kept, so that it need not be repeated.
 
-What it never does: raise because of what a peer sends; send a packet larger than the peer takes; wait for ever, since each phase has its deadline.
+What it never does: raise because of what a peer sends; send a packet larger than the peer takes; wait for ever, since each phase has its deadline;
+negotiate for ever with a peer that begins again and again.
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class Counters:
     rejected: int = 0  # of a protocol that we do not speak
 
 
+NEGOTIATIONS: Final = 32
+"""How often LCP, IPCP and IPV6CP may come up, together: thrice is usual. Each time is told to a server, scripts and the log."""
+FORGOTTEN: Final = 20.0  # seconds, after which one of them counts no longer
+
 _DATA: Final = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6, Protocol.CCP: Protocol.COMPRESSED}
 """The protocol that an NCP opens."""
 
@@ -98,6 +103,7 @@ class Link:
         "_passing",
         "_proxy",
         "_random",
+        "_restless",
         "cause",
         "counters",
         "encryption",
@@ -122,6 +128,7 @@ class Link:
         self._grant = Grant()
         self._address_for: str | None = None  # the user to whom the address of our settings was given
         self._deadline: float | None = None  # of the phase
+        self._restless = 0.0  # when all negotiations are forgotten
         self._held: dict[int, bytes] = {}  # the peer's last packet of protocols that cannot begin yet
         self._passing: set[int] = set()  # network protocols whose packets may pass as they are
         self.encryption = Encryption(settings)
@@ -285,7 +292,14 @@ class Link:
     def layer_up(self, control: Control, now: float) -> None:
         """Go on: a protocol is Opened."""
         control.cause, control.reported = None, False
+        if not isinstance(control, Ccp) and not self._may_negotiate(now):
+            self.end(DisconnectCause(Disconnect.ADMIN, 0, 0, "the peer negotiates anew without end"), now)
+            return
         self._UP[type(control)](self, control, now)
+
+    def _may_negotiate(self, now: float) -> bool:
+        self._restless = max(self._restless, now) + FORGOTTEN
+        return self._restless - now <= NEGOTIATIONS * FORGOTTEN
 
     def layer_down(self, control: Control, now: float) -> None:
         """Go back: a protocol is Opened no longer."""

@@ -18,7 +18,7 @@ from l2tpd.config.model import Address, System, TunnelSettings
 from l2tpd.control import jsonrpc, server
 from l2tpd.events import DaemonStopping
 from l2tpd.kernel import adapter, reorder, tuntap
-from l2tpd.ppp import pool, router6
+from l2tpd.ppp import link, pool, router6
 from l2tpd.radius import attributes as row
 from l2tpd.radius import client, dynauth, exchange, spool
 from l2tpd.radius.accounting import Identity, Record
@@ -70,6 +70,10 @@ BOUNDS: Mapping[str, tuple[object, str]] = {
     "frames that wait for PPP to begin": (
         tuntap.WAITING,
         "kernel/test_tuntap.py::test_nobody_takes_frames",
+    ),
+    "times that LCP, IPCP and IPV6CP come up": (
+        link.NEGOTIATIONS,
+        "ppp/test_link.py::test_who_negotiates_without_end_is_sent_away",
     ),
     "questions to the router of a subscriber": (
         router6.QUESTIONS,

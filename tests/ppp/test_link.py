@@ -7,7 +7,7 @@ import pytest
 
 from l2tpd.errors import LocalProtocolError
 from l2tpd.ppp.events import AddressNeeded, CheckCredentials, Ipv4Up, Ipv6Up, LinkDown, LinkOpened, NetworkDown
-from l2tpd.ppp.link import Link, Phase
+from l2tpd.ppp.link import FORGOTTEN, NEGOTIATIONS, Link, Phase
 from l2tpd.ppp.numbers import BY_PEER, BY_US, Auth, Code, Disconnect, LcpOption, Protocol
 from l2tpd.ppp.settings import Grant, Ipv4Settings, Ipv6Settings, LinkSettings
 from l2tpd.wire.values import DisconnectCause
@@ -22,6 +22,7 @@ from pppstage import (
     PAP,
     REQUEST,
     SERVE,
+    Said,
     Scene,
     begin,
     dice,
@@ -252,6 +253,33 @@ def test_the_reject_of_a_protocol_that_we_do_not_use_is_ignored() -> None:
     scene, _ = network()
     assert [] == scene.say(LCP, Code.PROTOCOL_REJECT, 1, b"\x12\x34")
     assert Phase.NETWORK is scene.link.phase
+
+
+def test_who_negotiates_without_end_is_sent_away() -> None:
+    """IPV6CP again and again: the link ends, since each time is an event; at a slower pace that may go on for ever."""
+    scene, _ = network()
+    ipv6_up(scene)
+    for number in range(3, NEGOTIATIONS + 1):  # LCP was one
+        assert Phase.NETWORK is scene.link.phase
+        _ipv6_anew(scene, number)
+    assert isinstance(scene.events()[-1], Ipv6Up)
+    scene.at(scene.now + FORGOTTEN)
+    for number in range(NEGOTIATIONS + 1, NEGOTIATIONS + 200):
+        _ipv6_anew(scene, number)
+        assert isinstance(scene.events()[-1], Ipv6Up)
+        scene.at(scene.now + FORGOTTEN)
+    _ipv6_anew(scene, 3)
+    said = _ipv6_anew(scene, 4)
+    assert (LCP, Code.TERMINATE_REQUEST) == said[-1][:2]
+    assert b"the peer negotiates anew without end" == said[-1].data
+    assert Disconnect.ADMIN == down(scene).code
+
+
+def _ipv6_anew(scene: Scene, number: int) -> list[Said]:
+    """Negotiate IPV6CP once more, in the part of the peer; return what the link says in the end."""
+    asked = scene.say(IPV6CP, REQUEST, number % 256, options((1, number.to_bytes(8, "big"))))
+    (ours,) = [said for said in asked if said[:2] == (IPV6CP, REQUEST)]
+    return scene.say(IPV6CP, ACK, ours.identifier, ours.data)
 
 
 def test_renegotiation_takes_the_network_down_and_up() -> None:
