@@ -3,14 +3,20 @@
 A packet socket gets what it is to get without any interface being a member of a group: memberships are counted for each socket and end with some
 hundreds (net.core.optmem_max), descriptors with some thousands. A filter in the kernel lets through Router Solicitations and DHCPv6 from PPP interfaces
 and nothing else, so that forwarded packets cost a few instructions more. The kernel sees the same packets; nobody listens to them there.
+
+All wait in one queue, so one subscriber that fills it would crowd the others out. Whoever asks far more than any machine has to ask is therefore taken
+out by the filter for a while: what it goes on sending takes no place.
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import socket
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -27,22 +33,28 @@ _ATTACH_FILTER: Final = 26  # asm-generic/socket.h: SO_ATTACH_FILTER
 _LARGEST: Final = 1 << 16
 _BATCH: Final = 64
 _AGAIN: Final = 10.0  # seconds until the socket is asked for once more
+LOUD: Final = 100
+"""Questions of an interface in a second, beyond which it is not heard for a while."""
+_DEAF: Final = 10.0  # seconds of that
+_MOST_DEAF: Final = 256  # interfaces at a time: what the filter of one socket has room for
 _LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x06  # linux/bpf_common.h
 _KIND: Final = 0xFFFFF000 + 28  # linux/filter.h: SKF_AD_OFF + SKF_AD_HATYPE
+_INDEX: Final = 0xFFFFF000 + 8  # SKF_AD_IFINDEX
 _INSTRUCTION: Final = struct.Struct("=HBBI")  # sock_filter: code, how many to skip if true, if false, operand
-_FILTER: Final = (
+_DROP: Final = (_RETURN, 0, 0, 0)
+_QUESTIONS: Final = (
     (_LOAD_WORD, 0, 0, _KIND),
-    (_JUMP_EQUAL, 0, 8, _PPP),
+    (_JUMP_EQUAL, 0, 7, _PPP),
     (_LOAD_OCTET, 0, 0, 6),  # next header
     (_JUMP_EQUAL, 3, 0, packet6.ICMP),
-    (_JUMP_EQUAL, 0, 5, packet6.UDP),
+    (_JUMP_EQUAL, 0, 4, packet6.UDP),
     (_LOAD_HALF, 0, 0, 42),  # destination port
-    (_JUMP_EQUAL, 2, 3, packet6.SERVER_PORT),
+    (_JUMP_EQUAL, 3, 2, packet6.SERVER_PORT),
     (_LOAD_OCTET, 0, 0, 40),  # type of ICMPv6
-    (_JUMP_EQUAL, 0, 1, packet6.SOLICITATION),
-    (_RETURN, 0, 0, _LARGEST),
-    (_RETURN, 0, 0, 0),
+    (_JUMP_EQUAL, 1, 0, packet6.SOLICITATION),
+    _DROP,
 )
+"""Drops what is no question, and goes on behind its end with what is one."""
 
 Taker = Callable[[bytes], None]
 """Takes a packet of IPv6; neither waits nor raises."""
@@ -53,10 +65,12 @@ _log = log.get("ppp")
 class Overhearer:
     """Hands the packets to whoever owns the interface by which they came."""
 
-    def __init__(self) -> None:
-        """Begin without interfaces; the socket comes with the first."""
+    def __init__(self, deaf: float = _DEAF) -> None:
+        """Begin without interfaces; the socket comes with the first. `deaf`: seconds for which one that asks too much is not heard."""
         self._takers: dict[str, Taker] = {}
         self._wanted = trio.Event()
+        self._deaf = deaf
+        self._said = log.RateLimit(rate=1 / 60, burst=1)
 
     def add(self, interface: str, taker: Taker) -> None:
         """Listen to an interface from now on."""
@@ -85,14 +99,26 @@ class Overhearer:
             await trio.sleep(_AGAIN)
 
     async def _read(self, sock: socket.socket) -> None:
+        loud = Loud(self._deaf)
         while True:
-            await trio.lowlevel.wait_readable(sock)
+            with trio.move_on_at(loud.next_timer):
+                await trio.lowlevel.wait_readable(sock)
+            now = trio.current_time()
+            changed = loud.release(now)
             for _ in range(_BATCH):
                 try:
                     packet, origin = sock.recvfrom(_LARGEST)
                 except OSError:  # there is no more, or an interface has gone
                     break
+                if loud.asks(origin[0], now):
+                    changed = True
+                    self._said.say(
+                        "", now, _log.warning, "a subscriber asks too much, and is not heard", interface=origin[0]
+                    )
                 self._hand_over(packet, origin[0])
+            if changed:
+                with suppress(OSError):  # no memory for it: it stays as it was
+                    _attach(sock, loud.indices)
 
     def _hand_over(self, packet: bytes, interface: str) -> None:
         """Give a packet to whom it concerns; a bug there is no other's loss."""
@@ -104,17 +130,67 @@ class Overhearer:
             _log.error("what a subscriber asks crashed", interface=interface, exc_info=bug)
 
 
+class Loud:
+    """Which interfaces ask more than there is room for, and are not heard for a while."""
+
+    def __init__(self, deaf: float) -> None:
+        """Begin with everybody heard; `deaf` in seconds."""
+        self._deaf = deaf
+        self._asked: Counter[str] = Counter()  # by interface, in this second
+        self._second = -math.inf
+        self._until: dict[int, float] = {}  # by index, the first to be heard again first
+
+    @property
+    def indices(self) -> Collection[int]:
+        """The interfaces that are not heard."""
+        return self._until.keys()
+
+    @property
+    def next_timer(self) -> float:
+        """When `release` has something to do."""
+        return next(iter(self._until.values()), math.inf)
+
+    def asks(self, interface: str, now: float) -> bool:
+        """Count a question; tell whether the interface is not to be heard from now on."""
+        if now >= self._second + 1.0:
+            self._second = now
+            self._asked.clear()
+        self._asked[interface] += 1
+        if self._asked[interface] != LOUD + 1 or len(self._until) >= _MOST_DEAF:
+            return False
+        try:
+            index = socket.if_nametoindex(interface)
+        except OSError:  # it has gone meanwhile
+            return False
+        self._until[index] = now + self._deaf
+        return True
+
+    def release(self, now: float) -> bool:
+        """Hear those again whose time is up; tell whether there is one."""
+        over = [index for index, until in self._until.items() if until <= now]
+        for index in over:
+            del self._until[index]
+        return bool(over)
+
+
 def opened() -> socket.socket:
     """Return the socket, of the network namespace of this thread; other packets may come before the filter is there. Raises `OSError`."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(_IPV6))
     try:
-        program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*row) for row in _FILTER))
-        sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(_FILTER), ctypes.addressof(program)))
+        _attach(sock)
         enlarge_buffer(sock)  # all subscribers may be back at once
     except OSError:
         sock.close()
         raise
     return sock
+
+
+def _attach(sock: socket.socket, but: Collection[int] = ()) -> None:
+    """Let questions pass, but not by these interfaces. Raises `OSError`."""
+    deaf = (row for index in but for row in ((_JUMP_EQUAL, 0, 1, index), _DROP))
+    rows = (*_QUESTIONS, (_LOAD_WORD, 0, 0, _INDEX), *deaf, (_RETURN, 0, 0, _LARGEST))
+    program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*row) for row in rows))
+    sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(rows), ctypes.addressof(program)))
 
 
 def _nothing(_: object) -> None:

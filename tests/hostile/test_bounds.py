@@ -17,7 +17,7 @@ from l2tpd.config.load import parse
 from l2tpd.config.model import Address, System, TunnelSettings
 from l2tpd.control import jsonrpc, server
 from l2tpd.events import DaemonStopping
-from l2tpd.kernel import adapter, reorder, tuntap
+from l2tpd.kernel import adapter, overhear, reorder, tuntap
 from l2tpd.ppp import link, pool, router6
 from l2tpd.radius import attributes as row
 from l2tpd.radius import client, dynauth, exchange, spool
@@ -78,6 +78,10 @@ BOUNDS: Mapping[str, tuple[object, str]] = {
     "questions to the router of a subscriber": (
         router6.QUESTIONS,
         "ppp/test_router6.py::test_a_peer_that_asks_faster_than_it_is_answered",
+    ),
+    "questions that the kernel passes on": (
+        overhear.LOUD,
+        "kernel/test_overhear.py::test_one_that_asks_without_end_crowds_nobody_out",
     ),
     "octets of one of those": (
         router6.LONGEST_QUESTION,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -14,7 +16,7 @@ import trio
 import taps
 from faults.means import no_descriptor_left
 from l2tpd.kernel import overhear
-from l2tpd.kernel.overhear import Overhearer
+from l2tpd.kernel.overhear import Loud, Overhearer
 from l2tpd.kernel.tuntap import open_tap
 from l2tpd.ppp import packet6
 
@@ -118,3 +120,52 @@ async def test_many_ask_at_once(place: ExitStack) -> None:
             while True:
                 heard += sock.recv(2000) == SOLICITATION
     assert 400 == heard
+
+
+async def test_one_that_asks_without_end_crowds_nobody_out(place: ExitStack, caplog: pytest.LogCaptureFixture) -> None:
+    """After so many questions in a second it takes no place among those that wait; in time it is heard again. The log says it once."""
+    first, second = (interface(place, name) for name in ("ppp0", "ppp1"))
+    heard: Counter[str] = Counter()
+    hearer = Overhearer(deaf=1.0)
+    for name in ("ppp0", "ppp1"):
+        hearer.add(name, partial(count, heard, name))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hearer.serve)
+        with trio.fail_after(20):
+            written = 0
+            while "asks too much" not in caplog.text:
+                for _ in range(overhear.LOUD + 1):
+                    os.write(first, SOLICITATION)
+                written += overhear.LOUD + 1
+                await trio.lowlevel.checkpoint()
+            for _ in range(20_000):  # without a pause: more than the socket would have room for
+                os.write(first, SOLICITATION)
+            os.write(second, DHCP)
+            while not heard["ppp1"]:
+                await trio.lowlevel.checkpoint()
+            assert heard["ppp0"] <= written
+            while heard["ppp0"] <= written:
+                os.write(first, SOLICITATION)
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
+    assert 1 == caplog.text.count("asks too much")
+
+
+def count(heard: Counter[str], name: str, _packet: bytes) -> None:
+    """Count what has come by an interface."""
+    heard[name] += 1
+
+
+def test_who_is_not_heard_is_heard_again() -> None:
+    """In so many seconds. What has gone meanwhile is not among them."""
+    loud = Loud(10.0)
+    assert not any(loud.asks("lo", 5.0) for _ in range(overhear.LOUD))
+    assert loud.asks("lo", 5.9)
+    assert 15.9 == loud.next_timer
+    assert not loud.asks("lo", 5.9)
+    assert 1 == len(loud.indices)
+    assert not loud.release(15.8)
+    assert loud.release(15.9)
+    assert (0, math.inf) == (len(loud.indices), loud.next_timer)
+    assert not any(loud.asks("gone", 20.0) for _ in range(2 * overhear.LOUD))
+    assert 0 == len(loud.indices)
