@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from l2tpd.config.model import Role
+from l2tpd.config.model import Pseudowire, Role
 from l2tpd.config.scalars import end_id_as_said
 from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, DeleteSession, Link, ModifySession
 from l2tpd.ppp.describe import disconnect_text
-from l2tpd.session.call import ACTIVE, NO_IPV6, Call, Carrier, Ending, State
+from l2tpd.session.call import ACTIVE, NO_IPV6, Call, Carrier, Ending, Kind, State
 from l2tpd.session.speech import Values
 from l2tpd.wire.avp import ACCM, CALL_ERRORS, CIRCUIT_STATUS, PPP_DISCONNECT_CAUSE, RESULT_CODE
 from l2tpd.wire.messages import Message, message
@@ -22,6 +22,9 @@ from l2tpd.wire.numbers import CallResult, MessageType
 from l2tpd.wire.values import ResultCode
 
 Action = Callable[[Call, Message | None, Carrier, float], State]
+
+_CONNECTED_BY_PEER = frozenset({Kind.LNS_INCOMING, Kind.LNS_OUTGOING})
+_INTERFACES = frozenset({Pseudowire.ETH, Pseudowire.ETH_VLAN})
 
 # --- opening ------------------------------------------------------------------------------------------------------------------
 
@@ -333,7 +336,7 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
     asked = call.settings
     call.plane_asked = True
     call.sequencing = call.numbered = call.sequencing or asked.sequencing_required
-    call.sending = call.wanted
+    call.sending = call.wanted and not _waits(call)
     carrier.plane(
         CreateSession(
             tunnel_id=carrier.local_id,
@@ -360,8 +363,13 @@ def _ask_plane(call: Call, carrier: Carrier, following: State) -> State:
     return following
 
 
+def _waits(call: Call) -> bool:
+    """Tell whether frames wait for the peer's ICCN or OCCN (RFC 3931 6.10), where no PPP of ours is what would send them."""
+    return call.kind in _CONNECTED_BY_PEER and call.settings.pseudowire in _INTERFACES
+
+
 def _adapt_plane(call: Call, carrier: Carrier) -> None:
-    """Have the data plane do what the peer has asked for since the session was made: numbers (RFC 2661 4.4.4), silence (RFC 3931 5.4.5)."""
+    """Have an established call's data plane do what the peer has asked for: numbers (RFC 2661 4.4.4), packets or none (RFC 3931 5.4.5)."""
     if (call.sequencing, call.wanted) == (call.numbered, call.sending):
         return
     call.numbered, call.sending = call.sequencing, call.wanted

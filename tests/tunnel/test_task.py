@@ -6,16 +6,23 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import pytest
+import trio
 from trio.testing import MockClock
 
-from dialogue import hello, sccrq, stopccn
+from dialogue import cdn, hello, iccn, icrq, sccrq, stopccn
 from house import Caller, House, Peer, established, free_port, house, settle, until
 from l2tpd.config.model import Address
+from l2tpd.kernel.ops import CreateSession, Operation, Outcome
+from l2tpd.kernel.recording import RecordingPlane
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
+from l2tpd.wire.avp import ASSIGNED_SESSION_ID
+from l2tpd.wire.header import build_control
+from l2tpd.wire.messages import encode
 from l2tpd.wire.numbers import MessageType, StopResult
 
 
@@ -263,3 +270,44 @@ async def test_packets_that_are_hardly_any_end_nothing(size: int) -> None:
             assert 0 == lns.daemon.crashes
     finally:
         plane.close()
+
+
+@attrs.define(eq=False)
+class Pumping(RecordingPlane):
+    """A plane whose sessions have something to run; `pumps` is how many run."""
+
+    pumps: int = 0
+    exhausted: trio.Event = attrs.field(factory=trio.Event)
+
+    async def perform(self, operation: Operation) -> Outcome:
+        done = await super().perform(operation)
+        return Outcome(pump=self._pump) if isinstance(operation, CreateSession) else done
+
+    async def _pump(self) -> tuple[int, str]:
+        self.pumps += 1
+        try:
+            await self.exhausted.wait()
+        finally:
+            self.pumps -= 1
+        return 1, "exhausted"
+
+
+async def test_a_link_runs_while_its_session_is_up() -> None:
+    """An L2TP Session MUST be established before L2TP can begin to tunnel PPP frames (RFC 2661 5): not when the peer asks, but with its ICCN."""
+    plane = Pumping()
+    async with house() as there:
+        there.daemon.adapter.plane = plane
+        with Peer(there.address) as peer:
+            caller = await peer.connect()
+            await caller.say(icrq())
+            answered = await caller.hear(MessageType.ICRP)
+            assert answered.said is not None
+            session_id = answered.said[ASSIGNED_SESSION_ID]
+            await settle()
+            assert 0 == plane.pumps
+            await peer.throw(build_control(caller.theirs, session_id, caller.ns, caller.nr, encode(iccn())))
+            caller.ns += 1
+            await caller.hear(None)
+            await until(lambda: plane.pumps == 1)
+            await peer.throw(build_control(caller.theirs, session_id, caller.ns, caller.nr, encode(cdn())))
+            await until(lambda: plane.pumps == 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dialogue import ZLB, stage
+import pytest
+
+from dialogue import OURS, ZLB, stage
 from dialogue3 import (
     called3,
     cdn3,
@@ -22,8 +24,10 @@ from dialogue3 import (
     up3,
     up_called3,
 )
-from l2tpd.config.model import Role, SessionSettings
+from l2tpd.config.model import Pseudowire, Role, SessionSettings
+from l2tpd.kernel.ops import CreateSession, ModifySession
 from l2tpd.session.call import State as CallState
+from l2tpd.session.speech3 import PSEUDOWIRES
 from l2tpd.tunnel.dialect import V3
 from l2tpd.tunnel.states import State
 from l2tpd.wire.header import parse_control3
@@ -159,3 +163,48 @@ def test_3_4_a_session_that_nobody_answers_ends() -> None:
     say.us << MessageType.CDN
     say.peer >> iccn3(call.local_id)
     say.us << ZLB
+
+
+@pytest.mark.parametrize("pseudowire", [Pseudowire.ETH, Pseudowire.ETH_VLAN])
+def test_3_a_session_must_be_established_before_frames_are_forwarded(pseudowire: Pseudowire) -> None:
+    """An L2TP session MUST be established before L2TP can begin to forward session frames": an interface is there before, and silent; a peer's early frames are taken."""
+    say = up_called3()
+    say.policy.settings = SessionSettings(vlan_id=7)
+    say.peer >> icrq3(pseudowire_type=PSEUDOWIRES[pseudowire])
+    say.us << MessageType.ICRP
+    (call,), (made,) = say.core.calls.values(), say.plane()
+    assert isinstance(made, CreateSession)
+    assert not made.sending
+    say.peer >> iccn3(call.local_id)
+    say.us << ZLB
+    assert [ModifySession(tunnel_id=OURS, session_id=call.local_id, sequencing=False, sending=True)] == say.plane()
+
+
+def test_6_10_data_must_not_be_forwarded_until_the_occn_is_received() -> None:
+    """Data MUST NOT be forwarded until the OCCN is received, which indicates that the call has been placed."""
+    say = up3()
+    call = say.open_session(SessionSettings(role=Role.LNS, pseudowire=Pseudowire.ETH))
+    say.us << MessageType.OCRQ
+    say.peer >> ocrp3(call.local_id)
+    say.us << ZLB
+    (made,) = say.plane()
+    assert isinstance(made, CreateSession)
+    assert not made.sending
+    say.peer >> occn3(call.local_id)
+    say.us << ZLB
+    assert [ModifySession(tunnel_id=OURS, session_id=call.local_id, sequencing=False, sending=True)] == say.plane()
+
+
+def test_3_whose_iccn_or_occn_connects_a_call_needs_no_leave_to_forward() -> None:
+    """Who sends it has the data plane up first, so that nothing of the peer's is lost, and is established with it; so is whoever has PPP, which begins then."""
+    reporting = up3()
+    reported3(reporting, SessionSettings(pseudowire=Pseudowire.ETH))
+    placing = up_called3()
+    placing.peer >> ocrq3(pseudowire_type=5)
+    placing.skip()
+    taking = up_called3()
+    incoming3(taking)
+    for say in (reporting, placing, taking):
+        (made,) = say.plane()
+        assert isinstance(made, CreateSession)
+        assert made.sending

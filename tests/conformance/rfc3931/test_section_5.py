@@ -240,7 +240,7 @@ def test_5_4_2_codes() -> None:
     assert list(range(10)) == list(ErrorCode)
 
 
-def test_values_of_the_registries() -> None:
+def test_5_4_values_of_the_registries() -> None:
     """5.4.1, 5.4.4, 5.4.5 with the bits of RFC 5641, and the pseudowire types of RFC 4719 and their neighbours."""
     assert [0, 1] == list(DigestType)
     assert [0, 1] == list(SublayerType)
