@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from conformance.rfc3931.exceptions import Exempt
+from conformance.demand import Demand
 
-EXCEPTIONS: tuple[Exempt, ...] = (
-    Exempt(
+DEMANDS = (
+    Demand(
         "6",
         "When the authenticator sets this flag [R] to '1' it disables short timeouts, expecting the peer to prompt the user",
-        "we set it never: whoever was refused calls again",
+        why="we set it never: whoever was refused calls again",
     ),
-    Exempt(
+    Demand(
         "7",
         "The Change-Password packet should be sent only if the authenticator reports ERROR_PASSWD_EXPIRED",
-        "we never send it, nor take it: passwords are changed where they are kept",
+        why="we never send it, nor take it: passwords are changed where they are kept",
     ),
 )
