@@ -147,7 +147,7 @@ async def test_events_of_ppp_lie_within_those_of_its_session(tmp_path: Path, end
             (ending,) = heard.sessions(What.DOWN)
             assert (CallResult.ADMIN, "us") == (ending.result, ending.by)
             assert not lns.ppp.instances.called("sub0")
-        assert "sub0" not in taps.ip("-o", "link", "show")
+        await until(lambda: "sub0" not in taps.ip("-o", "link", "show"))
 
 
 @pytest.mark.parametrize("keys", ["", "shared_interface = true"], ids=["own", "shared"])

@@ -40,7 +40,7 @@ demo = runpy.run_path({str(DEMO)!r})
 names = demo["perform"].__globals__
 texts = names["CONFIGURATIONS"]
 texts["lac"] = texts["lac"].replace('secret = "{{secret}}"', 'secret = "another"')
-names["PATIENCE"] = 3.0
+names["PATIENCE"] = 10.0
 sys.exit(demo["main"]())
 """
 CARRIED = "an Ethernet pseudowire by L2TPv3 (RFC 3931, RFC 4719) that carries packets"

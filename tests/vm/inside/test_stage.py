@@ -1,4 +1,4 @@
-"""The stage itself: l2tpd runs in a guest as it does elsewhere, and its processes' coverage is counted."""
+"""The stage itself: l2tpd runs in a guest as it does elsewhere."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -39,8 +40,9 @@ def kernel(request: pytest.FixtureRequest, rig: ModuleType) -> Path:
 def run(rig: ModuleType, kernel: Path, tmp_path: Path) -> Run:
     """Run a shell line in a guest that shares `tmp_path`, with 60 s to do so unless said otherwise, and return its exit status."""
 
-    def run(line: str, limit: float = 60.0) -> int:
-        status: int = rig.run(kernel, Order(folder=tmp_path, command=["sh", "-c", line], limit=limit))
+    def run(line: str, limit: float = 60.0, silence: float = math.inf) -> int:
+        order = Order(folder=tmp_path, command=["sh", "-c", line], limit=limit, silence=silence)
+        status: int = rig.run(kernel, order)
         return status
 
     return run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vm.outside.conftest import Run
-from vm.rig.guest import RigError
+from vm.rig.guest import RigError, Silent
 
 
 @pytest.mark.parametrize("status", [0, 3, 9])
@@ -54,6 +54,12 @@ def test_a_time_limit_is_an_error(run: Run) -> None:
     """A guest that exceeds its limit is ended and said to have."""
     with pytest.raises(RigError, match=r"exceeded its limit of 1 s"):
         run("sleep 300", limit=1.0)
+
+
+def test_a_guest_that_says_nothing_hangs(run: Run) -> None:
+    """Nor is one waited for that has hung, as far as one can tell from outside."""
+    with pytest.raises(Silent, match=r"said nothing for 1 s"):
+        run("sleep 300", silence=1.0)
 
 
 def test_no_test_is_skipped_for_want_of_a_kernel(run: Run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import math
 import os
 import shlex
 import signal
@@ -35,6 +36,10 @@ class RigError(Exception):
     """A guest cannot be made or has died; the text is one that its user can act on."""
 
 
+class Silent(RigError):
+    """A guest has said nothing for so long that it must hang: User Mode Linux is known to, one time in a hundred, in a signal handler of its own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """A command to run as root in a guest, from the working directory of the caller."""
@@ -42,6 +47,7 @@ class Order:
     folder: Path  # shared with the guest, read-write; everything else of the host is read-only there
     command: Sequence[str]
     limit: float = 600.0  # seconds of wall time
+    silence: float = math.inf  # seconds of wall time in which the command writes nothing
     memory: str = "1G"
     cpus: int = 1
 
@@ -127,13 +133,13 @@ def prepared(order: Order, *, halt: str, slowness: float = 1.0) -> Iterator[Fold
 def finish(argv: Sequence[str], order: Order, folder: Folder, *, stdout: int | None = subprocess.DEVNULL) -> int:
     """Run the guest `argv` to its end, passing on what its command writes, and return the command's exit status.
 
-    Raises `RigError` with the end of the kernel's log when the guest panics, ends early, or exceeds its time limit.
+    Raises `RigError` with the end of the kernel's log when the guest panics, ends early, or exceeds its time limit; `Silent` when it says nothing.
     """
     guest = subprocess.Popen(
         argv, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.STDOUT, start_new_session=True
     )
     try:
-        in_time = _follow(guest, folder.output, order.limit)
+        in_time = _follow(guest, folder.output, order)
     finally:
         _end(guest)
     status = folder.status()
@@ -145,16 +151,21 @@ def finish(argv: Sequence[str], order: Order, folder: Folder, *, stdout: int | N
     raise RigError(f"the guest {reason}; its kernel said last:\n{folder.tail() or '(nothing)'}")
 
 
-def _follow(guest: subprocess.Popen[bytes], output: Path, limit: float) -> bool:
-    """Copy the command's output to ours until the guest ends; tell whether it did so in time."""
-    deadline = time.monotonic() + limit
+def _follow(guest: subprocess.Popen[bytes], output: Path, order: Order) -> bool:
+    """Copy the command's output to ours until the guest ends; tell whether it did so in time. Raises `Silent`."""
+    spoke = time.monotonic()
+    deadline = spoke + order.limit
     with output.open("rb") as source:
-        while time.monotonic() < deadline:
+        while (now := time.monotonic()) < deadline:
             ended = _waited(guest, 0.02)
-            sys.stdout.buffer.write(source.read())
-            sys.stdout.buffer.flush()
+            if said := source.read():
+                spoke = now
+                sys.stdout.buffer.write(said)
+                sys.stdout.buffer.flush()
             if ended:
                 return True
+            if now - spoke > order.silence:
+                raise Silent(f"the guest said nothing for {order.silence:g} s")
     return False
 
 
@@ -211,6 +222,13 @@ def main(doc: str, versions: Sequence[str], build: Callable[[str], Path], run: C
         metavar="SECONDS",
         help="end the guest after this time (default %(default)g)",
     )
+    running.add_argument(
+        "--silence",
+        type=float,
+        default=Order.silence,
+        metavar="SECONDS",
+        help="end the guest when its command writes nothing for so long, and try once more (default: never)",
+    )
     running.add_argument("--memory", default=Order.memory, help="memory of the guest (default %(default)s)")
     running.add_argument(
         "--cpus",
@@ -228,12 +246,19 @@ def main(doc: str, versions: Sequence[str], build: Callable[[str], Path], run: C
         if chosen.verb == "build":
             print(kernel)
             return 0
-        return run(
-            kernel,
-            Order(
-                folder=chosen.folder, command=chosen.command, limit=chosen.limit, memory=chosen.memory, cpus=chosen.cpus
-            ),
+        order = Order(
+            folder=chosen.folder,
+            command=chosen.command,
+            limit=chosen.limit,
+            silence=chosen.silence,
+            memory=chosen.memory,
+            cpus=chosen.cpus,
         )
+        try:
+            return run(kernel, order)
+        except Silent as error:
+            print(f"warning: {error}; it is started once more", file=sys.stderr, flush=True)
+            return run(kernel, order)
     except RigError as error:
         print(f"error: {error}", file=sys.stderr)
         return BROKEN
