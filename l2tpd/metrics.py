@@ -78,14 +78,15 @@ async def serve(
 ) -> NoReturn:
     """Serve the metrics at a numeric address until cancelled. Reports where it listens; raises `StartupError` when it cannot."""
     try:
-        listeners = await trio.open_tcp_listeners(address.port, host=address.host)
+        (listener,) = await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as error:
         raise StartupError(f"cannot listen on {address} for metrics: {error.strerror}") from error
     async with trio.open_nursery() as nursery:
         server = _Server(Scraper(parts, nursery))
-        name = listeners[0].socket.getsockname()
+        name = listener.socket.getsockname()
         task_status.started(Address(name[0], name[1]))
-        await trio.serve_listeners(server.contained, listeners, handler_nursery=nursery)
+        async with listener:
+            await supervise.welcome(listener.socket, "metrics client", server.admit, nursery)
 
 
 # --- what is told
@@ -260,8 +261,8 @@ class _Server:
         self._scraper = scraper
         self._connections = 0
 
-    async def contained(self, stream: trio.SocketStream) -> None:
-        """Serve one client, within limits, so that a bug ends that connection alone."""
+    async def admit(self, stream: trio.SocketStream) -> None:
+        """Serve one client, within limits."""
         if self._connections >= MAX_CONNECTIONS:
             self._scraper.refused()
         if self._connections >= CROWD:
@@ -269,9 +270,7 @@ class _Server:
         self._connections += 1
         try:
             with trio.move_on_after(PATIENCE):
-                await supervise.contain(
-                    "metrics client", lambda: self._serve(stream), on_crash=lambda _: None, kind="metrics"
-                )
+                await self._serve(stream)
         finally:
             self._connections -= 1
 

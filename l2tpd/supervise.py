@@ -1,13 +1,19 @@
-"""Keep one task's bug from becoming everybody's, and give the last words of a task a deadline."""
+"""Keep one task's bug from becoming everybody's, let clients in, and give the last words of a task a deadline."""
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from typing import NoReturn
 
 import trio
 
 from l2tpd import log
+
+SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What the system says when it has run out of something."""
+PAUSE = 0.1  # seconds until it is asked again
 
 _log = log.get("supervise")
 
@@ -44,6 +50,39 @@ def _report(
         on_crash(group)
     except Exception as again:  # noqa: BLE001 - whatever it is, the boundary must hold
         _log.error(f"cleaning up after {name} failed", exc_info=again)
+
+
+async def welcome(
+    listener: trio.socket.SocketType,
+    kind: str,
+    serve: Callable[[trio.SocketStream], Awaitable[None]],
+    nursery: trio.Nursery,
+) -> NoReturn:
+    """Serve everyone who connects to a socket that listens, each in a task of their own whose crash is theirs alone.
+
+    Who cannot be let in for want of descriptors waits in the backlog; the log says so once a minute.
+    """
+    number, shortage = 0, log.RateLimit(rate=1 / 60, burst=1)
+    while True:
+        try:
+            accepted, _ = await listener.accept()
+        except OSError as error:  # else a client that has gone again; neither is a reason to stop answering
+            if error.errno in SHORT:
+                shortage.say(kind, trio.current_time(), _log.warning, f"a {kind} has to wait", reason=error.strerror)
+            await trio.sleep(PAUSE if error.errno in SHORT else 0)
+            continue
+        number += 1
+        nursery.start_soon(_serve, f"{kind} {number}", kind, serve, accepted)
+
+
+async def _serve(
+    name: str, kind: str, serve: Callable[[trio.SocketStream], Awaitable[None]], accepted: trio.socket.SocketType
+) -> None:
+    async def serve_it() -> None:
+        async with trio.SocketStream(accepted) as stream:
+            await serve(stream)
+
+    await contain(name, serve_it, on_crash=lambda _group: None, kind=kind)
 
 
 def goodbye(seconds: float) -> trio.CancelScope:

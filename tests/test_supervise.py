@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import errno
+import socket
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
 from trio.testing import MockClock
 
 from l2tpd import log
-from l2tpd.supervise import contain, crashes, goodbye
+from l2tpd.supervise import contain, crashes, goodbye, welcome
 
 
 class Bug(Exception):
@@ -101,3 +105,41 @@ async def test_goodbye_outlives_a_cancellation_until_its_deadline(mock_clock: Mo
                 said.append("too late")
     assert ["StopCCN", "StopCCN again"] == said
     assert scope.cancelled_caught
+
+
+class Tired:
+    """A socket that listens, and whose system has run out of things at first."""
+
+    def __init__(self, listener: trio.socket.SocketType, *errors: int) -> None:
+        self.listener = listener
+        self.errors = list(errors)
+
+    async def accept(self) -> Any:
+        if self.errors:
+            raise OSError(self.errors.pop(), "accept")
+        return await self.listener.accept()
+
+
+async def test_who_connects_while_nothing_is_left_is_served_later(autojump_clock: MockClock) -> None:
+    """Neither that nor a client that left too early ends the server; the log says once for how long somebody waits, and a bug ends one client alone."""
+    before = crashes["guest"]
+
+    async def serve(stream: trio.SocketStream) -> None:
+        if await stream.receive_some() == b"bug":
+            await crash()
+        await stream.send_all(b"welcome")
+
+    with socket.socket() as plain:
+        plain.setblocking(False)
+        plain.bind(("127.0.0.1", 0))
+        plain.listen()
+        tired: Any = Tired(trio.socket.from_stdlib_socket(plain), *[errno.EMFILE] * 100, errno.ECONNABORTED)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(welcome, tired, "guest", serve, nursery)
+            for said, answer in ((b"bug", b""), (b"hello", b"welcome")):
+                async with await trio.open_tcp_stream(*plain.getsockname()) as stream:
+                    await stream.send_all(said)
+                    assert answer == await stream.receive_some()
+            nursery.cancel_scope.cancel()
+    assert before + 1 == crashes["guest"]
+    assert 1 == sum("a guest has to wait" in line.text for line in log.ring.lines())

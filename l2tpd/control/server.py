@@ -48,7 +48,7 @@ from l2tpd.control.jsonrpc import (
 )
 from l2tpd.control.operator import Operator
 from l2tpd.errors import ConfigError, ControlError, LocalProtocolError, StartupError
-from l2tpd.supervise import contain
+from l2tpd.supervise import welcome
 
 MAX_CONNECTIONS = 64
 MAX_CONNECTIONS_PER_USER = 16  # of users other than root and the daemon's own
@@ -83,7 +83,7 @@ async def serve(
         server = _Server(operator=operator, owner=uid)
         async with trio.open_nursery() as nursery:
             task_status.started()
-            await server.accept(listener, nursery)
+            await welcome(listener, "control client", server.admit, nursery)
 
 
 # --- the socket
@@ -192,7 +192,6 @@ class _Server:
     # Held while a request is computed; it is fair and changes hands once per pass of the loop.
     turn: trio.Lock = attrs.field(factory=trio.Lock)
     by_user: Counter[int] = attrs.field(factory=Counter)
-    _accepted: int = 0
     _lines: dict[tuple[int, object], tuple[object, bytes]] = attrs.field(factory=dict)
     _batches: dict[tuple[object, ...], tuple[Sequence[object], bytes]] = attrs.field(factory=dict)
 
@@ -223,28 +222,7 @@ class _Server:
     def _line(self, opened: methods.Opened[Any], item: object) -> bytes:
         return write_request(Request(method=opened.notification, params=opened.params(item), expects_reply=False))
 
-    async def accept(self, listener: trio.socket.SocketType, nursery: trio.Nursery) -> NoReturn:
-        """Serve everyone who connects, each in a task of their own whose crash is theirs alone."""
-        while True:
-            try:
-                accepted, _ = await listener.accept()
-            except OSError as error:
-                # Out of descriptors or memory, or a client that has gone again: neither is a reason to stop answering.
-                await trio.sleep(0.1 if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS} else 0)
-                continue
-            self._accepted += 1
-            nursery.start_soon(self._contained, accepted, f"control client {self._accepted}")
-
-    async def _contained(self, accepted: trio.socket.SocketType, name: str) -> None:
-        """Serve one client so that a bug ends that connection alone."""
-
-        async def serve_client() -> None:
-            async with trio.SocketStream(accepted) as stream:
-                await self._admit(stream)
-
-        await contain(name, serve_client, on_crash=lambda _group: None, kind="control client")
-
-    async def _admit(self, stream: trio.SocketStream) -> None:
+    async def admit(self, stream: trio.SocketStream) -> None:
         """Serve a client if there is a place for their user."""
         _pid, uid, _gid = _PEERCRED.unpack(
             stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEERCRED.size)

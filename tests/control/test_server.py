@@ -388,33 +388,6 @@ async def test_garbage_is_answered_with_errors(double: Double, path: Path) -> No
         assert "result" in await peer.ask("system.show")
 
 
-class Tired:
-    """A listener that is out of descriptors at first."""
-
-    def __init__(self, listener: trio.socket.SocketType, *errors: int) -> None:
-        self.listener = listener
-        self.errors = list(errors)
-
-    async def accept(self) -> Any:
-        if self.errors:
-            raise OSError(self.errors.pop(), "accept")
-        return await self.listener.accept()
-
-
-async def test_a_daemon_without_descriptors_answers_again_when_it_has_some(
-    double: Double, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither that nor a client that left too early ends the server."""
-    accept = server._Server.accept
-
-    async def tired(ours: Any, listener: Any, nursery: trio.Nursery) -> None:
-        await accept(ours, Tired(listener, errno.EMFILE, errno.ECONNABORTED), nursery)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(server._Server, "accept", tired)
-    async with serving(double, path), client(path) as peer:
-        assert "result" in await peer.ask("system.show")
-
-
 async def test_a_watcher_that_goes_away_under_load_is_forgotten(double: Double, path: Path) -> None:
     """Its connection ends when an event cannot be sent, and so does its subscription."""
     async with serving(double, path), client(path) as other:

@@ -16,6 +16,7 @@ import trio
 import taps
 from dialogue import sccrq
 from faults.means import no_descriptor_left
+from l2tpd import log, supervise
 from l2tpd.config.load import parse
 from l2tpd.config.model import Address
 from l2tpd.daemon import Daemon
@@ -32,7 +33,6 @@ from l2tpd.wire.header import build_control
 from l2tpd.wire.messages import encode
 from pair import (
     ANYBODY,
-    QUICK,
     Heard,
     Stage,
     call,
@@ -47,9 +47,12 @@ from pair import (
     until,
     up,
 )
+from scrapes import get
 
 INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
 KEEP = "persist = true\n"
+SOON = "redial_delay = 0.05\nredial_delay_max = 0.1\n"
+"""Keys of a tunnel that is patient with its peer all the same: it cannot be dialled anew."""
 
 
 @pytest.fixture
@@ -149,6 +152,27 @@ async def test_a_control_client(tmp_path: Path) -> None:
         assert at.is_well()
 
 
+async def test_a_scrape(tmp_path: Path) -> None:
+    """It waits likewise; the log says so once, however long that lasts."""
+    log.ring.clear()
+    log.configure("info")
+    port = free_port()
+    async with scene(tmp_path, system=f'metrics_address = "127.0.0.1:{port}"\n') as at:
+        with trio.socket.socket() as client:
+            with no_descriptor_left():
+                await client.connect(("127.0.0.1", port))
+                await client.send(get())
+                with trio.move_on_after(5 * supervise.PAUSE) as waiting:
+                    await client.recv(10)
+                assert waiting.cancelled_caught
+            assert b"HTTP/1.1 200" in await client.recv(1 << 16)
+        said = [line.text for line in log.ring.lines() if "has to wait" in line.text]
+        assert 1 == len(said)
+        assert "a metrics client" in said[0]
+        assert "Too many open files" in said[0]
+        assert at.is_well()
+
+
 async def test_a_reload(tmp_path: Path) -> None:
     """What cannot be read is not used: the old configuration is in force, and the next attempt succeeds."""
     async with scene(tmp_path) as at:
@@ -200,9 +224,9 @@ async def test_an_interface(tmp_path: Path) -> None:
     pool = '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
     async with scene(tmp_path, data_plane="user", lns=pool) as at:
         await until(lambda: (found := call(at.lac, "old", "s")) is not None and found.ppp_remote)
-        await at.add(calls("t", at.port, QUICK))
+        await at.add(calls("t", at.port, SOON))
         await until(lambda: up(at.lac, "t"))
-        at.on.write("lac", old(at.port) + calls("t", at.port, QUICK) + session("t", "s", KEEP))
+        at.on.write("lac", old(at.port) + calls("t", at.port, SOON) + session("t", "s", KEEP))
         plan = await at.lac.reloader._read()
         with no_descriptor_left():
             await at.lac.reloader._apply(*plan)
