@@ -18,6 +18,7 @@ IDLE = 60.0
 LARGEST = 65535
 
 Name = tuple[str, int]
+"""An address of IPv4 or IPv6, and a port; what names an IPv6 socket may have more to it."""
 
 
 @attrs.define(eq=False)
@@ -108,7 +109,8 @@ class Proxy:
 
 
 def _bound(name: Name) -> trio.socket.SocketType:
-    sock = trio.socket.from_stdlib_socket(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    family = socket.AF_INET6 if ":" in name[0] else socket.AF_INET
+    sock = trio.socket.from_stdlib_socket(socket.socket(family, socket.SOCK_DGRAM))
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
     plain = socket.fromfd(sock.fileno(), sock.family, sock.type)
     with plain:
