@@ -3,6 +3,7 @@
 What a client does must not be felt by a tunnel, nor by another client:
 
 - The socket appears under its name only when owner, group and mode are right and it listens; a stale one is replaced, a live one never.
+- Where its name was removed, by a hand or by a tidying of the directory, it is made anew: without it nobody could ask for that.
 - Who can connect may read. Root, the daemon's own user and the socket's owner may write (SO_PEERCRED).
 - Connections are capped, and one user cannot take them all; root and the daemon's user always find a place.
 - One request at a time is computed between two looks at the network, whoever sent it, and each is bounded by paging.
@@ -21,13 +22,14 @@ import socket
 import stat
 import struct
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import attrs
 import trio
 
+from l2tpd import log
 from l2tpd.control import methods
 from l2tpd.control.jsonrpc import (
     BUSY,
@@ -57,11 +59,13 @@ REPLY_TIMEOUT = 10.0  # seconds in which a client must take an answer
 CHUNK = 65536  # octets read at once
 BACKLOG = 64
 MAX_PATH = 107  # octets, unix(7)
+LOOK = 10.0  # seconds until we see that the socket's name was removed
 ITEMS_AT_ONCE = 128  # of a subscription, written in one go
 TICK = 0.05  # seconds: when more has happened, subscribers are told at the same time, so that they are told the same, and of much in one go
 LINES_KEPT = 1024  # of items, for subscribers who have still to be told of them
 BATCHES_KEPT = 8  # of items, likewise
 
+_log = log.get("control")
 _PEERCRED = struct.Struct("3i")  # pid, uid, gid
 
 
@@ -79,34 +83,82 @@ async def serve(
     `owner` and `group` are names or numbers, empty for the daemon's own. Reports readiness when the socket can be connected to. Raises
     `StartupError` when it cannot be made, or another daemon answers on it.
     """
-    with _listening(path, owner, group, mode) as (listener, uid):
-        server = _Server(operator=operator, owner=uid)
+    uid, gid = _uid(owner), _gid(group)
+    door = _Door(path, uid, gid, mode)
+    door.open()
+    try:
+        server = _Server(operator=operator, owner=os.geteuid() if uid < 0 else uid)
         async with trio.open_nursery() as nursery:
             task_status.started()
-            await welcome(listener, "control client", server.admit, nursery)
+            while True:
+                async with trio.open_nursery() as entrance:
+                    entrance.start_soon(welcome, door.listener, "control client", server.admit, nursery)
+                    await door.lost()
+                    entrance.cancel_scope.cancel()
+                await door.remake()
+    finally:
+        door.close()
 
 
 # --- the socket
 
 
-@contextlib.contextmanager
-def _listening(path: Path, owner: str, group: str, mode: int) -> Iterator[tuple[trio.socket.SocketType, int]]:
-    """Make the socket at `path`; yields it with its owner's uid, and removes it at the end if it is still ours."""
-    uid, gid = _uid(owner), _gid(group)
-    if len(os.fsencode(path)) > MAX_PATH:
-        raise StartupError(f"the control socket's path is longer than {MAX_PATH} octets: {path}")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+@attrs.define(eq=False)
+class _Door:
+    """The socket that listens at a path."""
+
+    path: Path
+    uid: int
+    gid: int
+    mode: int
+    listener: trio.socket.SocketType = attrs.field(init=False)
+    _made: tuple[int, int] = (0, 0)  # device and inode
+
+    def open(self) -> None:
+        """Make it. Raises `StartupError`."""
+        if len(os.fsencode(self.path)) > MAX_PATH:
+            raise StartupError(f"the control socket's path is longer than {MAX_PATH} octets: {self.path}")
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _refuse_live(path)
-            ours = _place(listener, path, uid, gid, mode)
+            with contextlib.ExitStack() as stack:
+                plain = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                _refuse_live(self.path)
+                self._made = _place(plain, self.path, self.uid, self.gid, self.mode)
+                stack.pop_all()
         except OSError as error:
-            raise StartupError(f"cannot make the control socket {path}: {error.strerror}") from error
-        listener.setblocking(False)
-        try:
-            yield trio.socket.from_stdlib_socket(listener), os.geteuid() if uid < 0 else uid
-        finally:
-            _remove(path, ours)
+            raise StartupError(f"cannot make the control socket {self.path}: {error.strerror}") from error
+        plain.setblocking(False)
+        self.listener = trio.socket.from_stdlib_socket(plain)
+
+    async def lost(self) -> None:
+        """Return once nothing has the name any more; what has taken it is somebody's."""
+        while True:
+            await trio.sleep(LOOK)
+            try:
+                self.path.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                return
+            except OSError:
+                continue
+
+    async def remake(self) -> None:
+        """Make it anew; what prevents that is said once an hour, and it is tried until it succeeds."""
+        self.listener.close()
+        limit = log.RateLimit(rate=1 / 3600, burst=1)
+        while True:
+            try:
+                self.open()
+            except StartupError as error:
+                limit.say(self.path, trio.current_time(), _log.warning, str(error))
+                await trio.sleep(LOOK)
+            else:
+                _log.warning("the control socket was removed, and is made anew", path=str(self.path))
+                return
+
+    def close(self) -> None:
+        """Remove it, if it is still ours."""
+        self.listener.close()
+        _remove(self.path, self._made)
 
 
 def _place(listener: socket.socket, path: Path, uid: int, gid: int, mode: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import socket
 import stat
 import sys
@@ -15,8 +16,10 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from control.double import SESSION_DOWN, TUNNEL_UP, Double, example
+from l2tpd import log
 from l2tpd.config.model import Address, Encapsulation
 from l2tpd.control import server
 from l2tpd.control.jsonrpc import (
@@ -182,6 +185,32 @@ async def test_a_socket_whose_rights_cannot_be_set_never_appears(
     monkeypatch.setattr(os, "chown", chown)
     assert "cannot give the control socket to system.control_owner" in await refused(double, path, owner="0")
     assert [] == list(path.parent.iterdir())
+
+
+async def test_a_socket_that_was_removed_is_made_anew(double: Double, path: Path, mock_clock: MockClock) -> None:
+    """With its directory and its rights; who is connected stays so. What prevents it is said once, and it is tried again."""
+    log.configure("info")
+    log.ring.clear()
+
+    async def look(times: int = 1) -> None:
+        for _ in range(times):
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(server.LOOK)
+        await trio.testing.wait_all_tasks_blocked()
+
+    async with serving(double, path, mode=0o600), client(path) as old:
+        shutil.rmtree(path.parent)
+        path.parent.write_text("in the way")
+        await look(3)
+        path.parent.unlink()
+        await look()
+        assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+        async with client(path) as new:
+            for peer in (old, new):
+                assert "result" in await peer.ask("system.show")
+    assert [] == list(path.parent.iterdir())
+    said = [line.text for line in log.ring.lines()]
+    assert ["cannot make the control socket", "the control socket was removed"] == [line[:30] for line in said]
 
 
 async def test_another_daemons_socket_is_not_removed_at_the_end(double: Double, path: Path) -> None:
