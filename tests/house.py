@@ -36,7 +36,7 @@ from l2tpd.wire.messages import Message, decode, encode
 from l2tpd.wire.numbers import MessageType
 from l2tpd.wire.values import ResultCode
 
-PATIENCE = 10.0
+PATIENCE = 40.0
 """How many seconds anything may take before the test has failed."""
 
 
