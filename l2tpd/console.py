@@ -354,7 +354,7 @@ class Console:
                 await trio.lowlevel.checkpoint()
             line = self._line(tunnel)
             if line is not None:
-                line.config = config
+                line.config = self._daemon.config  # which a reload may have changed meanwhile
             for thing in _of_profiles(kind, affected, tunnel, line, config):
                 thing.trace = thing.trace | bits if on else thing.trace & ~bits
         return words

@@ -7,6 +7,7 @@ differ from what happens later. What a check cannot find out is not guessed at. 
 
 from __future__ import annotations
 
+import errno
 import grp
 import ipaddress
 import os
@@ -301,11 +302,7 @@ def _answers(path: Path) -> bool:
     """Tell whether somebody answers on a control socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
-        try:
-            probe.connect(os.fsencode(path))
-        except OSError:
-            return False
-        return True
+        return probe.connect_ex(os.fsencode(path)) in {0, errno.EAGAIN}  # EAGAIN: it listens, and its backlog is full
 
 
 def _control_socket(machine: Machine) -> Iterator[Finding]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
+import trio
 
 from l2tpd import log
-from l2tpd.console import Console
+from l2tpd.console import _PACE, Console
 from l2tpd.control import views
 from l2tpd.control.jsonrpc import NOT_FOUND, REFUSED
 from l2tpd.daemon import Daemon
@@ -138,6 +141,19 @@ async def test_a_profile_is_traced(tmp_path: Path) -> None:
         assert before == lac.config
         assert both == console.trace(of, console.find_session(of, "s"))
         assert () == console.trace(of, console.create_session(of, "newer", {}).id)
+
+
+async def test_a_reload_comes_while_a_profile_is_being_traced(tmp_path: Path) -> None:
+    """The configuration that came last is the one that every tunnel is dialled by, also one that the tracing comes to after it."""
+    async with stage(tmp_path) as on:
+        lac = await on.start("lac", "".join(calls(f"t{number}", 9) for number in range(2 * _PACE + 2)))
+        before = lac.config
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(Console(lac).set_profile_trace, "tunnel", "default", ["api"], on=True))
+            while lac.config is before:
+                await trio.lowlevel.checkpoint()
+            lac.config = read = attrs.evolve(lac.config)
+        assert read is lac.dialer.lines[f"t{2 * _PACE + 1}"].config
 
 
 async def test_a_callers_tunnel_has_the_profile_of_its_peer_entry(tmp_path: Path) -> None:

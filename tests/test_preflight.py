@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -97,12 +98,17 @@ def test_a_listener_is_tried(tmp_path: Path) -> None:
     assert Verdict.ERROR is foreign.verdict
 
 
-def test_what_a_running_daemon_has_is_left_alone(tmp_path: Path) -> None:
-    """Its listeners are not tried, and are no error although they are taken."""
+@pytest.mark.parametrize(("backlog", "callers"), [(8, 0), (0, 3)])
+def test_what_a_running_daemon_has_is_left_alone(tmp_path: Path, backlog: int, callers: int) -> None:
+    """Its listeners are not tried, and are no error although they are taken; also while more call it than it answers."""
     (tmp_path / "run").mkdir()
-    with socket.socket(socket.AF_UNIX) as daemon, udp() as taken:
-        daemon.bind(str(tmp_path / "run" / "control.sock"))
-        daemon.listen()
+    path = str(tmp_path / "run" / "control.sock")
+    with socket.socket(socket.AF_UNIX) as daemon, udp() as taken, ExitStack() as crowd:
+        daemon.bind(path)
+        daemon.listen(backlog)
+        for _ in range(callers):
+            crowd.enter_context(caller := socket.socket(socket.AF_UNIX)).setblocking(False)
+            caller.connect_ex(path)
         text = listen(taken.getsockname()[1])
         (listener,) = found(tmp_path, text, "listeners")
         (control,) = found(tmp_path, text, "control socket")

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 import trio
 
+from l2tpd.errors import StartupError
 from l2tpd.kernel import nlmsg
 
 _HEADER: Final = nlmsg.HEADER
@@ -61,15 +62,28 @@ def reports(data: bytes) -> Iterator[Report]:
 
 
 async def watch(owner: Owner, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Tell `owner` of every change of an interface in this network namespace, until cancelled."""
-    with socket.socket(
-        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
-    ) as sock:
-        sock.bind((0, _RTMGRP_LINK))
+    """Tell `owner` of every change of an interface in this network namespace, until cancelled. Raises `StartupError`."""
+    try:
+        sock = _opened()
+    except OSError as error:
+        raise StartupError(f"cannot watch the network interfaces (netlink): {error.strerror}") from error
+    with sock:
         task_status.started()
         while True:
             await trio.lowlevel.wait_readable(sock)
             _drain(sock, owner)
+
+
+def _opened() -> socket.socket:
+    sock = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+    )
+    try:
+        sock.bind((0, _RTMGRP_LINK))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _drain(sock: socket.socket, owner: Owner) -> None:

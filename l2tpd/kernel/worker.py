@@ -114,4 +114,5 @@ class Closer:
 
     def _run(self) -> None:
         while (sock := self._queue.get()) is not None:
-            sock.close()
+            with suppress(OSError):  # it is closed already; the others are not
+                sock.close()

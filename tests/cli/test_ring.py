@@ -215,7 +215,7 @@ def test_what_cannot_be_a_message_is_told(wrong: dict[str, Json]) -> None:
         packet(message(**wrong))
 
 
-@pytest.mark.parametrize("at", [-1, 1e308, 10**400])
+@pytest.mark.parametrize("at", [-1, 1e308, 10**400], ids=["before", "never", "endless"])
 def test_a_time_that_is_none_is_the_beginning(tmp_path: Path, at: float) -> None:
     """So is a number of lost messages as high as can be, or not told: the message is worth more than either."""
     with Ring(tmp_path / "file", "1.2") as ring:

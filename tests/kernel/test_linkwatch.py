@@ -9,6 +9,8 @@ import pytest
 import trio
 
 import taps
+from faults.means import no_descriptor_left
+from l2tpd.errors import StartupError
 from l2tpd.kernel.linkwatch import Report, reports, watch
 
 NEED_NAMESPACE = pytest.mark.skipif(bool(taps.why_not()), reason=f"INTERFACES ARE NOT WATCHED: {taps.why_not()}")
@@ -22,6 +24,12 @@ def message(kind: int, name: str, flags: int, family: int = 0) -> bytes:
     )
     body = struct.pack("=BxHiII", family, 1, 7, flags, 0) + attributes
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+
+
+async def test_a_socket_that_is_not_to_be_had() -> None:
+    """It is said what it is wanted for."""
+    with no_descriptor_left(), pytest.raises(StartupError, match="cannot watch the network interfaces"):
+        await watch(Notebook())
 
 
 def test_one_reading_may_hold_several_messages() -> None:

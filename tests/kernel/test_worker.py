@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import pytest
 import trio
 
 from l2tpd.kernel import worker
-from l2tpd.kernel.worker import Worker
+from l2tpd.kernel.worker import Closer, Worker
 
 
 @pytest.fixture(name="thread")
@@ -91,6 +93,16 @@ async def test_the_end() -> None:
     assert not done[0].is_alive()
     with pytest.raises(RuntimeError, match="the thread `test` has ended"):
         await thread.run(lambda: None)
+
+
+def test_a_socket_that_cannot_be_closed() -> None:
+    """It is nobody else's loss: those after it are closed all the same."""
+    broken, other = socket.socket(), socket.socket()
+    os.close(broken.fileno())
+    closer = Closer()
+    closer.close([broken, other])
+    closer.finish()
+    assert -1 == other.fileno()
 
 
 def test_nobody_is_left_to_hear_of_it() -> None:
