@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import click
 
@@ -42,11 +42,6 @@ def rows(answer: Mapping[str, Json], key: str) -> list[render.Row]:
     """Return the rows of a list answer."""
     found = answer.get(key)
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
-
-
-def completing(words: Iterable[str], incomplete: str) -> list[str]:
-    """Keep the words that begin like this, and that a terminal may be shown: the shell puts them there as they are."""
-    return [word for word in words if word.startswith(incomplete) and word.isprintable()]
 
 
 def listing(answer: Mapping[str, Json], key: str, columns: Sequence[tuple[str, render.Cell]]) -> None:

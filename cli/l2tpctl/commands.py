@@ -12,99 +12,29 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from l2tpctl import capture as capturing
 from l2tpctl import local, migrate, render
-from l2tpctl.answers import ask, completing, listing, rows, tell
-from l2tpctl.errors import CommandError
-from l2tpctl.keys import pairs, typed
-from l2tpctl.options import CATEGORIES, LEVELS, SETTINGS, Choice, json_option, show_everything, socket_option
+from l2tpctl.answers import ask, listing, rows, tell
+from l2tpctl.completion import (
+    KeyedSession,
+    KeyedTunnel,
+    categories_argument,
+    ppp_argument,
+    session_argument,
+    tunnel_argument,
+    tunnel_names,
+)
+from l2tpctl.keys import pairs, schemas, typed
+from l2tpctl.options import LEVELS, SETTINGS, Choice, json_option, show_everything, socket_option
 from l2tpctl.ring import STDOUT
 from l2tpd.control.jsonrpc import Json
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 PATH = click.Path(path_type=Path, dir_okay=False, readable=False)
-_COMPLETION = 2.0  # seconds: until then a shell answers no other key
 CREATE = {**SETTINGS, "ignore_unknown_options": True, "allow_extra_args": True}
-
-
-# --- completion of names
-
-
-def _tunnel_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a tunnel, if the daemon answers."""
-    return _names(context, "tunnel.list", {}, "tunnels", incomplete)
-
-
-def _session_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a session of the tunnel before it."""
-    return _names(context, "session.list", {"tunnel": context.params.get("tunnel")}, "sessions", incomplete)
-
-
-def _names(context: click.Context, method: str, params: Mapping[str, Json], key: str, incomplete: str) -> list[str]:
-    words = [str(row.get("name") or f"@{row.get('id')}") for row in rows(_quietly(context, method, params), key)]
-    return completing(words, incomplete)
-
-
-def _quietly(context: click.Context, method: str, params: Mapping[str, Json]) -> dict[str, Json]:
-    """Ask the daemon; who only completes a word is told of no failure, and does not wait long."""
-    from l2tpctl import client
-
-    path = context.find_root().params.get("path")
-    try:
-        answer = client.call(path, method, params, _COMPLETION) if isinstance(path, Path) else {}
-    except CommandError:
-        return {}
-    return answer if isinstance(answer, dict) else {}
-
-
-class Keyed(click.Command):
-    """A command that takes keys of the configuration like options, which its daemon knows."""
-
-    method: str
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete keys as well."""
-        from click.shell_completion import CompletionItem
-
-        keys = _schemas(_quietly(ctx, "rpc.discover", {}), self.method) if incomplete.startswith("-") else ()
-        words = [f"--{key.replace('_', '-')}" for key in keys]
-        own = super().shell_complete(ctx, incomplete)
-        known = {item.value for item in own} | {word for option in self.params for word in option.opts}
-        return own + [CompletionItem(word) for word in words if word.startswith(incomplete) and word not in known]
-
-
-class _KeyedTunnel(Keyed):
-    method = "tunnel.create"
-
-
-class _KeyedSession(Keyed):
-    method = "session.create"
-
-
-def _categories(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the last category of a list."""
-    before, comma, last = incomplete.rpartition(",")
-    return [f"{before}{comma}{word}" for word in CATEGORIES if word.startswith(last)]
-
-
-def _ppp_names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the interface of a session with PPP, or its ids where it has none yet, or one that it shares."""
-    found = rows(_quietly(context, "ppp.list", {}), "ppp")
-    names = [str(row.get("interface") or "") for row in found]
-    ids = [f"@{row.get('tunnel_id')}/{row.get('session_id')}" for row in found]
-    words = (name if name and names.count(name) == 1 else other for name, other in zip(names, ids, strict=True))
-    return completing(words, incomplete)
-
-
-ppp_argument = click.argument("ppp", shell_complete=_ppp_names)
-tunnel_argument = click.argument("tunnel", shell_complete=_tunnel_names)
-session_argument = click.argument("session", shell_complete=_session_names)
 
 
 # --- the tree
@@ -188,7 +118,7 @@ def show_tunnel(tunnel: str, part: str | None) -> None:
 
 
 @show.command("sessions")
-@click.argument("tunnel", required=False, shell_complete=_tunnel_names)
+@click.argument("tunnel", required=False, shell_complete=tunnel_names)
 @filters
 @json_option
 def show_sessions(tunnel: str | None, origin: str | None, state: str | None, peer: str | None) -> None:
@@ -309,7 +239,7 @@ def create() -> None:
     """Create a tunnel or a session."""
 
 
-@create.command("tunnel", cls=_KeyedTunnel, context_settings=CREATE)
+@create.command("tunnel", cls=KeyedTunnel, context_settings=CREATE)
 @click.argument("name")
 @click.option("--peer", required=True, metavar="HOST[:PORT]", help="Whom to call.")
 @click.argument("keys", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
@@ -324,7 +254,7 @@ def create_tunnel(name: str, peer: str, keys: tuple[str, ...]) -> None:
     tell(answer, lambda: f"tunnel {name} is created: @{render.word(answer.get('id'))}")
 
 
-@create.command("session", cls=_KeyedSession, context_settings=CREATE)
+@create.command("session", cls=KeyedSession, context_settings=CREATE)
 @tunnel_argument
 @click.argument("name")
 @click.argument("keys", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
@@ -342,17 +272,8 @@ def create_session(tunnel: str, name: str, keys: tuple[str, ...]) -> None:
 def _keys(method: str, words: Sequence[str]) -> dict[str, Json]:
     """Read `--key value` words, each value as the type that the daemon's description gives its key."""
     said = pairs(words)
-    schemas = _schemas(ask("rpc.discover"), method) if said else {}
-    return {key: typed(key, text, schemas) for key, text in said.items()}
-
-
-def _schemas(described: Mapping[str, Json], method: str) -> Mapping[str, Json]:
-    """Find in what the daemon says of itself which keys a create method takes, and of which type."""
-    found = next((row for row in rows(described, "methods") if row.get("name") == method), {})
-    keys = next((row for row in rows(found, "params") if row.get("name") == "keys"), {})
-    schema = keys.get("schema")
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    return properties if isinstance(properties, dict) else {}
+    known = schemas(ask("rpc.discover"), method) if said else {}
+    return {key: typed(key, text, known) for key, text in said.items()}
 
 
 reason_option = click.option("--reason", default="", metavar="TEXT", help="What to tell the peer.")
@@ -391,7 +312,7 @@ def listed() -> None:
 
 
 @listed.command("ppp")
-@click.option("--tunnel", metavar="TUNNEL", shell_complete=_tunnel_names, help="Only that of sessions of this tunnel.")
+@click.option("--tunnel", metavar="TUNNEL", shell_complete=tunnel_names, help="Only that of sessions of this tunnel.")
 @click.option("--user", metavar="USER", help="Only that of this user.")
 @click.option("--address", metavar="ADDRESS", help="Only that of the peer with this address.")
 @click.option("--state", metavar="STATE", help="Only that in this state, such as up.")
@@ -430,7 +351,6 @@ def debug() -> None:
     """
 
 
-categories_argument = click.argument("categories", shell_complete=_categories)
 switch_argument = click.argument("switch", type=click.Choice(["on", "off"]))
 
 
@@ -538,7 +458,7 @@ def watch() -> None:
 
 
 @l2tpctl.command()
-@click.argument("tunnels", nargs=-1, metavar="[TUNNEL]...", shell_complete=_tunnel_names)
+@click.argument("tunnels", nargs=-1, metavar="[TUNNEL]...", shell_complete=tunnel_names)
 @click.option("--peer", "peers", multiple=True, metavar="ADDRESS", help="Also what this address or prefix says.")
 @click.option("-w", "file", required=True, type=PATH, metavar="FILE", help="Where to; - for standard output.")
 @click.option("-C", "size", default="0", callback=capturing.octets, metavar="SIZE", help="Begin a file after so much.")

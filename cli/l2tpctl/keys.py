@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import click
 
+from l2tpctl.answers import rows
 from l2tpd.control.jsonrpc import Json
 
 
@@ -23,6 +24,15 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(f"`--{key}` needs a value")
         pairs[key.replace("-", "_")] = text
     return pairs
+
+
+def schemas(described: Mapping[str, Json], method: str) -> Mapping[str, Json]:
+    """Find in what the daemon says of itself which keys a create method takes, and of which type."""
+    found = next((row for row in rows(described, "methods") if row.get("name") == method), {})
+    keys = next((row for row in rows(found, "params") if row.get("name") == "keys"), {})
+    schema = keys.get("schema")
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return properties if isinstance(properties, dict) else {}
 
 
 def typed(key: str, text: str, schemas: Mapping[str, Json]) -> Json:

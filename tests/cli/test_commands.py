@@ -3,23 +3,17 @@
 import grp
 import json
 import os
-import shutil
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
-import click
 import pytest
 from click.testing import CliRunner, Result
 
-from control.running import Daemon
-from l2tpctl import commands, options
+from control.running import Daemon, program
 from l2tpctl.commands import l2tpctl
-from l2tpd.config.words import LOG_LEVELS, TRACE_CATEGORIES
 from l2tpd.control.views import LogLine
 from l2tpd.errors import Problem
 from l2tpd.ppp import hashed
@@ -347,16 +341,6 @@ def test_a_password_is_hashed() -> None:
 # --- as a program
 
 
-def program(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    roots = [str(Path(__file__).parents[2] / part) for part in ("", "cli")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), **more}
-    # One that becomes another user could not write coverage data, and would say so where its own words are expected.
-    environment = {key: value for key, value in environment.items() if not key.startswith("COVERAGE_")}
-    return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env=environment, timeout=60, check=False
-    )
-
-
 def test_the_program_talks_to_the_daemon(daemon: Daemon) -> None:
     """A process of its own, over the real socket."""
     done = program("-m", "l2tpctl", "--socket", str(daemon.path), "--json", "show", "sessions")
@@ -400,53 +384,3 @@ def test_help_does_not_wait_for_the_event_loop() -> None:
     """trio and cattrs are imported only by commands that use them."""
     check = "import sys; import l2tpctl.commands, l2tpctl.watch; print(sorted({'trio','cattrs'} & set(sys.modules)))"
     assert "[]\n" == program("-c", check).stdout
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_get_a_completion_of_both_programs(shell: str) -> None:
-    """The script names both."""
-    shown = CliRunner().invoke(l2tpctl, ["completion", shell]).stdout
-    assert "_L2TPCTL_COMPLETE" in shown
-    assert "_L2TPWATCH_COMPLETE" in shown
-
-
-def test_the_completion_for_bash_is_a_script_of_bash() -> None:
-    """bash itself finds no mistake in it."""
-    bash = shutil.which("bash")
-    assert bash is not None
-    script = CliRunner().invoke(l2tpctl, ["completion", "bash"]).stdout
-    assert 0 == subprocess.run([bash, "-n"], input=script, text=True, check=False).returncode
-
-
-def test_names_of_tunnels_and_sessions_are_completed(daemon: Daemon, tmp_path: Path) -> None:
-    """The daemon is asked; a daemon that does not run completes nothing and says nothing."""
-
-    def completed(line: str, socket: Path) -> list[str]:
-        words = line.split(" ")
-        done = program(
-            "-m",
-            "l2tpctl",
-            _L2TPCTL_COMPLETE="bash_complete",
-            COMP_WORDS=line,
-            COMP_CWORD=str(len(words) - 1),
-            L2TPD_SOCKET=str(socket),
-        )
-        assert "" == done.stderr
-        return [row.partition(",")[2] for row in done.stdout.split()]
-
-    assert ["hq1", "hq2"] == completed("l2tpctl show tunnel h", daemon.path)
-    assert ["@300"] == completed("l2tpctl show tunnel @", daemon.path)
-    assert ["one"] == completed("l2tpctl show session hq1 o", daemon.path)
-    assert [] == completed("l2tpctl show tunnel h", tmp_path / "none")
-    assert ["--hello-timeout"] == completed("l2tpctl create tunnel new --hel", daemon.path)[-1:]
-    assert ["--peer", "--peer-tunnel-id"] == completed("l2tpctl create tunnel new --pee", daemon.path)
-    assert ["--called-number"] == completed("l2tpctl create session hq1 new --called", daemon.path)
-    assert [] == completed("l2tpctl create tunnel new --hello", tmp_path / "none")
-
-
-def test_words_that_are_completed_are_the_daemons() -> None:
-    """Levels and categories; of the latter the last of a list."""
-    assert LOG_LEVELS == options.LEVELS
-    assert {*TRACE_CATEGORIES} == {*options.CATEGORIES}
-    assert ["ppp"] == commands._categories(click.Context(l2tpctl), click.Argument(["x"]), "pp")
-    assert ["fsm,transport"] == commands._categories(click.Context(l2tpctl), click.Argument(["x"]), "fsm,tr")

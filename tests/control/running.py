@@ -1,5 +1,8 @@
 """A daemon for commands to talk to: the real control socket, in a thread of its own, over rows in memory."""
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -45,3 +48,14 @@ class Daemon:
             async with trio.open_nursery() as nursery:
                 await nursery.start(partial(server.serve, self.double, self.path, "", "", 0o660))
                 self._ready.set()
+
+
+def program(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python on these words, in a process of its own and with this in its environment."""
+    roots = [str(Path(__file__).parents[2] / part) for part in ("", "cli")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), **more}
+    # One that becomes another user could not write coverage data, and would say so where its own words are expected.
+    environment = {key: value for key, value in environment.items() if not key.startswith("COVERAGE_")}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
