@@ -66,8 +66,6 @@ THEIRS: Final = 9
 PEER: Final = Address("192.0.2.9", 1701)
 SECRET: Final = "sesame"
 
-Values = Mapping[Avp[Any], Any]
-
 
 class Zlb:
     """A message without a body: only an acknowledgement."""

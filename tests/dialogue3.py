@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dialogue import THEIRS, ZLB, Dialogue, stage
-from l2tpd.config.model import Encapsulation, SessionSettings
+from l2tpd.config.model import SessionSettings
 from l2tpd.session.call import Call
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.dialect import V3
@@ -170,11 +170,6 @@ def up_called3(**settings: Any) -> Dialogue:
     say.peer >> scccn3()
     say.us << ZLB
     return _fresh(say)
-
-
-def over_ip(**settings: Any) -> Dialogue:
-    """Return an established connection directly over IP."""
-    return up3(encap=Encapsulation.IP, **settings)
 
 
 def _fresh(say: Dialogue) -> Dialogue:

@@ -114,7 +114,6 @@ _ICRQ = message(
 _ICRP = message(ICRP, u16_avp(ASSIGNED_SESSION_ID, 0))
 _ICCN = message(ICCN, u32_avp(TX_CONNECT_SPEED, 100_000_000), u32_avp(FRAMING_TYPE, 1))
 _CDN = message(CDN, u16_avp(ASSIGNED_SESSION_ID, 0), avp(RESULT_CODE, SEQUENCE.pack(3, 0)))
-_ZLB = HEADER.pack(CONTROL, HEADER_LENGTH, 0, 0, 0, 0)
 
 
 def _extended(template: bytes, extra: bytes) -> bytearray:

@@ -14,7 +14,6 @@ from pppstage import ACK, BARE, CHAP, IPV6CP, LCP, NAK, REJECT, REQUEST, SERVE, 
 CCP = Protocol.CCP
 KEYS = Keys(send=b"\1" * 16, receive=b"\2" * 16)
 STRONG, WEAK, MEDIUM = bytes.fromhex("01000040"), bytes.fromhex("01000020"), bytes.fromhex("01000080")
-STATEFUL = bytes.fromhex("00000040")
 MPPE = 18
 RESET_REQUEST, RESET_ACK = 14, 15
 

@@ -8,7 +8,6 @@ from books import bookkeeping, consistent
 from dialogue import (
     OURS,
     PEER,
-    SECRET,
     ZLB,
     a_site,
     called,
@@ -33,7 +32,6 @@ from l2tpd.session.call import State as CallState
 from l2tpd.trace import Category
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
-from l2tpd.wire import digest
 from l2tpd.wire.avp import (
     HOST_NAME,
     RESULT_CODE,
@@ -42,13 +40,6 @@ from l2tpd.wire.header import ControlHeader, build_control
 from l2tpd.wire.messages import message
 from l2tpd.wire.numbers import ErrorCode, MessageType, StopResult
 from l2tpd.wire.values import ResultCode
-
-CHALLENGE_OF_PEER = b"sixteen octets!!"
-
-
-def response(kind: MessageType, challenge: bytes, secret: str = SECRET) -> bytes:
-    return digest.challenge_response(kind, secret.encode(), challenge)
-
 
 # --- life and death (5.5, 5.8) ------------------------------------------------------------------------------------------------
 

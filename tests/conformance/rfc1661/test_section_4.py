@@ -10,7 +10,6 @@ from l2tpd.ppp.link import Phase
 from l2tpd.ppp.numbers import Code, Disconnect, LcpOption, Protocol
 from pppstage import ACK, BARE, IPV6CP, LCP, MAGIC, NAK, REJECT, REQUEST, begin, network, opened, options
 
-LOCAL = options((1, b"\0\0\0\0\0\0\0\1"))
 PEER = options((1, b"\0\0\0\0\0\0\0\2"))
 
 
