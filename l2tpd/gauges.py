@@ -340,18 +340,18 @@ METRICS: tuple[Metric, ...] = (
     ),
     # the data plane
     _histogram(
-        "plane_operation",
+        "data_plane_operation",
         ("operation",),
         "How long operations of the data plane took.",
         lambda r: r.ledger.operations,
     ),
     _counter(
-        "plane_operations_refused",
+        "data_plane_operations_refused",
         ("operation",),
         "Operations that the data plane refused.",
         _words(OPERATIONS.values(), lambda r: r.ledger.refused),
     ),
-    _gauge("plane_queue", (), "Operations of the data plane that have not begun.", _alone(lambda r: r.queue)),
+    _gauge("data_plane_queue", (), "Operations of the data plane that have not begun.", _alone(lambda r: r.queue)),
     _counter("data_packets", ("direction",), "Data packets.", _ways("packets")),
     _counter("data_bytes", ("direction",), "Octets of data packets, with the header of L2TP.", _ways("bytes")),
     _counter("data_errors", ("direction",), "Data packets that failed, every discard included.", _ways("errors")),

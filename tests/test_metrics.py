@@ -336,7 +336,7 @@ async def test_a_daemon_from_beginning_to_end_of_a_tunnel() -> None:
             assert 1 == told[key("l2tpd_tunnel_setup_seconds_count")]
             assert 1 == told[key("l2tpd_session_setup_seconds_count")]
             assert 1 == told[key("l2tpd_sessions", state="up", pseudowire="ppp")]
-            assert 1 == told[key("l2tpd_plane_operation_seconds_count", operation="create-session")]
+            assert 1 == told[key("l2tpd_data_plane_operation_seconds_count", operation="create-session")]
             assert 1 == told[key("l2tpd_events_total", event="session-up")]
             acknowledged = key("l2tpd_control_acknowledgements_total", direction="sent")
             before = told[acknowledged]
@@ -345,7 +345,7 @@ async def test_a_daemon_from_beginning_to_end_of_a_tunnel() -> None:
     assert before + 1 == told[acknowledged]
     assert 0 == told[key("l2tpd_tunnels", state="up", version="l2tpv2")]
     assert 1 == told[key("l2tpd_tunnels_ended_total", result="general", by="peer", was_up="yes")]
-    assert 1 == told[key("l2tpd_plane_operation_seconds_count", operation="delete-tunnel")]
+    assert 1 == told[key("l2tpd_data_plane_operation_seconds_count", operation="delete-tunnel")]
 
 
 async def test_a_reload_is_an_event() -> None:

@@ -480,7 +480,7 @@ class Couple:
         )
         waits = (
             found[key("l2tpd_half_open_tunnels")]
-            + found[key("l2tpd_plane_queue")]
+            + found[key("l2tpd_data_plane_queue")]
             + found[key("l2tpd_scripts_waiting")]
         )
         waits += found[key("l2tpd_scripts_running")]
