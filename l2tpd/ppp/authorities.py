@@ -67,7 +67,7 @@ def _by_file(request: Request) -> Verdict:
     said = request.credentials
     path = SECRETS[said.kind]
     try:
-        text = path.read_text(errors="surrogateescape")
+        text = path.read_text("utf-8", "surrogateescape")  # as names come over the line
     except OSError as error:
         _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
         text = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,27 @@ async def test_pppds_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (True, "10.0.0.9") == (verdict.accepted, verdict.address)
     assert REFUSED == await files.check(asked(b"al\xffice", b"wrong"))
     assert REFUSED == await files.check(asked(b"bob b", b"x"))  # who may have no address at all
+
+
+UNDER_ANOTHER_LOCALE = r"""
+import sys, trio
+from pathlib import Path
+from l2tpd.ppp import authorities
+from l2tpd.ppp.numbers import Auth
+from ppp.test_authorities import asked
+authorities.SECRETS = {Auth.PAP: Path(sys.argv[1])}
+print(trio.run(authorities.SecretsFiles().check, asked("zo\u00eb".encode(), b"wonder")).accepted)
+"""
+
+
+def test_pppds_files_whatever_the_locale(tmp_path: Path) -> None:
+    """Names are compared octet for octet, also where the daemon was started with a locale of another encoding."""
+    (tmp_path / "pap-secrets").write_text("zoë * wonder *\n", encoding="utf-8")
+    program = [sys.executable, "-c", UNDER_ANOTHER_LOCALE, os.fspath(tmp_path / "pap-secrets")]
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {**os.environ, **locale, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    told = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    assert "True\n" == told.stdout
 
 
 async def test_the_configuration_in_force() -> None:
