@@ -210,7 +210,8 @@ def test_4_4_3_no_call_must_be_requested_that_was_not_offered(offers: dict[str, 
 def test_4_4_3_the_window_that_the_peer_announces_is_kept(announced: int | None) -> None:
     """If absent, the peer must assume a Window Size of 4 for its transmit window"; each acknowledgement lets another message go."""
     say = talking(receive_window_size=announced)
-    assert (announced or 4) == say.core.channel.peer_window
+    assert say.core.facts is not None
+    assert (announced or 4) == say.core.facts.receive_window == say.core.channel.peer_window
 
 
 def test_4_4_3_our_window_is_announced() -> None:

@@ -180,7 +180,8 @@ def test_5_4_3_without_a_receive_window_size_the_window_is_4() -> None:
     say = stage(dialect=V3, origin="network")
     say.peer >> sccrq3(receive_window_size=None)
     say.us << MessageType.SCCRP
-    assert 4 == say.core.channel.peer_window
+    assert say.core.facts is not None
+    assert 4 == say.core.facts.receive_window == say.core.channel.peer_window
 
 
 @pytest.mark.parametrize("encap", Encapsulation)
