@@ -26,6 +26,7 @@ from l2tpd.config.model import Address, Config, Encapsulation, HostPort, Mode, S
 from l2tpd.config.resolve import session_settings, tunnel_settings
 from l2tpd.deadlines import Deadlines
 from l2tpd.errors import LocalProtocolError
+from l2tpd.rights import LOW_PORT, RAW, lacking
 from l2tpd.session.call import Ending
 from l2tpd.supervise import contain
 from l2tpd.trace import Category
@@ -311,9 +312,8 @@ class Dialer:
         try:
             self._open_socket(line, peer)
         except OSError as error:
-            self._failed(
-                line, f"cannot open a socket from {line.instance.local or 'any address'} to {peer}: {error.strerror}"
-            )
+            reason = lacking(error, _right(line.instance))
+            self._failed(line, f"cannot open a socket from {line.instance.local or 'any address'} to {peer}: {reason}")
             return
         self._ward.registry.note_calling(tunnel, peer.host)
         core.open(trio.current_time())
@@ -472,6 +472,13 @@ def _close(tunnel: Tunnel, reason: str) -> None:
     tunnel.close(StopResult.GENERAL, reason)
     if not tunnel.core.was_up:
         tunnel.abandon()  # nobody has answered yet, and nobody is waited for
+
+
+def _right(instance: TunnelInstance) -> str:
+    """Return which capability a tunnel's socket may take."""
+    if instance.encap is Encapsulation.IP:
+        return RAW
+    return LOW_PORT if 0 < instance.local_port < 1024 else ""
 
 
 def _numeric(instance: TunnelInstance) -> Address | None:

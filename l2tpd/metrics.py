@@ -31,6 +31,7 @@ from l2tpd.errors import PlaneError, StartupError
 from l2tpd.gauges import METRICS, Metric, Reading, Type, Walk
 from l2tpd.histogram import Histogram
 from l2tpd.kernel.plane import MovingPlane
+from l2tpd.rights import LOW_PORT, lacking
 
 if TYPE_CHECKING:
     from l2tpd.config.model import System
@@ -80,7 +81,7 @@ async def serve(
     try:
         (listener,) = await trio.open_tcp_listeners(address.port, host=address.host)
     except OSError as error:
-        raise StartupError(f"cannot listen on {address} for metrics: {error.strerror}") from error
+        raise StartupError(f"cannot listen on {address} for metrics: {lacking(error, LOW_PORT)}") from error
     async with trio.open_nursery() as nursery:
         server = _Server(Scraper(parts, nursery))
         name = listener.socket.getsockname()

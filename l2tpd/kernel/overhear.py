@@ -24,6 +24,7 @@ import trio
 
 from l2tpd import log
 from l2tpd.ppp import packet6
+from l2tpd.rights import RAW, lacking
 from l2tpd.supervise import contain
 from l2tpd.tunnel.port import enlarge_buffer
 
@@ -90,7 +91,7 @@ class Overhearer:
             try:
                 sock = opened()
             except OSError as error:
-                if reason != (reason := str(error.strerror)):
+                if reason != (reason := lacking(error, RAW)):
                     _log.warning("subscribers are not heard who ask for a router or by DHCPv6", reason=reason)
             else:
                 reason = ""

@@ -41,6 +41,7 @@ from l2tpd.radius.numbers import Code, ErrorCause, Status
 from l2tpd.radius.roster import Roster
 from l2tpd.radius.spool import Spool
 from l2tpd.radius.tally import ACCOUNTING, LOGIN, State, Tally
+from l2tpd.rights import LOW_PORT, lacking
 from l2tpd.supervise import crashes
 
 if TYPE_CHECKING:
@@ -417,7 +418,7 @@ class Radius:
             ear.bind(tuple(address))
         except OSError as error:
             ear.close()
-            raise StartupError(f"radius.dynauth_listen: {address}: {error.strerror}") from error
+            raise StartupError(f"radius.dynauth_listen: {address}: {lacking(error, LOW_PORT)}") from error
         return ear
 
     async def _listen(self, ear: socket.socket) -> None:

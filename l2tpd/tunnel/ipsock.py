@@ -20,6 +20,7 @@ from typing import Final
 
 from l2tpd.config.model import Address, Encapsulation
 from l2tpd.errors import StartupError
+from l2tpd.rights import RAW, lacking
 from l2tpd.tunnel.port import ANCILLARY, Arrived, destination, enlarge_buffer, source, tell_destinations
 
 PROTOCOL: Final = 115
@@ -117,8 +118,8 @@ class IpListener:
         try:
             self._socket = self._bound()
         except OSError as error:
-            hint = "; that takes the capability CAP_NET_RAW" if isinstance(error, PermissionError) else ""
-            raise StartupError(f"cannot listen on {address} for L2TP over IP: {error.strerror}{hint}") from error
+            reason = lacking(error, RAW)
+            raise StartupError(f"cannot listen on {address} for L2TP over IP: {reason}") from error
 
     def _bound(self) -> socket.socket:
         sock = _socket(self.address.host, raw=not self._kernel)

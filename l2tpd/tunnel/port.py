@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol
 
 from l2tpd.config.model import Address, Encapsulation
 from l2tpd.errors import StartupError
+from l2tpd.rights import LOW_PORT, lacking
 
 BATCH = 64
 """How many datagrams are read before other tasks get their turn."""
@@ -113,7 +114,7 @@ class Listener:
         try:
             self.socket = _listening(address)
         except OSError as error:  # also of a machine without IPv6
-            raise StartupError(f"cannot listen on {address}: {error.strerror}") from error
+            raise StartupError(f"cannot listen on {address}: {lacking(error, LOW_PORT)}") from error
         name = self.socket.getsockname()
         self.address = Address(address.host, name[1])
         self._wildcard = ipaddress.ip_address(address.host.partition("%")[0]).is_unspecified

@@ -93,8 +93,18 @@ def _busy_threads() -> int:
 
 
 def _children() -> set[str]:
-    children = Path(f"/proc/self/task/{os.getpid()}/children")
-    return set(children.read_text().split())
+    try:
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    except FileNotFoundError:  # not every kernel makes such a list
+        return {stat.parent.name for stat in Path("/proc").glob("[0-9]*/stat") if _parent(stat) == os.getpid()}
+
+
+def _parent(stat: Path) -> int:
+    """Return who has started a process, or 0 when it is gone."""
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 async def settled(before: Belongings) -> None:

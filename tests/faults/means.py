@@ -11,15 +11,17 @@ import pytest
 
 
 @contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    """Let this process open nothing for a while."""
+def no_descriptor_left(but: int = 0) -> Iterator[None]:
+    """Let this process open nothing for a while, `but` so many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowest = os.dup(0)
-    os.close(lowest)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    taken = [os.dup(0) for _ in range(but + 1)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken), hard))
+    for one in taken:
+        os.close(one)
     try:
-        with pytest.raises(OSError, match="Too many open files"):
-            os.dup(0)
+        if not but:
+            with pytest.raises(OSError, match="Too many open files"):
+                os.dup(0)
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,23 +11,9 @@ import trio
 
 import taps
 from faults.blows import Blow, everywhere, nothing_kept
-from l2tpd.daemon import Daemon
+from faults.scenes import ETHERNET, POOL, PREFIX_POOLS, PREFIXES, V3, addressed, interfaces, link, lns_and_lac
 from l2tpd.kernel.recording import RecordingPlane
-from pair import ANYBODY, Stage, call, calls, carried, free_port, listen, session, stage, until, up
-
-POOL = (
-    '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n{keys}[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
-)
-"""What an LNS has for callers whose packets go through the user-space plane."""
-
-PREFIXES = 'ipv6 = true\nprefix_pool = "links"\ndelegated_pool = "sites"\n'
-PREFIX_POOLS = """[pool.links]
-range = "2001:db8:1::/60"
-prefix_length = 64
-[pool.sites]
-range = "2001:db8:2::/52"
-prefix_length = 56
-"""
+from pair import ANYBODY, call, calls, carried, free_port, listen, session, stage, until, up
 
 INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
 
@@ -37,18 +23,6 @@ def namespace() -> Iterator[None]:
     """A network namespace of the test's own."""
     with taps.namespace():
         yield
-
-
-def interfaces() -> list[str]:
-    return [line.split()[0] for line in taps.ip("-brief", "link", "show").splitlines()]
-
-
-async def lns_and_lac(on: Stage, lines: str, *, lns_keys: str = "", planes: tuple[RecordingPlane, ...] = ()) -> Daemon:
-    """Start both; return the LAC, which has just begun to dial."""
-    port = free_port()
-    lns_plane, lac_plane = planes or (None, None)
-    await on.start("lns", listen(port) + ANYBODY + lns_keys, plane=lns_plane, stop=0.01)
-    return await on.start("lac", calls("t", port) + lines, plane=lac_plane, stop=0.01)
 
 
 @pytest.mark.parametrize("plane", ["null", pytest.param("user", marks=INTERFACES)])
@@ -190,18 +164,6 @@ async def test_a_hook_script(tmp_path: Path) -> None:
     assert 5 < await everywhere(scenario)
 
 
-async def link(tmp_path: Path, blow: Blow, lines: str, lns_keys: str, done: Callable[[Daemon], object]) -> None:
-    """Set a session of the user-space plane up, where the blow may fall; nothing is left of it."""
-    async with stage(tmp_path, data_plane="user") as on:
-        lac = await lns_and_lac(on, lines, lns_keys=lns_keys)
-        blow.strikes(on.nursery.cancel_scope)
-        await until(lambda: done(lac))
-        blow.holds()
-    for daemon in on.daemons:
-        nothing_kept(daemon)
-    assert ["lo"] == interfaces()
-
-
 @INTERFACES
 @pytest.mark.usefixtures("namespace")
 @pytest.mark.parametrize("six", [False, True], ids=["ipv4", "ipv6"])
@@ -216,26 +178,20 @@ async def test_ppp(tmp_path: Path, keys: str, six: bool) -> None:
             lines + "[profile.ppp.default]\nipv6 = true\n",
         )
 
-    def done(lac: Daemon) -> bool:
-        lns = tuple(tunnel for tunnel in lac.registry)
-        found = call(lac, "t", "s")
-        return bool(lns and found is not None and found.ppp_remote and (found.ppp_ipv6 or not six))
-
     async def scenario(blow: Blow) -> None:
-        await link(tmp_path, blow, lines, lns_keys, done)
+        await link(tmp_path, blow, lines, lns_keys, lambda lac: addressed(lac, six=six))
 
     assert 10 < await everywhere(scenario, stride=2)
 
 
 @INTERFACES
 @pytest.mark.usefixtures("namespace")
-async def test_ethernet(tmp_path: Path) -> None:
-    """An Ethernet pseudowire of version 3, from the first message until both ends have an interface."""
-    line = 'version = "l2tpv3"\n[tunnel.t.session.s]\npseudowire = "eth"\n'
-    lns = 'versions = ["l2tpv3"]\n'
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+async def test_ethernet(tmp_path: Path, encap: str) -> None:
+    """An Ethernet pseudowire of version 3, over UDP and over IP, from the first message until both ends have an interface."""
 
     async def scenario(blow: Blow) -> None:
-        await link(tmp_path, blow, line, lns, lambda lac: carried(lac, "t", "s"))
+        await link(tmp_path, blow, ETHERNET, V3, lambda lac: carried(lac, "t", "s"), encap=encap)
 
     assert 10 < await everywhere(scenario, stride=2)
 

@@ -16,6 +16,7 @@ import trio
 import taps
 from dialogue import sccrq
 from faults.means import no_descriptor_left
+from faults.scenes import short_of_descriptors
 from l2tpd import log, supervise
 from l2tpd.config.load import parse
 from l2tpd.config.model import Address
@@ -35,7 +36,6 @@ from pair import (
     ANYBODY,
     Heard,
     Stage,
-    call,
     calls,
     carried,
     free_port,
@@ -51,8 +51,6 @@ from scrapes import get
 
 INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
 KEEP = "persist = true\n"
-SOON = "redial_delay = 0.05\nredial_delay_max = 0.1\n"
-"""Keys of a tunnel that is patient with its peer all the same: it cannot be dialled anew."""
 
 
 @pytest.fixture
@@ -219,21 +217,10 @@ async def test_a_capture(tmp_path: Path) -> None:
 
 @INTERFACES
 @pytest.mark.usefixtures("namespace")
-async def test_an_interface(tmp_path: Path) -> None:
-    """A session whose PPP gets no interface is closed, and is asked for again."""
-    pool = '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
-    async with scene(tmp_path, data_plane="user", lns=pool) as at:
-        await until(lambda: (found := call(at.lac, "old", "s")) is not None and found.ppp_remote)
-        await at.add(calls("t", at.port, SOON))
-        await until(lambda: up(at.lac, "t"))
-        at.on.write("lac", old(at.port) + calls("t", at.port, SOON) + session("t", "s", KEEP))
-        plan = await at.lac.reloader._read()
-        with no_descriptor_left():
-            await at.lac.reloader._apply(*plan)
-            await until(lambda: [event for event in at.told.sessions(What.DOWN) if event.name == "s"])
-            assert at.is_well()
-        await until(lambda: (found := call(at.lac, "t", "s")) is not None and found.ppp_remote)
-        assert at.is_well()
+@pytest.mark.parametrize("left", range(4))
+async def test_an_interface(tmp_path: Path, left: int) -> None:
+    """A session whose PPP gets no interface, or not all that it takes, is closed, and is asked for again."""
+    await short_of_descriptors(tmp_path, left)
 
 
 @INTERFACES

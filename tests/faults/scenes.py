@@ -1,0 +1,111 @@
+"""What scenarios of harm have in common, on whatever data plane: two daemons in one network namespace, and a session between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import trio
+
+import taps
+from faults.blows import Blow, nothing_kept
+from faults.means import no_descriptor_left
+from l2tpd.daemon import Daemon
+from l2tpd.events import What
+from l2tpd.kernel.recording import RecordingPlane
+from pair import ANYBODY, QUICK, Stage, call, calls, free_port, hear, listen, session, stage, until, up
+
+POOL = (
+    '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n{keys}[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
+)
+"""What an LNS has for callers whose packets go through the user-space plane."""
+
+PREFIXES = 'ipv6 = true\nprefix_pool = "links"\ndelegated_pool = "sites"\n'
+PREFIX_POOLS = """[pool.links]
+range = "2001:db8:1::/60"
+prefix_length = 64
+[pool.sites]
+range = "2001:db8:2::/52"
+prefix_length = 56
+"""
+SOON = "redial_delay = 0.05\nredial_delay_max = 0.1\n"
+"""Keys of a tunnel that is patient with its peer all the same: it cannot be dialled anew."""
+
+V3 = 'versions = ["l2tpv3"]\n'
+ETHERNET = 'version = "l2tpv3"\n[tunnel.t.session.s]\npseudowire = "eth"\n'
+"""What an LNS and its caller say of an Ethernet pseudowire."""
+
+
+def interfaces() -> list[str]:
+    return [line.split()[0] for line in taps.ip("-brief", "link", "show").splitlines()]
+
+
+async def lns_and_lac(
+    on: Stage, lines: str, *, lns_keys: str = "", planes: tuple[RecordingPlane, ...] = (), encap: str = "udp"
+) -> Daemon:
+    """Start both; return the LAC, which has just begun to dial."""
+    lns_plane, lac_plane = planes or (None, None)
+    port = free_port()
+    listening, calling = listen(port), calls("t", port)
+    if encap == "ip":
+        listening = '[[listen]]\naddress = "127.0.0.1"\nencap = "ip"\n'
+        calling = f'[tunnel.t]\npeer = "127.0.0.1"\nlocal = "127.0.0.2"\nencap = "ip"\n{QUICK}'
+    await on.start("lns", listening + ANYBODY + lns_keys, plane=lns_plane, stop=0.01)
+    return await on.start("lac", calling + lines, plane=lac_plane, stop=0.01)
+
+
+async def link(
+    directory: Path,
+    blow: Blow,
+    lines: str,
+    lns_keys: str,
+    done: Callable[[Daemon], object],
+    *,
+    data_plane: str = "user",
+    encap: str = "udp",
+) -> None:
+    """Set a session up, where the blow may fall; daemons and data plane have nothing left of it."""
+    before = interfaces()
+    async with stage(directory, data_plane=data_plane) as on:
+        lac = await lns_and_lac(on, lines, lns_keys=lns_keys, encap=encap)
+        blow.strikes(on.nursery.cancel_scope)
+        await until(lambda: done(lac))
+        blow.holds()
+    for daemon in on.daemons:
+        nothing_kept(daemon)
+    with trio.fail_after(20):  # the kernel itself lets go of some a moment after it was told to
+        await until(lambda: interfaces() == before)
+
+
+def addressed(lac: Daemon, *, six: bool = False) -> bool:
+    """Tell whether PPP of the session `s` of `t` has its addresses."""
+    found = call(lac, "t", "s")
+    return found is not None and _has_addresses(lac, "t", "s") and bool(found.ppp_ipv6 or not six)
+
+
+async def short_of_descriptors(
+    directory: Path, left: int, *, data_plane: str = "user", lns_keys: str = POOL.format(keys=""), keys: str = ""
+) -> None:
+    """Ask for a session by PPP with so few descriptors left for both daemons: what is up stays up, and the new one comes once there are more."""
+    async with stage(directory, seconds=60, data_plane=data_plane) as on:
+        port = free_port()
+        await on.start("lns", listen(port) + ANYBODY + lns_keys)
+        tunnels = calls("t", port, SOON) + calls("old", port, "") + session("old", "o") + keys
+        lac = await on.start("lac", tunnels)
+        await until(lambda: up(lac, "t") and _has_addresses(lac, "old", "o"))
+        told = [hear(on, daemon) for daemon in on.daemons]
+        old = {(found.core.local_id, call_id) for found in lac.registry for call_id in found.core.calls}
+        on.write("lac", tunnels + session("t", "s", "persist = true\n"))
+        plan = await lac.reloader._read()
+        with no_descriptor_left(but=left):
+            await lac.reloader._apply(*plan)
+            await until(lambda: addressed(lac) or any(heard.sessions(What.DELETED) for heard in told))
+            assert _has_addresses(lac, "old", "o")
+        await until(lambda: addressed(lac))
+        assert _has_addresses(lac, "old", "o")
+        assert old.isdisjoint((event.tunnel_id, event.session_id) for event in told[1].sessions(What.DELETED))
+
+
+def _has_addresses(daemon: Daemon, name: str, of: str) -> bool:
+    found = call(daemon, name, of)
+    return found is not None and bool(found.ppp_remote)
