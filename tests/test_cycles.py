@@ -17,12 +17,13 @@ import trio.testing
 
 import taps
 from l2tpd.daemon import Daemon
-from pair import ANYBODY, QUICK, call, calls, carried, console, free_port, listen, session, stage, tunnel, until
+from pair import ANYBODY, call, calls, carried, console, free_port, listen, session, stage, tunnel, until
 
 INTERFACES = pytest.mark.skipif(
     bool(taps.why_not()), reason=f"NO INTERFACE OF THE USER PLANE IS FREED: {taps.why_not()}"
 )
 NULL = ""
+ETHERNET = 'versions = ["l2tpv3"]\n'
 LNS = """[profile.ppp.default]
 local_address = "10.9.0.1"
 pool = "all"
@@ -76,14 +77,19 @@ def namespace() -> Iterator[None]:
         pytest.param("null", NULL, NULL, id="null"),
         pytest.param("user", LNS.format(keys=""), LAC, id="ppp", marks=INTERFACES),
         pytest.param("user", LNS.format(keys="shared_interface = true\n"), LAC, id="shared", marks=INTERFACES),
-        pytest.param("user", 'versions = ["l2tpv3"]\n', NULL, id="ethernet", marks=INTERFACES),
+        pytest.param("user", ETHERNET, NULL, id="ethernet", marks=INTERFACES),
     ],
 )
 async def test_what_ends(tmp_path: Path, plane: str, lns: str, lac: str, what: str) -> None:
     """Neither end keeps anything of it that nobody knows."""
+    assert {} == await left_over(tmp_path, plane, lns, lac, what)
+
+
+async def left_over(folder: Path, plane: str, lns: str, lac: str, what: str) -> Counter[str]:
+    """Have a `session` or a `tunnel` come up and end, with these keys of both configurations; return what only the collector would free."""
     port = free_port()
     version3 = "l2tpv3" in lns
-    line = calls("t", port, QUICK + "persist = false\n" + ('version = "l2tpv3"\n' if version3 else ""))
+    line = calls("t", port, "persist = false\n" + ('version = "l2tpv3"\n' if version3 else ""))
     line += session("t", "s", "persist = false\n" + ('pseudowire = "eth"\n' if version3 else ""))
 
     def there(daemon: Daemon) -> bool:
@@ -92,7 +98,7 @@ async def test_what_ends(tmp_path: Path, plane: str, lns: str, lac: str, what: s
             found is not None and carried(daemon, "t", "s") and (not lac or bool(found.ppp_remote and found.ppp_ipv6))
         )
 
-    async with stage(tmp_path, data_plane=plane) as on:
+    async with stage(folder, data_plane=plane) as on:
         called = await on.start("lns", listen(port) + ANYBODY + lns)
         caller = await on.start("lac", line + lac)
         await until(lambda: there(caller))
@@ -105,4 +111,4 @@ async def test_what_ends(tmp_path: Path, plane: str, lns: str, lac: str, what: s
                 console(caller).delete_tunnel(ids[0], "enough")
             await until(lambda: not called.registry.sessions and not caller.registry.sessions)
             await trio.testing.wait_all_tasks_blocked(0.05)
-        assert {} == found
+        return found
