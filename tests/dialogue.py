@@ -530,27 +530,27 @@ def dialled(**settings: Any) -> Dialogue:
     return say
 
 
-def called(**settings: Any) -> Dialogue:
+def called(asked: Message | None = None, **settings: Any) -> Dialogue:
     """Return a dialogue in which the peer's SCCRQ was answered by our SCCRP."""
     say = stage(origin="network", **settings)
-    say.peer >> sccrq()
+    say.peer >> (asked or sccrq())
     say.us << MessageType.SCCRP
     return say
 
 
-def up(**settings: Any) -> Dialogue:
+def up(answered: Message | None = None, **settings: Any) -> Dialogue:
     """Return a dialogue in an established tunnel that we asked for; events and plane requests so far are taken."""
     say = dialled(**settings)
-    say.peer >> sccrp()
+    say.peer >> (answered or sccrp())
     say.us << MessageType.SCCCN
     say.peer >> ZLB
     return _fresh(say)
 
 
-def up_called(**settings: Any) -> Dialogue:
+def up_called(asked: Message | None = None, confirmed: Message | None = None, **settings: Any) -> Dialogue:
     """Return a dialogue in an established tunnel that the peer asked for."""
-    say = called(**settings)
-    say.peer >> scccn()
+    say = called(asked, **settings)
+    say.peer >> (confirmed or scccn())
     say.us << ZLB
     return _fresh(say)
 

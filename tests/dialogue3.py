@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dialogue import THEIRS, ZLB, Dialogue, stage
+from dialogue import THEIRS, ZLB, Dialogue, called, dialled, up, up_called
 from l2tpd.config.model import SessionSettings
 from l2tpd.session.call import Call
 from l2tpd.session.call import State as CallState
 from l2tpd.tunnel.dialect import V3
-from l2tpd.tunnel.states import State
 from l2tpd.wire import avp as avps
 from l2tpd.wire.avp import (
     ASSIGNED_CONTROL_CONNECTION_ID,
@@ -141,43 +140,22 @@ def sli3(ours: int, status: int, local: int = THEIR_CALL) -> Message:
 
 def dialled3(**settings: Any) -> Dialogue:
     """Return a dialogue in which our SCCRQ is out."""
-    say = stage(dialect=V3, **settings)
-    say.open()
-    say.us << MessageType.SCCRQ
-    return say
+    return dialled(dialect=V3, **settings)
 
 
 def called3(**settings: Any) -> Dialogue:
     """Return a dialogue in which the peer's SCCRQ was answered by our SCCRP."""
-    say = stage(dialect=V3, origin="network", **settings)
-    say.peer >> sccrq3()
-    say.us << MessageType.SCCRP
-    return say
+    return called(sccrq3(), dialect=V3, **settings)
 
 
 def up3(**settings: Any) -> Dialogue:
     """Return a dialogue in an established connection that we asked for; events and plane requests so far are taken."""
-    say = dialled3(**settings)
-    say.peer >> sccrp3()
-    say.us << MessageType.SCCCN
-    say.peer >> ZLB
-    return _fresh(say)
+    return up(sccrp3(), dialect=V3, **settings)
 
 
 def up_called3(**settings: Any) -> Dialogue:
     """Return a dialogue in an established connection that the peer asked for."""
-    say = called3(**settings)
-    say.peer >> scccn3()
-    say.us << ZLB
-    return _fresh(say)
-
-
-def _fresh(say: Dialogue) -> Dialogue:
-    say.silent()
-    say.state_is(State.ESTABLISHED)
-    say.told()
-    say.plane()
-    return say
+    return up_called(sccrq3(), scccn3(), dialect=V3, **settings)
 
 
 def incoming3(say: Dialogue, local: int = THEIR_CALL, **more: Any) -> Call:
