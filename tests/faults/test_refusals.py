@@ -71,9 +71,15 @@ class Scene:
     lns_plane: RecordingPlane
     port: int
 
-    def rewrite(self, *lines: str) -> None:
-        """Write another configuration for the LAC, that still has the bystander."""
-        self.on.write("lac", bystander(self.port) + "".join(lines))
+    async def reload(self, text: str) -> None:
+        """Have the LAC read another configuration, that still has the bystander."""
+        self.on.write("lac", bystander(self.port) + text)
+        await self.lac.reloader.reload()
+
+    async def more(self) -> None:
+        """Have one more tunnel, with two sessions."""
+        await self.reload(lines(self.port))
+        await until(lambda: carried(self.lac, "t", "a") and carried(self.lac, "t", "b"))
 
     def is_well(self) -> bool:
         """Tell whether the bystander is as it was."""
@@ -133,10 +139,8 @@ async def test_setting_up(tmp_path: Path, number: int, position: int) -> None:
     async with stage(tmp_path) as on:
         scene = await begin(on, number)
         before, heard = tunnel(scene.lac, "bystander"), hear(on, scene.lns)
-        scene.rewrite(lines(scene.port))
         scene.plane.arm(position)
-        await scene.lac.reloader.reload()
-        await until(lambda: carried(scene.lac, "t", "a") and carried(scene.lac, "t", "b"))
+        await scene.more()
         assert scene.plane.refused is not None
         if position == 0:
             ends = [(event.result, event.error, event.message) for event in heard.tunnels(What.DELETED)]
@@ -156,9 +160,7 @@ async def test_changing(tmp_path: Path, number: int, position: int) -> None:
     """A session that cannot be as the peer demands is closed with the reason; its sister and its tunnel stay."""
     async with stage(tmp_path) as on:
         scene = await begin(on, number)
-        scene.rewrite(lines(scene.port))
-        await scene.lac.reloader.reload()
-        await until(lambda: carried(scene.lac, "t", "a") and carried(scene.lac, "t", "b"))
+        await scene.more()
         mine = tunnel(scene.lac, "t")
         heard = hear(on, scene.lns)
         scene.plane.arm(position)
@@ -182,9 +184,7 @@ async def test_tearing_down(tmp_path: Path, number: int, position: int) -> None:
     """What the kernel does not let go of at first is asked for again: nothing is left of a tunnel whose sessions were closed before."""
     async with stage(tmp_path) as on:
         scene = await begin(on, number)
-        scene.rewrite(lines(scene.port))
-        await scene.lac.reloader.reload()
-        await until(lambda: carried(scene.lac, "t", "a") and carried(scene.lac, "t", "b"))
+        await scene.more()
         here = len(scene.plane.tunnels), len(scene.plane.sessions)
         assert (2, 3) == here
         scene.plane.arm(position)
@@ -211,15 +211,13 @@ async def test_reloading(tmp_path: Path, position: int) -> None:
             + calls("other", scene.port)
             + session("other", "s", KEEP)
         )
-        scene.rewrite(old)
-        await scene.lac.reloader.reload()
+        await scene.reload(old)
         await until(lambda: carried(scene.lac, "gone", "s") and carried(scene.lac, "other", "s"))
         new = calls("other", scene.port, QUICK + 'mode = "dynamic"\nreceive_window = 9\n') + session(
             "other", "s", KEEP + 'role = "lns"\n'
         )
-        scene.rewrite(new + lines(scene.port))
         scene.plane.arm(position)
-        await scene.lac.reloader.reload()
+        await scene.reload(new + lines(scene.port))
         wanted = [("other", "s"), ("t", "a"), ("t", "b")]
         await until(lambda: all(name in scene.lac.dialer.lines and carried(scene.lac, name, of) for name, of in wanted))
         await until(lambda: (3, 4) == (len(scene.plane.tunnels), len(scene.plane.sessions)))
