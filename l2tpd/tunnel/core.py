@@ -166,12 +166,13 @@ class ControlConnection:
             counters.malformed += 1
             self.complain(str(defect))
             return
-        if dialect.guarded and self.guard is not None and not self.guard.believes(data, body):
+        believed = self.guard.unseal(data, body) if dialect.guarded and self.guard is not None else body
+        if believed is None:
             counters.auth_failures += 1
             self.complain("a message with a wrong digest, or without one")
         elif header.tunnel_id == self.local_id or self._may_be_unaddressed(header):
             self.speak(dialect)
-            self.take_packet(header, body, address, now)
+            self.take_packet(header, believed, address, now)
         else:
             counters.no_tunnel += 1
 

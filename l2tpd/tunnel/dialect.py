@@ -71,7 +71,7 @@ def _parse3(datagram: bytes) -> tuple[ControlHeader, bytes]:
 
 def _acknowledges(body: bytes) -> bool:
     """Tell whether a body begins with the Message Type of an ACK; neither its M bit nor the reserved ones can make it count as a message (5.1, 5.2)."""
-    return body[1:8] == _ACK[1:] and not body[0] & 0x43
+    return body[1:8] == _ACK_BUT_FLAGS and not body[0] & 0x43
 
 
 def _build3(connection_id: int, session_id: int, ns: int, nr: int, body: bytes) -> bytes:
@@ -80,6 +80,7 @@ def _build3(connection_id: int, session_id: int, ns: int, nr: int, body: bytes) 
 
 
 _ACK = encode3(message(MessageType.ACK))
+_ACK_BUT_FLAGS = _ACK[1:]
 
 V2 = Dialect(
     version=Version.L2TPV2,

@@ -17,7 +17,7 @@ import attrs
 from l2tpd.config.model import Digest, Encapsulation, TunnelSettings
 from l2tpd.errors import Malformed
 from l2tpd.wire.avp import CONTROL_MESSAGE_NONCE
-from l2tpd.wire.digest3 import Signer, sign, verify
+from l2tpd.wire.digest3 import Signer, sign, verify, without_digest
 from l2tpd.wire.messages import V3, decode
 from l2tpd.wire.numbers import DigestType, MessageType
 
@@ -56,6 +56,10 @@ class Guard:
     def part(self, datagram: bytes) -> bytes:
         """Sign the StopCCN that refuses an SCCRQ: its receiver knows no nonce of ours."""
         return sign(datagram, self.signers, b"", self.peer_nonce) if self.signers else datagram
+
+    def unseal(self, datagram: bytes, body: bytes) -> bytes | None:
+        """Return the body of a received message without the digest, or None where it is not believed."""
+        return without_digest(body) if self.believes(datagram, body) else None
 
     def believes(self, datagram: bytes, body: bytes) -> bool:
         """Tell whether a received message is its sender's; `body` is what follows its header."""

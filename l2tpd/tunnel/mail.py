@@ -46,15 +46,18 @@ def arrive(core: ControlConnection, said: Message, session_id: int) -> Input:
 
 def post(core: ControlConnection, said: Message, session_id: int, now: float, *, note: bool = False) -> None:
     """Hand a message to the channel; with `note` its acknowledgement is watched for."""
-    # RFC 3931 5.3: only where messages are signed as well
-    may_hide = bool(core.secret) and (core.guard is None or core.guard.demands)
-    hide = core.settings.hide_avps and may_hide and said.type not in _NEVER_HIDDEN
+    hide = core.settings.hide_avps and _may_hide(core) and said.type not in _NEVER_HIDDEN
     body = encode(said, secret=core.secret, hide=hide, random=core.site.random, vocabulary=core.dialect.vocabulary)
     core.channel.send((session_id, body), now, note=note)
     sent = core.site.counters.sent
     sent[said.type] = sent.get(said.type, 0) + 1
     if (mask := core.trace | core.site.trace) & tracing.ANY_MESSAGE:
         core.remark(tracing.message("sending", said, session_id, mask))
+
+
+def _may_hide(core: ControlConnection) -> bool:
+    """RFC 3931 5.3: only where messages are signed as well."""
+    return bool(core.secret) and (core.guard is None or core.guard.demands)
 
 
 def _note_arrival(core: ControlConnection, said: Message, session_id: int) -> None:

@@ -26,7 +26,7 @@ from l2tpd.wire.numbers import DigestType, MessageType
 
 if TYPE_CHECKING:
     from _hashlib import HASH
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 _START: Final = 20
 """Where the first Message Digest stands: 12 octets of header, 8 of Message Type."""
@@ -109,10 +109,9 @@ class Signer:
             raise LocalProtocolError(msg)
         return cls(algorithm, shared_key(secret, AUTHENTICATION))
 
-    def digest(self, nonces: bytes, covered: bytes | bytearray) -> bytes:
-        """Give the keyed digest of both, one behind the other."""
+    def digest(self, covered: bytes) -> bytes:
+        """Give the keyed digest of some octets."""
         inner = self._inner.copy()
-        inner.update(nonces)
         inner.update(covered)
         outer = self._outer.copy()
         outer.update(inner.digest())
@@ -127,18 +126,21 @@ def sign(message: bytes, signers: Iterable[Signer], sender_nonce: bytes = b"", r
     message that has no body (a ZLB cannot be authenticated), has a digest, or would become too long.
     """
     signers = tuple(signers)
-    _check_signable(message, signers)
     heads = _MANDATORY_HEADS if message[1] & 0xF == 3 else _OPTIONAL_HEADS
-    blanks = b"".join([heads[one.algorithm] for one in signers])
-    start, rest = _lengthened(message, len(blanks)) + message[4:_START], message[_START:]
-    nonces = b"" if _is_request(message) else sender_nonce + receiver_nonce
-    covered = start + blanks + rest
-    signed = [heads[one.algorithm][:_HEAD_SIZE] + one.digest(nonces, covered) for one in signers]
-    return b"".join((start, *signed, rest))
+    blanks = b""
+    for one in signers:
+        blanks += heads[one.algorithm]
+    length = len(message) + len(blanks)
+    _check_signable(message, signers, length)
+    start, rest = message[:2] + length.to_bytes(2, "big") + message[4:_START], message[_START:]
+    covered = _nonces(message, sender_nonce, receiver_nonce) + start + blanks + rest
+    for one in signers:
+        start += heads[one.algorithm][:_HEAD_SIZE] + one.digest(covered)
+    return start + rest
 
 
 def verify(
-    message: bytes, signers: Iterable[Signer], sender_nonce: bytes = b"", receiver_nonce: bytes = b""
+    message: bytes, signers: Collection[Signer], sender_nonce: bytes = b"", receiver_nonce: bytes = b""
 ) -> bool | None:
     """Tell whether a received message is what its sender signed: one digest that one signer agrees with is enough.
 
@@ -148,56 +150,71 @@ def verify(
     if message[_START + 2 : _START + 6] != _MARK:
         return None
     message = message[: int.from_bytes(message[2:4], "big")]
-    found = _digests(message)
+    nonces = _nonces(message, sender_nonce, receiver_nonce)
+    for signer in signers:  # nearly every message has one digest, laid out as ours are
+        blank = _MANDATORY_HEADS[signer.algorithm]
+        end = _START + len(blank)
+        if message.startswith(blank[:_HEAD_SIZE], _START) and message[end + 2 : end + 6] != _MARK:
+            covered = nonces + message[:_START] + blank + message[end:]
+            if hmac.compare_digest(signer.digest(covered), message[_START + _HEAD_SIZE : end]):
+                return True
+    return _verify_each(message, signers, nonces)
+
+
+def _verify_each(message: bytes, signers: Collection[Signer], nonces: bytes) -> bool | None:
+    """Verify a message that has none, several, or one that is laid out otherwise."""
+    covered, found = _blanked(message)
     if not found:
         return None
-    nonces = b"" if _is_request(message) else sender_nonce + receiver_nonce
-    covered = bytearray(message)
-    for _, where in found:
-        covered[where] = bytes(where.stop - where.start)
+    covered = nonces + covered
     right = False
     for signer in signers:
-        for algorithm, where in found:
+        for algorithm, digest in found:
             if algorithm == signer.algorithm:
-                right |= hmac.compare_digest(signer.digest(nonces, covered), message[where])
+                right |= hmac.compare_digest(signer.digest(covered), digest)
     return right
 
 
-def _digests(message: bytes) -> list[tuple[int, slice]]:
-    """Find the Message Digest AVPs at their fixed offset, two at most, whatever is in them: type and place of each digest."""
-    found: list[tuple[int, slice]] = []
+def without_digest(body: bytes) -> bytes:
+    """Give the body of a message that was verified without its first Message Digest, which has said all that it can."""
+    head = int.from_bytes(body[8:10], "big")
+    end = 8 + (head & _LENGTH)
+    if body[10:14] != _MARK or head & _HIDDEN or not 8 + _HEAD_SIZE <= end <= len(body):
+        return body
+    return body[:8] + body[end:]
+
+
+def _blanked(message: bytes) -> tuple[bytes, list[tuple[int, bytes]]]:
+    """Find the Message Digest AVPs at their fixed offset, two at most: give the message with zeros for them, and type and digest of each."""
+    blanked = message
+    found: list[tuple[int, bytes]] = []
     position = _START
-    while len(found) < 2 and position + _HEAD_SIZE <= len(message):
-        head, key, algorithm = _HEAD.unpack_from(message, position)
-        end = position + (head & _LENGTH)
-        if key != _KEY or head & _HIDDEN or not position + _HEAD_SIZE <= end <= len(message):
+    while message[position + 2 : position + 6] == _MARK and len(found) < 2:
+        head = int.from_bytes(message[position : position + 2], "big")
+        start, end = position + _HEAD_SIZE, position + (head & _LENGTH)
+        if head & _HIDDEN or not start <= end <= len(message):
             break
-        found.append((algorithm, slice(position + _HEAD_SIZE, end)))
+        found.append((message[start - 1], message[start:end]))
+        blanked = blanked[:start] + bytes(end - start) + blanked[end:]
         position = end
-    return found
+    return blanked, found
 
 
-def _is_request(message: bytes) -> bool:
-    """Tell whether this is an SCCRQ: its nonce is inside it, and the other one is not known yet (RFC 3931 5.4.1)."""
-    return message[14:_START] == _REQUEST
+def _nonces(message: bytes, sender_nonce: bytes, receiver_nonce: bytes) -> bytes:
+    """Give what is digested before a message: nothing before an SCCRQ, whose nonce is inside it while the other is not known yet (RFC 3931 5.4.1)."""
+    return b"" if message[14:_START] == _REQUEST else sender_nonce + receiver_nonce
 
 
-def _check_signable(message: bytes, signers: tuple[Signer, ...]) -> None:
+def _check_signable(message: bytes, signers: tuple[Signer, ...], length: int) -> None:
     if not 1 <= len(signers) <= 2:
         msg = f"a message carries one or two digests, not {len(signers)}"
         raise LocalProtocolError(msg)
     if len(message) < _START:
         msg = f"control message of {len(message)} octets has no Message Type to put a digest behind"
         raise LocalProtocolError(msg)
-    if message[_START + 2 : _START + 6] == _MARK and _digests(message):
+    if message[_START + 2 : _START + 6] == _MARK and _blanked(message)[1]:
         msg = "the message has a digest already"
         raise LocalProtocolError(msg)
-
-
-def _lengthened(message: bytes, more: int) -> bytes:
-    """Give the first four octets of the header with the new Length."""
-    length = len(message) + more
     if length > 0xFFFF:
         msg = f"signed control message of {length} octets, at most 65535 fit"
         raise LocalProtocolError(msg)
-    return message[:2] + length.to_bytes(2, "big")

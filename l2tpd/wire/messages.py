@@ -196,18 +196,15 @@ def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT, vocabul
     unpack = HEADER.unpack_from
     find = vocabulary.known.get
     unusual = vocabulary.unusual
-    while position < end:
-        if end - position < HEADER_SIZE:
-            reading.blame(MANDATORY, ErrorCode.BAD_LENGTH, f"{end - position} octets after the last AVP")
-            break
+    while end - position >= HEADER_SIZE:
         head, key = unpack(body, position)
-        after = position + (head & LENGTH)
-        octets = body[position + HEADER_SIZE : after]
-        if after < position + HEADER_SIZE or after > end:
+        start, after = position + HEADER_SIZE, position + (head & LENGTH)
+        if not start <= after <= end:
             reading.blame(
                 MANDATORY, ErrorCode.BAD_LENGTH, f"{_title(key)} claims {head & LENGTH} of {end - position} octets"
             )
             break
+        octets = body[start:after]
         position = after
         avp = find(key)
         if avp is None or head & unusual:
@@ -224,6 +221,9 @@ def decode(body: bytes, *, secret: bytes = b"", quirks: Quirks = STRICT, vocabul
                 reading.refuse(avp, head, octets, str(error))
         else:
             reading.blame(head & MANDATORY, ErrorCode.BAD_LENGTH, f"{avp} of {len(octets)} octets")
+    else:
+        if position < end:
+            reading.blame(MANDATORY, ErrorCode.BAD_LENGTH, f"{end - position} octets after the last AVP")
     return reading.conclude(kind)
 
 

@@ -79,6 +79,14 @@ def test_two_sides_that_know_their_nonces_believe_each_other() -> None:
     assert not ours.believes(ours.seal(plain()), HELLO)
 
 
+def test_a_seal_is_taken_off() -> None:
+    """What was signed reads as if it never had been; what is not believed is not read."""
+    ours, theirs = met()
+    sealed = ours.seal(plain())
+    assert HELLO == theirs.unseal(sealed, sealed[12:])
+    assert ours.unseal(sealed, sealed[12:]) is None
+
+
 def test_the_answer_brings_the_nonce_that_it_is_signed_with() -> None:
     """It is kept only when the digest proves it; from then on no other one counts."""
     ours, theirs = guard(), guard(seed="them")

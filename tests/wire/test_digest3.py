@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from l2tpd.errors import LocalProtocolError
-from l2tpd.wire.digest3 import AUTHENTICATION, HIDING, Signer, shared_key, sign, verify
+from l2tpd.wire.digest3 import AUTHENTICATION, HIDING, Signer, shared_key, sign, verify, without_digest
 from l2tpd.wire.header import build_control3, parse_control3
 from l2tpd.wire.messages import decode3, encode3, message
 from l2tpd.wire.numbers import DigestType, MessageType
@@ -110,3 +110,21 @@ def test_what_follows_the_message_is_not_covered() -> None:
 def test_no_signer_verifies_nothing() -> None:
     """Who has no key at all cannot say that a message is right."""
     assert verify(sign(HELLO, [SIGNER]), []) is False
+
+
+def test_a_body_is_read_without_its_digest() -> None:
+    """The first one is taken out; a second is left to the decoder, as is a body without any."""
+    _, bare = parse_control3(HELLO)
+    for signers, left in (([SIGNER], bare), ([SIGNER] * 2, parse_control3(sign(HELLO, [SIGNER]))[1])):
+        _, body = parse_control3(sign(HELLO, signers))
+        assert len(left) == len(without_digest(body))
+        assert left[:15] == without_digest(body)[:15]
+    assert bare == without_digest(bare)
+
+
+@pytest.mark.parametrize("head", ["c017", "8006", "8018", "83ff"])
+def test_what_is_no_digest_is_left_to_the_decoder(head: str) -> None:
+    """Hidden, shorter than its own head, longer than the body: nobody has verified it."""
+    _, body = parse_control3(sign(HELLO, [SIGNER]))
+    broken = body[:8] + bytes.fromhex(head) + body[10:]
+    assert broken == without_digest(broken)
