@@ -8,6 +8,7 @@ says through a pipe that it serves, or why it does not, so that the exit status 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import functools
 import gc
@@ -309,8 +310,11 @@ def _silence() -> None:
 
 def _close_inherited(but: int) -> None:
     """Close what whoever started us had open: a pipe would never end, a lock never be let go."""
-    os.closerange(3, but)
-    os.closerange(max(but + 1, 3), os.sysconf("SC_OPEN_MAX"))
+    # Not closerange: where the kernel has none and the limit is a thousand millions, as in some containers, it takes minutes.
+    for path in list(Path("/proc/self/fd").glob("*")):  # without /proc they stay
+        if int(path.name) not in {0, 1, 2, but}:
+            with contextlib.suppress(OSError):  # the one by which the list was read
+                os.close(int(path.name))
 
 
 def _reporter(writing: int) -> Callable[[bytes], None]:

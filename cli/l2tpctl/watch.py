@@ -232,7 +232,7 @@ def run(watch: Watch) -> int:
     except CommandError as error:
         stop(error)
     except KeyboardInterrupt:
-        return 0
+        return int(watch.count is not None)  # else it had ended by itself
     return int(watch.count is not None and seen < watch.count)
 
 

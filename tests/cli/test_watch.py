@@ -229,6 +229,13 @@ def test_an_interrupt_is_a_good_end(start: Start) -> None:
     assert (0, "") == watcher.end()
 
 
+def test_an_interrupt_is_none_while_events_are_waited_for(start: Start) -> None:
+    """Whoever goes on with what `-n 1` waited for must not take it for the event."""
+    watcher = start("-n", "1")
+    watcher.process.send_signal(signal.SIGINT)
+    assert (1, "") == watcher.end()
+
+
 def test_mistakes_are_told(daemon: Daemon) -> None:
     """A word that is no event is a mistake of usage; the daemon that is not running a sentence."""
     result = CliRunner().invoke(l2tpwatch, ["-t", "upp"])
