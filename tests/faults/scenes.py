@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import attrs
 import trio
 
 import taps
 from faults.blows import Blow, nothing_kept
 from faults.means import no_descriptor_left
 from l2tpd.daemon import Daemon
+from l2tpd.errors import PlaneError
 from l2tpd.events import What
+from l2tpd.kernel.ops import Operation, Outcome
 from l2tpd.kernel.recording import RecordingPlane
-from pair import ANYBODY, QUICK, Stage, call, calls, free_port, hear, listen, session, stage, until, up
+from pair import ANYBODY, QUICK, Stage, call, calls, carried, free_port, hear, listen, session, stage, tunnel, until, up
 
 POOL = (
     '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n{keys}[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
@@ -109,3 +113,81 @@ async def short_of_descriptors(
 def _has_addresses(daemon: Daemon, name: str, of: str) -> bool:
     found = call(daemon, name, of)
     return found is not None and bool(found.ppp_remote)
+
+
+HERE, HOME, OTHER = "10.1.0.1", "10.1.0.11", "10.1.0.12"
+
+
+async def address_removed(directory: Path, *, data_plane: str = "null", lns_keys: str = "") -> None:
+    """Take the address of one of two tunnels away, and give it back: the other one does not notice."""
+    for address in (HERE, HOME, OTHER):
+        taps.ip("address", "add", f"{address}/32", "dev", "lo")
+    keys = QUICK + "hello_timeout = 0.2\n"
+    async with stage(directory, seconds=60, data_plane=data_plane) as on:
+        port = free_port(HERE)
+        lns = await on.start("lns", listen(port, HERE) + ANYBODY + lns_keys)
+        lines = [
+            calls(name, port, f'local = "{local}"\n{keys}', host=HERE) + session(name, "s")
+            for name, local in (("a", HOME), ("b", OTHER))
+        ]
+        lac = await on.start("lac", "".join(lines))
+
+        def well(name: str) -> bool:
+            return carried(lac, name, "s") and (not lns_keys or _has_addresses(lac, name, "s"))
+
+        await until(lambda: well("a") and well("b"))
+        told, stays = hear(on, lac), tunnel(lac, "b")
+        taps.ip("address", "del", f"{HOME}/32", "dev", "lo")
+        await until(lambda: "Cannot assign requested address" in lac.dialer.lines["a"].last_error)
+        assert ["a"] == [event.name for event in told.tunnels(What.DOWN)]
+        taps.ip("address", "add", f"{HOME}/32", "dev", "lo")
+        await until(lambda: well("a"))
+        assert (stays, True) == (tunnel(lac, "b"), well("b"))
+        assert ["a"] == [event.name for event in told.tunnels(What.DOWN)]
+        assert lns.registry.by_id.get(stays.core.peer_id) is not None
+
+
+@attrs.define(eq=False)
+class Refusing:
+    """A data plane that refuses one operation, counted from `arm` on, with an error of the kernel's, and carries out all others."""
+
+    inner: Any
+    number: int
+    position: int | None = None
+    refused: Operation | None = None
+
+    def arm(self, position: int) -> None:
+        """Refuse the operation at this position from now."""
+        self.position = position
+
+    async def perform(self, operation: Operation) -> Outcome:
+        """Carry an operation out, unless it is the one."""
+        if self.position == 0:
+            self.position, self.refused = None, operation
+            raise PlaneError(self.number, "refused by script")
+        self.position = None if self.position is None else self.position - 1
+        outcome: Outcome = await self.inner.perform(operation)
+        return outcome
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def refused_once(directory: Path, number: int, position: int) -> None:
+    """Have the kernel refuse one operation of a tunnel with a session by PPP, on its way up or down: it comes up in the end, and nothing is left of it."""
+    async with stage(directory, seconds=60, data_plane="kernel") as on:
+        port = free_port()
+        await on.start("lns", listen(port) + ANYBODY + POOL.format(keys=""))
+        old = calls("old", port) + session("old", "o")
+        lac = await on.start("lac", old)
+        await until(lambda: _has_addresses(lac, "old", "o"))
+        before, told = interfaces(), hear(on, lac)
+        lac.adapter.plane = plane = Refusing(lac.adapter.plane, number)
+        plane.arm(position)
+        on.write("lac", old + calls("t", port) + session("t", "s", "persist = true\n"))
+        await lac.reloader.reload()
+        await until(lambda: addressed(lac))
+        lac.dialer.remove("t", "enough")
+        await until(lambda: interfaces() == before and plane.refused is not None)
+        assert _has_addresses(lac, "old", "o")
+        assert [] == [event for event in told.tunnels(What.DOWN) if event.name == "old"]

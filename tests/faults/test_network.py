@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
 import taps
+from faults.scenes import address_removed
 from l2tpd.config.model import Address
-from l2tpd.events import What
 from l2tpd.tunnel.port import DatagramSocket
-from pair import ANYBODY, QUICK, calls, carried, free_port, hear, listen, session, stage, tunnel, until, up
-
-HERE = "10.1.0.1"
-HOME, OTHER = "10.1.0.11", "10.1.0.12"
-
-
-@pytest.fixture
-def _addresses() -> Iterator[None]:
-    """A network namespace with the addresses of the test."""
-    with taps.namespace():
-        for address in (HERE, HOME, OTHER):
-            taps.ip("address", "add", f"{address}/32", "dev", "lo")
-        yield
+from pair import ANYBODY, calls, carried, free_port, listen, session, stage, tunnel, until, up
 
 
 @pytest.mark.skipif(bool(taps.why_not()), reason=f"no namespaces: {taps.why_not()}")
-@pytest.mark.usefixtures("_addresses")
 async def test_an_address_of_ours_is_removed(tmp_path: Path) -> None:
     """Its tunnel is found dead and cannot be dialled again until the address is back; a tunnel from another address does not notice."""
-    keys = QUICK + "hello_timeout = 0.2\n"
-    async with stage(tmp_path) as on:
-        port = free_port(HERE)
-        lns = await on.start("lns", listen(port, HERE) + ANYBODY)
-        lines = (
-            calls("a", port, f'local = "{HOME}"\n{keys}', host=HERE) + session("a", "s"),
-            calls("b", port, f'local = "{OTHER}"\n{keys}', host=HERE) + session("b", "s"),
-        )
-        lac = await on.start("lac", "".join(lines))
-        await until(lambda: carried(lac, "a", "s") and carried(lac, "b", "s"))
-        told, stays = hear(on, lac), tunnel(lac, "b")
-        taps.ip("address", "del", f"{HOME}/32", "dev", "lo")
-        await until(lambda: "Cannot assign requested address" in lac.dialer.lines["a"].last_error)
-        assert ["a"] == [event.name for event in told.tunnels(What.DOWN)]
-        taps.ip("address", "add", f"{HOME}/32", "dev", "lo")
-        await until(lambda: carried(lac, "a", "s"))
-        assert (stays, True) == (tunnel(lac, "b"), carried(lac, "b", "s"))
-        assert ["a"] == [event.name for event in told.tunnels(What.DOWN)]
-        assert lns.registry.by_id.get(stays.core.peer_id) is not None
+    with taps.namespace():
+        await address_removed(tmp_path)
 
 
 @attrs.define(eq=False)

@@ -60,3 +60,31 @@ async def test_stopped(tmp_path: Path, retries: int) -> None:
         await one_tunnel(lns)
         lac.stop(at_once=False)
         await on.ended["lac"].wait()
+
+
+MANY = 50
+
+
+@pytest.mark.parametrize("retries", [60, 4], ids=["shorter", "longer"])
+async def test_many_tunnels_are_stopped(tmp_path: Path, retries: int) -> None:
+    """With many tunnels all of them live, or all are there again, each once: what all send at that moment stops nobody."""
+    config = CONFIG.format(retries=retries)
+    async with stage(tmp_path, seconds=120) as on, daemon(HERE, tmp_path / "lns", config) as lns:
+        lines = (calls(f"t{one}", 1701, f"{KEYS}max_retries = {retries}\n", host=LNS) for one in range(MANY))
+        lac = await on.start("lac", "".join(lines))
+        names = list(lac.dialer.lines)
+        await until(lambda: all(up(lac, name) for name in names))
+        before, told = [tunnel(lac, name) for name in names], hear(on, lac)
+        lns.program.signal(signal.SIGSTOP)
+        if retries == 60:
+            await until(lambda: all(one.core.channel.stats.retransmitted > 2 for one in before))
+        else:
+            await until(lambda: len({event.name for event in told.tunnels(What.DELETED)}) == MANY)
+        lns.program.signal(signal.SIGCONT)
+        await until(lambda: all(up(lac, name) and tunnel(lac, name).core.channel.idle for name in names))
+        if retries == 60:
+            assert before == [tunnel(lac, name) for name in names]
+        while ["up"] * MANY != [row["state"] for row in await lns.tunnels()]:
+            pass
+        lac.stop(at_once=False)
+        await on.ended["lac"].wait()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -223,3 +227,71 @@ async def test_accounting_records_in_memory() -> None:
         radius._deliver(record)
     assert (client.WAITING, 2) == (radius.state().waiting, radius.lost)
     assert {str(number) for number in range(client.WAITING)} == radius._keeping
+
+
+# --- nothing that bounds is left out
+
+BOUNDING = re.compile(
+    r"(^|_)(MAX|MOST|LIMIT|LARGEST|LONGEST|WINDOW|QUEUE|QUEUED|HELD|KEPT|WAITING|REMEMBERED|CROWD|PLACES|STRANGERS|STRAYS|QUESTIONS|BACKLOG)(_|$)|^(DEFAULT_)?SIZE$"
+)
+"""What a constant of the program is called that bounds something."""
+
+FORMAT = "a format has it so"
+OURS_ALONE = "it is about files that only their owner writes"
+ELSEWHERE: Mapping[str, str] = {
+    "config.document.DEPTH_LIMIT": OURS_ALONE,
+    "config.keys.AVP_VALUE_LIMIT": OURS_ALONE,
+    "config.load.FILE_LIMIT": OURS_ALONE,
+    "config.load.SECRET_FILE_LIMIT": OURS_ALONE,
+    "control.jsonrpc.MAX_REPLY": "it is what a client takes",
+    "control.server.BACKLOG": "the system keeps that queue",
+    "control.server.BATCHES_KEPT": "what several watchers share, made anew where it is gone",
+    "control.server.LINES_KEPT": "what several watchers share, made anew where it is gone",
+    "control.server.MAX_CONNECTIONS_OF_USERS": "in the row of control connections",
+    "control.server.MAX_CONNECTIONS_PER_USER": "in the row of control connections",
+    "control.server.MAX_PATH": FORMAT,
+    "log.MESSAGE_LIMIT": FORMAT,
+    "metrics.CROWD": "in the row of scrapes",
+    "metrics.MAX_REQUEST": "l2tpd(8) has it in METRICS",
+    "passed.LONGEST": "what is longer is shown in part",
+    "ppp.dhcp6.LONGEST_DUID": FORMAT,
+    "radius.attributes.LARGEST": FORMAT,
+    "radius.courier.LARGEST": FORMAT,
+    "radius.exchange.LONGEST_PAUSE": "seconds",
+    "radius.packet.LARGEST": FORMAT,
+    "radius.packet.PASSWORD_LIMIT": FORMAT,
+    "scripts.LIMIT": "what `script_limit` is unless somebody says otherwise",
+    "tunnel.policy.CROWD": "where a crowd begins",
+    "tunnel.sender.DEFAULT_PEER_WINDOW": FORMAT,
+    "tunnel.sender.LARGEST_WINDOW": FORMAT,
+    "wire.avp.MAX_VALUE": FORMAT,
+    "wire.messages.MAX_BODY": FORMAT,
+}
+"""Constants that bound nothing that others could make the daemon keep, or are told in another row."""
+
+
+@cache
+def bounding() -> set[str]:
+    """Return the public constants of the program whose names say that they bound something."""
+    root = Path(l2tpd.__file__).parent
+    found = set()
+    for path in root.rglob("*.py"):
+        module = ".".join(path.relative_to(root).with_suffix("").parts)
+        for statement in ast.parse(path.read_text()).body:
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            if names and names[0].isupper() and names[0][0] != "_" and BOUNDING.search(names[0]):
+                found.add((module, names[0]))
+    numbers = {
+        name for name in found if isinstance(getattr(importlib.import_module(f"l2tpd.{name[0]}"), name[1]), int | float)
+    }
+    return {f"{module}.{name}" for module, name in numbers}
+
+
+def test_the_table_is_complete() -> None:
+    """Whoever writes a constant that bounds something has to list it, or to say here why not."""
+    listed = set(
+        re.findall(r"\b([a-z0-9]+\.[A-Z_]+)\b", Path(__file__).read_text().partition("BOUNDS: ")[2].partition('"""')[0])
+    )
+    assert set() == {name for name in bounding() - ELSEWHERE.keys() if ".".join(name.split(".")[-2:]) not in listed}
+    assert ELSEWHERE.keys() <= bounding()

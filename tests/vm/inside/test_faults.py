@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import trio
 import taps
 from faults.blows import Blow, everywhere
 from faults.others import THREE, nobodys, require_readable
-from faults.scenes import ETHERNET, POOL, V3, addressed, link, short_of_descriptors
+from faults.scenes import ETHERNET, POOL, V3, address_removed, addressed, link, refused_once, short_of_descriptors
 from l2tpd.daemon import Daemon
 from pair import ANYBODY, QUICK, calls, carried, free_port, listen, session, stage, until
 
@@ -59,13 +60,13 @@ async def test_cancelled_ppp(tmp_path: Path) -> None:
 
 async def test_cancelled_pppd(tmp_path: Path) -> None:
     """Two pppds."""
-    await cancelled_everywhere(tmp_path, session("t", "s") + BY_PPPD, POOL.format(keys=PPPD), stride=31)
+    await cancelled_everywhere(tmp_path, session("t", "s") + BY_PPPD, POOL.format(keys=PPPD), stride=41)
 
 
 @pytest.mark.parametrize("encap", ["udp", "ip"])
 async def test_cancelled_ethernet(tmp_path: Path, encap: str) -> None:
     """An Ethernet pseudowire of version 3, over UDP and over IP."""
-    await cancelled_everywhere(tmp_path, ETHERNET, V3, stride=5, encap=encap, ppp=False)
+    await cancelled_everywhere(tmp_path, ETHERNET, V3, stride=8, encap=encap, ppp=False)
 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 3, 5])
@@ -78,6 +79,20 @@ async def test_few_descriptors(tmp_path: Path, left: int) -> None:
 async def test_few_descriptors_for_pppd(tmp_path: Path, left: int) -> None:
     """The same for pppds and their pipes."""
     await short_of_descriptors(tmp_path, left, data_plane="kernel", lns_keys=POOL.format(keys=PPPD), keys=BY_PPPD)
+
+
+@pytest.mark.parametrize(
+    ("number", "position"),
+    [(errno.ENOBUFS, 0), (errno.EAGAIN, 1), (errno.ENODEV, 1), (errno.ENOBUFS, 2), (errno.ENODEV, 2)],
+)
+async def test_an_operation_is_refused(tmp_path: Path, number: int, position: int) -> None:
+    """Making the tunnel, making its session, letting go: tried again, others live on."""
+    await refused_once(tmp_path, number, position)
+
+
+async def test_an_address_is_removed(tmp_path: Path) -> None:
+    """Tunnels whose PPP the kernel carries."""
+    await address_removed(tmp_path, data_plane="kernel", lns_keys=POOL.format(keys=""))
 
 
 @pytest.fixture
