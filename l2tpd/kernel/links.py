@@ -2,14 +2,16 @@
 
 Theory of operation. Requests go to the kernel over one rtnetlink socket. What the operator wrote is read before the kernel is asked for anything,
 and the kernel is asked for nothing that was not written: each request takes time that a session waits for. Settling goes from the bottom up, first
-the interface, then the VLAN link on it, then addresses and bridge, and switches on last, so that no packet sees half of it. A VLAN link made here is
-removed again when anything after it fails; the interface itself is its maker's to remove, and addresses and bridge membership go with it.
+the interface, then the VLAN link on it, then addresses and bridge, and switches on last, so that no packet sees half of it. All that one interface
+needs goes to the kernel at once, which goes on behind what it refuses: an interface that lacks something may be switched on until it is removed. A VLAN
+link made here is removed again when anything after it fails; the interface itself is its maker's to remove, and addresses and bridge membership go
+with it.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import (
@@ -42,6 +44,14 @@ class _Address(NamedTuple):
 
     near: IPv4Interface | IPv6Interface
     far: IPv4Address | IPv6Address
+
+
+class _Step(NamedTuple):
+    """One request of several, and what has failed if the kernel refuses it with another error than `tolerated`."""
+
+    failure: str
+    request: Callable[[int], bytes]
+    tolerated: int = 0
 
 
 class Links:
@@ -125,24 +135,25 @@ class Links:
     # --- within -----------------------------------------------------------------------------------------------------------------
 
     def _dress(self, index: int, name: str, mtu: int, address: _Address | None, bridge: int) -> None:
-        if address is None and not bridge and self._at_once(index, mtu):
-            return
-        self._request(f"interface {name} takes no MTU of {mtu}", partial(rtnl.set_link, index=index, mtu=mtu))
+        steps = [_Step(f"interface {name} takes no MTU of {mtu}", partial(rtnl.set_link, index=index, mtu=mtu))]
         if bridge:
-            self._request(
-                f"interface {name} cannot join the bridge", partial(rtnl.set_link, index=index, master=bridge)
-            )
+            joining = partial(rtnl.set_link, index=index, master=bridge)
+            steps.append(_Step(f"interface {name} cannot join the bridge", joining))
         if address is not None:
-            self._add_address(index, name, address)
-        self._request(f"interface {name} cannot be switched on", partial(rtnl.set_link, index=index, up=True))
+            near, far = address
+            adding = partial(rtnl.add_address, index=index, near=near, far=far)
+            steps.append(_Step(f"interface {name} does not take the address {near}", adding, errno.EEXIST))
+        switching_on = partial(rtnl.set_link, index=index, up=True)
+        steps.append(_Step(f"interface {name} cannot be switched on", switching_on))
+        self._take(steps)
 
-    def _at_once(self, index: int, mtu: int) -> bool:
-        """Do in one request what most interfaces need, and tell whether the kernel did it; it does not tell what of it it refused."""
-        try:
-            self._request("", partial(rtnl.set_link, index=index, mtu=mtu, up=True))
-        except PlaneError:
-            return False
-        return True
+    def _take(self, steps: Sequence[_Step]) -> None:
+        """Take several steps at once. Raises `PlaneError` with the first that failed, by when the kernel has taken those behind it too."""
+        refused = self._route.ask_all([step.request for step in steps])
+        for place, step in enumerate(steps):
+            error = refused.get(place)
+            if error is not None and error.errno != step.tolerated:
+                raise PlaneError(error.errno, f"{step.failure}: {error.text}") from error
 
     def _add_vlan(self, name: str, master: int, vlan_id: int) -> bool:
         """Make a VLAN link, and tell whether it had to be made."""
@@ -155,15 +166,6 @@ class Links:
             raise PlaneError(errno.EEXIST, f"an interface `{name}` exists already, and is not this VLAN link")
         return False
 
-    def _add_address(self, index: int, name: str, address: _Address) -> None:
-        near, far = address
-        what = partial(rtnl.add_address, index=index, near=near, far=far)
-        try:
-            self._request(f"interface {name} does not take the address {near}", what)
-        except PlaneError as error:
-            if error.errno != errno.EEXIST:  # ... which it has already
-                raise
-
     def _bridge(self, name: str) -> int:
         found = self._find(name)
         if found is None:
@@ -173,10 +175,10 @@ class Links:
         return found.number
 
     def _index(self, name: str) -> int:
-        found = self._find(name)
-        if found is None:
+        index = self._route.index(name) if 0 < len(name.encode()) <= NAME_OCTETS else 0
+        if not index:
             raise PlaneError(errno.ENODEV, f"there is no interface `{name}`")
-        return found.number
+        return index
 
     def _find(self, name: str) -> rtnl.LinkFacts | None:
         if not 0 < len(name.encode()) <= NAME_OCTETS:

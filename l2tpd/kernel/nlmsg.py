@@ -46,6 +46,12 @@ def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
+def unacknowledged(request: bytes) -> bytes:
+    """Return a request that the kernel answers only if it refuses it."""
+    length, kind, flags, sequence, port = HEADER.unpack_from(request)
+    return HEADER.pack(length, kind, flags & ~ACK, sequence, port) + request[HEADER.size :]
+
+
 def attribute(kind: int, value: bytes) -> bytes:
     """Return an attribute."""
     length = ATTRIBUTE.size + len(value)

@@ -1,17 +1,19 @@
 """A blocking netlink socket: requests go out, answers come back. Everything here blocks, and lets other threads run while it does.
 
 The kernel works inside the send call and has answered when it returns, so each request costs two short calls of the system and hardly any Python:
-a thread that works here keeps the interpreter to itself for some ten microseconds at a time, and the event loop gets its turn. The socket belongs to
-the network namespace that its maker was in.
+a thread that works here keeps the interpreter to itself for some ten microseconds at a time, and the event loop gets its turn. Around each call the
+threads may change places, which costs more than most requests do: what belongs together goes in one datagram. The socket belongs to the network
+namespace that its maker was in.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from l2tpd.errors import PlaneError
@@ -23,6 +25,8 @@ _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _RECEIVE: Final = 1 << 16
 _TIMEOUT: Final = 10  # seconds: a kernel that does not answer a request is a bug of its own
 _TIMEVAL: Final = struct.Struct("@ll")
+_SIOCGIFINDEX: Final = 0x8933  # linux/sockios.h; any socket takes it
+_IFREQ: Final = struct.Struct("=16si20x")  # linux/if.h: name, index
 
 
 class Conversation:
@@ -49,13 +53,44 @@ class Conversation:
         """Send a request with the number that `next` gave last, and return its answers. Raises `PlaneError` with what the kernel says."""
         return list(self.stream(request))
 
+    def ask_all(self, requests: Sequence[Callable[[int], bytes]]) -> dict[int, PlaneError]:
+        """Send requests, each made for its number, in one datagram: the kernel carries out every one, in this order, whatever became of those before.
+
+        Return what it refused, by place. Raises `PlaneError` where the socket fails.
+        """
+        *others, last = [request(self.next()) for request in requests]
+        self._send(b"".join([*map(nlmsg.unacknowledged, others), last]))
+        refused: dict[int, PlaneError] = {}
+        while True:
+            for answer in nlmsg.answers(self._read()):
+                place = len(others) - ((self._sequence - answer.sequence) & 0xFFFFFFFF)
+                if place < 0 or not answer.final:
+                    continue  # of a request that was given up
+                if answer.errno:
+                    refused[place] = _refusal(answer)
+                if place == len(others):
+                    return refused
+
+    def index(self, interface: str) -> int:
+        """Return the index of an interface, 0: there is none. Raises `PlaneError`."""
+        asked = _IFREQ.pack(interface.encode(), 0)
+        try:
+            return int(_IFREQ.unpack(fcntl.ioctl(self._socket.fileno(), _SIOCGIFINDEX, asked))[1])
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return 0
+            raise _told(error) from error
+
     def stream(self, request: bytes) -> Iterator[bytes]:
         """Do as `ask` does, but yield the answers as they come: of a dump, while the kernel is still at it. The next request gives up the rest."""
+        self._send(request)
+        return self._collect(self._sequence)
+
+    def _send(self, data: bytes) -> None:
         try:
-            self._socket.send(request)
+            self._socket.send(data)
         except OSError as error:
             raise _told(error) from error
-        return self._collect(self._sequence)
 
     def _collect(self, sequence: int) -> Iterator[bytes]:
         while True:
@@ -65,7 +100,7 @@ class Conversation:
                 if not answer.final:
                     yield answer.body
                 elif answer.errno:
-                    raise PlaneError(answer.errno, answer.text or os.strerror(answer.errno))
+                    raise _refusal(answer)
                 else:
                     return
 
@@ -76,6 +111,10 @@ class Conversation:
             raise PlaneError(errno.ETIMEDOUT, f"netlink: no answer within {_TIMEOUT} seconds") from error
         except OSError as error:
             raise _told(error) from error
+
+
+def _refusal(answer: nlmsg.Answer) -> PlaneError:
+    return PlaneError(answer.errno, answer.text or os.strerror(answer.errno))
 
 
 def _told(error: OSError) -> PlaneError:

@@ -26,6 +26,11 @@ def refused(number: int, more: bytes) -> bytes:
     return struct.pack("=i", -number) + more
 
 
+def test_a_request_that_is_answered_only_if_refused() -> None:
+    """It lacks the flag, and nothing else."""
+    assert nlmsg.message(FAMILY, nlmsg.REQUEST, SEQUENCE, b"body") == nlmsg.unacknowledged(REQUEST)
+
+
 def test_a_request() -> None:
     """Length, kind, flags, number and no port come before the body; the flags are those of linux/netlink.h."""
     assert struct.pack("=IHHII", 20, FAMILY, 0x5, SEQUENCE, 0) + b"body" == REQUEST

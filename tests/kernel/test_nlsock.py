@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import struct
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -49,9 +53,60 @@ def talking(
     return Conversation(nlsock.ROUTE), sock
 
 
+class Header(NamedTuple):
+    """The beginning of a request."""
+
+    flags: int
+    sequence: int
+
+
+def headers(datagram: bytes) -> Iterator[Header]:
+    """Yield the headers of several requests."""
+    while datagram:
+        length, _kind, flags, sequence, _port = struct.unpack_from("=IHHII", datagram)
+        yield Header(flags, sequence)
+        datagram = datagram[length:]
+
+
 def answer(kind: int, sequence: int, body: bytes = bytes(20)) -> bytes:
     """Return one message from the kernel."""
     return struct.pack("=IHHII", 16 + len(body), kind, 0, sequence, 0) + body
+
+
+def test_several_requests_are_one_datagram(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the last is acknowledged; what is refused is told by its place, whatever else arrives, and what comes behind is awaited all the same."""
+    late = answer(ERROR, 1, NO) + answer(PART, 2, b"part")
+    made, sock = talking(monkeypatch, late, answer(ERROR, 3, NO), answer(ERROR, 4))
+    made.next()
+    refused = made.ask_all([partial(rtnl.set_link, index=7, mtu=mtu) for mtu in (1400, 1500, 1600)])
+    assert [(1, errno.EEXIST)] == [(place, error.errno) for place, error in refused.items()]
+    (datagram,) = sock.sent
+    assert [(2, 1), (3, 1), (4, 5)] == [(said.sequence, said.flags) for said in headers(datagram)]
+
+
+def test_numbers_begin_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind the greatest number comes 0, also in the middle of several requests."""
+    made, _ = talking(monkeypatch, answer(ERROR, 0xFFFFFFFF, NO), answer(ERROR, 0, NO))
+    made._sequence = 0xFFFFFFFE
+    refused = made.ask_all([partial(rtnl.set_link, index=7, up=True)] * 2)
+    assert {0, 1} == set(refused)
+
+
+def test_several_requests_of_a_socket_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error of all of them."""
+    made, _ = talking(monkeypatch)
+    with pytest.raises(PlaneError, match="netlink: No buffer space available"):
+        made.ask_all([partial(rtnl.set_link, index=7, up=True)])
+
+
+def test_an_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first interface of a namespace is `lo`; of one that is not there the index is 0, and what is no socket knows none."""
+    with closing(Conversation(nlsock.ROUTE)) as made:
+        assert [1, 0] == [made.index(name) for name in ("lo", "no such one")]
+    with Path("/dev/null").open("rb") as nothing:
+        monkeypatch.setattr(nlsock, "_opened", lambda _protocol: nothing)
+        with pytest.raises(PlaneError, match="netlink: Inappropriate ioctl"):
+            Conversation(nlsock.ROUTE).index("lo")
 
 
 def test_answers_to_others_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
