@@ -491,6 +491,7 @@ def configure(level: str, *sinks: Sink) -> None:
     _fan = _Fan((ring, *sinks))
     logging.addLevelName(NOTICE, "NOTICE")
     logging.getLogger().addHandler(_fan)
+    logging.logProcesses = False  # which no line shows: a call of the system for each
     set_level(level)
 
 

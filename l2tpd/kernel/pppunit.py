@@ -8,9 +8,9 @@ its turn, and is closed.
 
 Nothing has to be said to the kernel of ACFC and PFC (RFC 1661 6.5, 6.6): over L2TP it sends both fields whole, and takes them in any form.
 
-Every call here that may wait for the kernel (16 ms to bind or to connect, as long to remove an interface, 32 ms to close the socket) runs in a thread.
-What is made with rtnetlink is made in one of its own, and one after the other, as the kernel would have it anyway; the waiting of the others overlaps.
-A descriptor in the hands of a thread cannot be lost: whoever waits for one waits for it to the end, also when cancelled.
+Every call here that may wait for the kernel (16 ms to learn the number of a channel, as long to remove an interface, 32 ms to close the socket) runs in
+a thread. What is made with rtnetlink is made in one of its own, and one after the other, as the kernel would have it anyway; the waiting of the others
+overlaps. A descriptor in the hands of a thread cannot be lost: whoever waits for one waits for it to the end, also when cancelled.
 """
 
 from __future__ import annotations
@@ -89,9 +89,8 @@ class Frames:
     """A descriptor from which frames are read; -1 once it is shut."""
 
     def __init__(self, descriptor: int) -> None:
-        """Take over a descriptor."""
+        """Take over a descriptor that does not block."""
         self.descriptor = descriptor
-        os.set_blocking(descriptor, False)
 
     async def read(self, take: Taker) -> None:
         """Hand every frame to `take`; return when there can be no more. Raises `trio.ClosedResourceError` when it is shut."""
@@ -227,7 +226,8 @@ class Units:
         _ioctl(channel, _CONNECT, number)
         _ioctl(descriptor, _SMRU, mru)
         for network in _NETWORKS:
-            fcntl.ioctl(descriptor, _SNPMODE, _NPIOCTL.pack(network, _PASS if network == protocol else _DROP))
+            if network != protocol:  # of a new interface all may pass
+                fcntl.ioctl(descriptor, _SNPMODE, _NPIOCTL.pack(network, _DROP))
         return self._settle(interface.name or f"ppp{number}", interface)
 
     def _extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
@@ -388,6 +388,7 @@ class UnitCarrier:
 
     def __init__(self, sock: int, units: Units) -> None:
         """Take over a descriptor of the socket."""
+        os.set_blocking(sock, False)
         self._units = units
         self._socket = Frames(sock)
         self._channel: Frames | None = None
