@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
@@ -24,21 +24,35 @@ SECRETS: Mapping[Auth, Path] = {
 }
 """Where users stand, as pppd has them."""
 
+_TICK: Final = 1.0  # seconds: a file may change twice between two of its times, and be of the same size
 _THREADS = 8  # for each authority, of its own: a dead resolver may hold all those of the common limit
 
 _log = log.get("ppp")
 
 
+class _Known(NamedTuple):
+    """What stands in a file, and how that is recognised; by nothing while it may change unnoticed."""
+
+    mark: tuple[int, ...]
+    secrets: list[secrets.Secret]
+
+
 class SecretsFiles:
-    """Asks pppd's files, which are read each time."""
+    """Asks pppd's files: looked at for each who asks to come in, and read again in a thread when they have changed."""
 
     def __init__(self) -> None:
-        """Begin without threads."""
+        """Begin with nothing read."""
         self._limit = trio.CapacityLimiter(_THREADS)
+        self._known: dict[Path, _Known] = {}
 
     async def check(self, request: Request) -> Verdict:
         """Look a caller up; in a file that cannot be read there is nobody."""
-        return await trio.to_thread.run_sync(_by_file, request, limiter=self._limit)
+        said = request.credentials
+        path = SECRETS[said.kind]
+        known = self._known.get(path)
+        if known is None or not known.mark or known.mark != _mark(path):
+            known = self._known[path] = await trio.to_thread.run_sync(_read, path, limiter=self._limit)
+        return secrets.decide(secrets.find(known.secrets, said.user, request.lns_name), said)
 
 
 class LocalUsers:
@@ -63,15 +77,20 @@ class LocalUsers:
         return verdict
 
 
-def _by_file(request: Request) -> Verdict:
-    said = request.credentials
-    path = SECRETS[said.kind]
+def _mark(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file; nothing where it cannot be told, or was changed just now."""
     try:
-        text = path.read_text("utf-8", "surrogateescape")  # as names come over the line
+        found = path.stat()
+    except OSError:
+        return ()
+    settled = abs(time.time() - found.st_ctime) > _TICK
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) if settled else ()
+
+
+def _read(path: Path) -> _Known:
+    mark = _mark(path)  # before the reading: what changes meanwhile is read again
+    try:
+        return _Known(mark, secrets.parse(path.read_text("utf-8", "surrogateescape")))  # as names come over the line
     except OSError as error:
         _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
-        text = ""
-    return secrets.decide(secrets.find(_parsed(text), said.user, request.lns_name), said)
-
-
-_parsed = lru_cache(maxsize=4)(secrets.parse)  # of thousands of lines, for each who asks to come in
+        return _Known((), [])

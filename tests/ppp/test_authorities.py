@@ -57,6 +57,24 @@ def test_pppds_files_whatever_the_locale(tmp_path: Path) -> None:
     assert "True\n" == told.stdout
 
 
+async def test_a_file_that_is_known_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes it is heard at once, also right behind another and with as many octets; one that has rested is looked at only."""
+    path = tmp_path / "pap-secrets"
+    monkeypatch.setattr(authorities, "SECRETS", {Auth.PAP: path})
+    files = SecretsFiles()
+    for password in (b"wonder", b"wander", b"wunder"):
+        path.write_bytes(b"alice * " + password + b"\n")
+        assert (await files.check(asked(b"alice", password))).accepted
+    path.unlink()
+    assert REFUSED == await files.check(asked(b"alice", b"wunder"))
+    path.write_bytes(b"alice * wonder\n")
+    monkeypatch.setattr(authorities, "_TICK", -1.0)  # every file has rested
+    assert (await files.check(asked(b"alice", b"wonder"))).accepted
+    monkeypatch.delattr(authorities, "_read")
+    assert (await files.check(asked(b"alice", b"wonder"))).accepted
+    assert REFUSED == await files.check(asked(b"alice", b"wrong"))
+
+
 async def test_the_configuration_in_force() -> None:
     """Names are compared octet for octet, and a reload counts at once."""
     old = parse([("f", '[user."zoë"]\npassword = "wonder"\n')])
