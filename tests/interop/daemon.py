@@ -175,11 +175,12 @@ async def daemon(
     data_plane: str = "null",
     stop_timeout: float = 2.0,
     log_level: str = "debug",
+    subscribed: bool = True,
     system: str = "",
 ) -> AsyncIterator[Daemon]:
     """Run l2tpd in the foreground on a host, listening on its address unless told otherwise, with `config` behind the tables that all tests share.
 
-    `system` are more keys of that table.
+    `system` are more keys of that table. Its events are told to the control connection if that is `subscribed`.
 
     It is ready when the block begins, and has to end well at the end of the block.
     """
@@ -202,19 +203,20 @@ async def daemon(
             program = Program("l2tpd", await spawn(argv, env))
             async with running(program, signal.SIGTERM):
                 await _ready(notify, program)
-                async with _control(f"{short}/control.sock") as control:
+                async with _control(f"{short}/control.sock", subscribed=subscribed) as control:
                     running_daemon = Daemon(program, control)
                     yield running_daemon
             await running_daemon.ended_well()
 
 
 @asynccontextmanager
-async def _control(path: str) -> AsyncIterator[Control]:
-    """Connect to the control socket and subscribe to all events."""
+async def _control(path: str, *, subscribed: bool) -> AsyncIterator[Control]:
+    """Connect to the control socket, and subscribe to all events if asked to."""
     async with await trio.open_unix_socket(path) as stream, trio.open_nursery() as nursery:
         control = Control(stream)
         nursery.start_soon(control.read)
-        await control.call("events.subscribe")
+        if subscribed:
+            await control.call("events.subscribe")
         yield control
         nursery.cancel_scope.cancel()
 
