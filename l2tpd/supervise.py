@@ -11,9 +11,7 @@ import trio
 
 from l2tpd import log
 
-SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""What the system says when it has run out of something."""
-PAUSE = 0.1  # seconds until it is asked again
+PAUSE = 0.1  # seconds until a system that lets nobody in, for want of descriptors or memory, is asked again
 
 _log = log.get("supervise")
 
@@ -60,16 +58,17 @@ async def welcome(
 ) -> NoReturn:
     """Serve everyone who connects to a socket that listens, each in a task of their own whose crash is theirs alone.
 
-    Who cannot be let in for want of descriptors waits in the backlog; the log says so once a minute.
+    Who cannot be let in waits in the backlog; the log says so once a minute.
     """
     number, shortage = 0, log.RateLimit(rate=1 / 60, burst=1)
     while True:
         try:
             accepted, _ = await listener.accept()
-        except OSError as error:  # else a client that has gone again; neither is a reason to stop answering
-            if error.errno in SHORT:
+        except OSError as error:  # none is a reason to stop answering
+            gone = error.errno == errno.ECONNABORTED  # the client: the next one may be there already
+            if not gone:
                 shortage.say(kind, trio.current_time(), _log.warning, f"a {kind} has to wait", reason=error.strerror)
-            await trio.sleep(PAUSE if error.errno in SHORT else 0)
+            await trio.sleep(0 if gone else PAUSE)
             continue
         number += 1
         nursery.start_soon(_serve, f"{kind} {number}", kind, serve, accepted)
