@@ -5,6 +5,7 @@ The cycle collector has thresholds that are fit for mass set-ups: what only it c
 
 from __future__ import annotations
 
+import errno
 import gc
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ import trio.testing
 
 import taps
 from l2tpd.daemon import Daemon
+from l2tpd.errors import PlaneError
+from l2tpd.kernel.adapter import Adapter
+from l2tpd.kernel.ops import CreateTunnel, Operation, Outcome
+from l2tpd.kernel.recording import RecordingPlane
 from pair import ANYBODY, call, calls, carried, console, free_port, listen, session, stage, tunnel, until
 
 INTERFACES = pytest.mark.skipif(
@@ -112,3 +117,47 @@ async def left_over(folder: Path, plane: str, lns: str, lac: str, what: str) -> 
             await until(lambda: not called.registry.sessions and not caller.registry.sessions)
             await trio.testing.wait_all_tasks_blocked(0.05)
         return found
+
+
+class Unwilling(RecordingPlane):
+    """A plane that refuses everything, but not at once."""
+
+    asked: trio.Event
+    answers: trio.Event
+
+    async def perform(self, operation: Operation) -> Outcome:
+        del operation
+        self.asked.set()
+        await self.answers.wait()
+        raise PlaneError(errno.EPERM, "no")
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["waits", "waits no more"])
+async def test_what_is_refused(waits: bool) -> None:
+    """A refusal knows where it came from: whoever waits for it does not keep it, nor does it keep who waits no longer."""
+    plane = Unwilling()
+    plane.asked, plane.answers = trio.Event(), trio.Event()
+    adapter = Adapter(plane, lambda _operation, _error: None)
+    replies: list[str] = []
+
+    async def submit(scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                await adapter.submit(CreateTunnel(tunnel_id=1, peer_tunnel_id=2))
+            except PlaneError as error:
+                replies.append(error.text)
+
+    with cycles() as found:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(adapter.run)
+            scope = trio.CancelScope()
+            nursery.start_soon(submit, scope)
+            await plane.asked.wait()
+            if not waits:
+                scope.cancel()
+                await trio.testing.wait_all_tasks_blocked()
+            plane.answers.set()
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    assert ["no"] * waits == replies
+    assert {} == found

@@ -57,9 +57,20 @@ class Slot:
 
     def reply(self, outcome: Outcome | PlaneError) -> bool:
         """Answer the submitter; return whether it is still there."""
-        self.outcome = outcome
+        if not self.abandoned:
+            self.outcome = outcome
         self.done.set()
         return not self.abandoned
+
+    def take(self) -> Outcome:
+        """Return the outcome, and keep it no longer: a refusal has a traceback, which has who waits for it. Raises `PlaneError`."""
+        outcome, self.outcome = self.outcome, None
+        try:
+            if isinstance(outcome, PlaneError):
+                raise outcome
+            return outcome or Outcome()
+        finally:
+            del outcome
 
 
 class Adapter:
@@ -129,9 +140,7 @@ class Adapter:
             await slot.done.wait()
         finally:
             slot.abandoned = slot.outcome is None
-        if isinstance(slot.outcome, PlaneError):
-            raise slot.outcome
-        return slot.outcome or Outcome()
+        return slot.take()
 
     def delete(self, operation: Delete) -> None:
         """Carry out a delete as soon as possible, without waiting for it."""
