@@ -19,7 +19,10 @@ from interop.ethernet import endpoint, interfaces, table, unreachable
 from interop.netns import Host
 from interop.program import polled
 from interop.scene import Scene, open_scene
-from taps import why_not
+from taps import has_vlan, why_not
+from vm.inside import dialled
+from vm.inside.ethernet import WAYS
+from vm.inside.wires import all_up
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"no TAP interfaces: {why_not()}")
 
@@ -210,6 +213,41 @@ async def test_dynamic(scene: Scene) -> None:
     await us.program.ended()
     await them.empty()
     assert not any(name.startswith("pw") for host in (scene.us, scene.them) for name in interfaces(host))
+
+
+def test_the_matrix_has_every_value_with_each_pseudowire_and_path() -> None:
+    """What is tried between two user planes below, and with the kernel at one end or both in `vm/inside/test_pseudowires.py`."""
+    made = dialled.matrix()
+    kinds, digests, ways = ("eth", "eth-vlan", "ppp"), ("none", "hmac-md5", "hmac-sha1"), WAYS.values()
+    assert set(itertools.product(kinds, ways, digests)) == {(wire.pseudowire, wire.way, wire.digest) for wire in made}
+    for octets in ("near_octets", "far_octets"):
+        seen = [(wire, getattr(wire, octets)) for wire in made]
+        assert set(itertools.product(kinds, ways, COOKIES)) == {
+            (wire.pseudowire, wire.way, size) for wire, size in seen
+        }
+        assert set(itertools.product(kinds, digests, COOKIES)) == {
+            (wire.pseudowire, wire.digest, size) for wire, size in seen
+        }
+
+
+async def test_every_kind_over_every_path_with_every_digest(scene: Scene) -> None:
+    """Ethernet, VLANs where this kernel has them, and PPP; unsigned and signed by either hash: pings cross, and both ends see the same pseudowires."""
+    made = [wire for wire in dialled.matrix() if wire.pseudowire != "eth-vlan" or has_vlan()]
+    us = await scene.daemon(dialled.listener(scene.us, made), data_plane="user")
+    them = await scene.daemon(dialled.caller(made), data_plane="user", host=scene.them)
+    for daemon, key in ((us, "profile"), (them, "name")):
+        rows = await all_up(daemon, len(made))
+        assert {(wire.name, wire.pseudowire) for wire in made} == {(row[key], row["pseudowire"]) for row in rows}
+    silent: set[int] = set()
+
+    async def cross(wire: dialled.Dialled) -> None:
+        if await unreachable(scene.them, wire.near_address, interface=wire.interface("far")):
+            silent.add(wire.number)
+
+    async with trio.open_nursery() as nursery:
+        for wire in made:
+            nursery.start_soon(cross, wire)
+    assert set() == silent
 
 
 async def test_tunnels_share_addresses_and_ports(scene: Scene) -> None:

@@ -23,13 +23,14 @@ def endpoint(host: Host, encap: str, version: int) -> str:
     return address + (":1701" if encap == "udp" else "")
 
 
-async def unreachable(host: Host, *addresses: str) -> set[str]:
-    """Ping all addresses at the same time from a host; return those that never answered."""
+async def unreachable(host: Host, *addresses: str, interface: str = "") -> set[str]:
+    """Ping all addresses at the same time from a host, by one interface if it is named; return those that never answered."""
     silent: set[str] = set()
+    by = ("-I", interface) if interface else ()
 
     async def ping(address: str) -> None:
         done = await trio.run_process(
-            host.command(*PING, address), check=False, capture_stdout=True, capture_stderr=True
+            host.command(*PING, *by, address), check=False, capture_stdout=True, capture_stderr=True
         )
         if done.returncode:
             silent.add(address)

@@ -7,7 +7,7 @@ from itertools import groupby, product
 
 import attrs
 
-from interop.netns import Cable
+from interop.netns import Host
 from vm.inside.ethernet import WAYS, Way
 from vm.inside.wires import COOKIES, bracketed, table
 
@@ -96,10 +96,10 @@ PROFILES = "".join(
 )
 
 
-def listener(cable: Cable, wires: Iterable[Dialled]) -> str:
+def listener(host: Host, wires: Iterable[Dialled]) -> str:
     """Return the configuration of the near end: whoever calls himself by a digest is expected to sign by it."""
-    address6 = bracketed(cable.us.address6)
-    more = ((address6, "udp"), (cable.us.address, "ip"), (address6, "ip"))
+    address6 = bracketed(host.address6)
+    more = ((address6, "udp"), (host.address, "ip"), (address6, "ip"))
     listening = [table("[listen]", {"address": address, "encap": encap}) for address, encap in more]
     peers = [table(f"peer.{digest}", {"host_name": digest, "tunnel_profile": digest}) for digest in DIGESTS]
     pool = [

@@ -182,7 +182,7 @@ async def test_two_of_ours_agree(wired: Cable, daemon: Start, tmp_path: Path, pl
     """All pseudowires, also with a caller on the user plane, over each way, unsigned and signed by either hash: pings cross, cookies and numbers are as asked."""
     made = dialled.matrix()
     async with (
-        daemon(wired.us, dialled.listener(wired, made)) as ours,
+        daemon(wired.us, dialled.listener(wired.us, made)) as ours,
         stage.l2tpd(wired.them, tmp_path / "caller", dialled.caller(made), data_plane=plane) as theirs,
     ):
         far = {row["name"]: row for row in await wires.all_up(theirs, len(made))}
@@ -246,7 +246,7 @@ async def test_two_tunnels_from_one_port(wired: Cable, daemon: Start, tmp_path: 
     made = [dialled.Dialled(number=number, tunnel=number, way=UDP4) for number in (1, 2)]
     calls = dialled.caller(made, local_port=1701)
     async with (
-        daemon(wired.us, dialled.listener(wired, made)) as ours,
+        daemon(wired.us, dialled.listener(wired.us, made)) as ours,
         stage.l2tpd(wired.them, tmp_path / "caller", calls, data_plane=plane) as theirs,
     ):
         if stage.KERNEL < (6, 11):
