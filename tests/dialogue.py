@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 import attrs
 
 import books
-from l2tpd.config.model import Address, Encapsulation, SessionSettings, TunnelSettings
+from l2tpd.config.model import Address, Encapsulation, Role, SessionSettings, TunnelSettings
 from l2tpd.errors import RemoteProtocolError
 from l2tpd.events import SessionEvent, TunnelEvent, What
 from l2tpd.kernel.ops import CreateSession, Operation
@@ -65,6 +65,7 @@ THEIRS: Final = 9
 """The played peer's tunnel id."""
 PEER: Final = Address("192.0.2.9", 1701)
 SECRET: Final = "sesame"
+OUTGOING = SessionSettings(role=Role.LNS, called_number="555", sub_address="7", minimum_bps=300, maximum_bps=64_000)
 
 
 class Zlb:

@@ -8,6 +8,7 @@ import pytest
 from books import bookkeeping, consistent
 from dialogue import (
     OURS,
+    OUTGOING,
     THEIRS,
     ZLB,
     a_site,
@@ -40,9 +41,6 @@ from l2tpd.wire.header import ControlHeader
 from l2tpd.wire.messages import decode, message
 from l2tpd.wire.numbers import CallResult, ErrorCode, MessageType
 from l2tpd.wire.values import AccmValue, ResultCode
-
-OUTGOING = SessionSettings(role=Role.LNS, called_number="555", sub_address="7", minimum_bps=300, maximum_bps=64_000)
-
 
 # --- refusals -----------------------------------------------------------------------------------------------------------------
 
