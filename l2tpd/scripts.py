@@ -10,6 +10,7 @@ out together with it. Whoever is told of name servers is told by interface, and 
 
 So a script can hurt nobody but itself: while one hangs, those of its own instance wait; when `size` events wait, further ones are dropped and
 counted; nothing is read from it, and its exit status means nothing. What it leaves in the background when it ends is its own affair.
+Of a program that is told of name servers the log says how it failed, with the first line of what it has written to stderr.
 
 Whoever can write a script, or replace it, can do what the daemon can. So a script must belong to the daemon's user or root, must not be
 writable by others, nor must the directory that it is in; what does not comply is not run.
@@ -48,6 +49,8 @@ SIZE = 20_000
 
 LANE = 64
 """Of one session: from so many on, its networks' ups and downs that cancel each other are left out."""
+
+_LONGEST_LINE = 1000  # octets of a program's last words
 
 REAP = 5.0  # seconds that the kernel may take to end what was killed; only a process stuck in a driver takes longer
 
@@ -187,12 +190,14 @@ class Scripts:
             self._remark("refused", name, fault)
             return
         try:
-            process = await _spawn(path, errand)
+            with _ear(errand) as ear:
+                process = await _spawn(path, errand, ear.writing)
+                self.counts["run"] += 1
+                status = await self._attend(name, process)
+                if status and errand.call is not None:
+                    self._failed(name, status, ear.first_line())
         except OSError as error:
             self._remark("refused", name, f"cannot be run: {error.strerror}")
-            return
-        self.counts["run"] += 1
-        await self._attend(name, process)
 
     def _holds(self, errand: Errand) -> bool:
         """Tell whether name servers still concern the session of an errand: its interface may be another one's by now."""
@@ -200,19 +205,23 @@ class Scripts:
         interface = event.interface if isinstance(event, PppEvent) else ""
         return self._handed.get((errand.name, interface)) == hooks.instance(event)
 
-    async def _attend(self, name: str, process: trio.Process) -> None:
-        """Wait for the end of a script, and bring it about when it is due."""
-        ended = False
+    async def _attend(self, name: str, process: trio.Process) -> int | None:
+        """Wait for the end of a script, and bring it about when it is due; return its status, None where it was killed."""
+        status = None
         try:
             with trio.move_on_after(self.timeout):
                 status = await process.wait()
-                ended = True
                 _log.debug("script ended", script=name, status=status)
         finally:
-            if not ended:
+            if status is None:
                 await _kill(process)  # noqa: ASYNC102 - shielded, with a deadline
-        if not ended:
+        if status is None:
             self._remark("killed", name, f"it took longer than {self.timeout:g} s")
+        return status
+
+    def _failed(self, name: str, status: int, reason: str) -> None:
+        said = {"program": name, "status": status, **({"reason": reason} if reason else {})}
+        self._remarks.say(("failed", name), trio.current_time(), _log.warning, "name servers: a program failed", **said)
 
     def _remark(self, fate: str, name: str, reason: str) -> None:
         """Count what became of a script, and say it within limits: events come as fast as peers please."""
@@ -248,7 +257,36 @@ def _exposure(status: os.stat_result) -> str:
     return f"can be written by others (mode {mode:04o})" if mode & 0o022 else ""
 
 
-async def _spawn(path: Path, errand: Errand) -> trio.Process:
+@attrs.frozen
+class _Ear:
+    """What a program writes to stderr, of which so much is heard as fits into a pipe; more of it fails, and never waits."""
+
+    writing: int = subprocess.DEVNULL
+    reading: int = -1
+
+    def first_line(self) -> str:
+        """Return the first line that was written; others may write on."""
+        with suppress(OSError):  # nothing was
+            said = os.read(self.reading, _LONGEST_LINE).decode("utf-8", "replace").strip()
+            return next(iter(said.splitlines()), "")
+        return ""
+
+
+@contextmanager
+def _ear(errand: Errand) -> Iterator[_Ear]:
+    """Hear a program that is no script. Raises `OSError`."""
+    if errand.call is None:
+        yield _Ear()
+        return
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        yield _Ear(writing, reading)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+async def _spawn(path: Path, errand: Errand, stderr: int) -> trio.Process:
     """Start a script in a session and process group of its own. Raises `OSError`."""
     event, call = errand.event, errand.call
     # By way of octets, so that a script reads UTF-8 whatever the locale that the daemon was started in.
@@ -258,7 +296,7 @@ async def _spawn(path: Path, errand: Errand) -> trio.Process:
             [path, *(hooks.arguments(event) if call is None else call.arguments)],
             stdin=stdin,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             cwd="/",
             env={"PATH": PATH, **told},
             start_new_session=True,

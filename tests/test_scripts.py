@@ -157,6 +157,40 @@ async def test_name_servers_are_handed_over_and_taken_back(stage: Stage) -> None
     assert {"run": 6, "refused": 1} == stage.scripts.counts  # there is no resolvectl
 
 
+HANDED = PppEvent(
+    what=What.UP,
+    network="ipv4",
+    tunnel_id=7,
+    session_id=3,
+    interface="isp",
+    dns=("9.9.9.9",),
+    dns_handover="resolvconf",
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("printf '\\nno such \\033interface\\nand more\\n' >&2; exit 3", 'status=3 reason="no such \\x1binterface"'),
+        ("exit 1", "program=resolvconf status=1"),
+        ("head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 1", "status=1 reason=xxx"),
+        ("kill -9 $$", "status=-9"),
+    ],
+)
+async def test_a_program_that_fails_to_take_name_servers(stage: Stage, script: str, said: str) -> None:
+    """The log has its status and the first line of what it complains of, however much that is; of one that does well, nothing."""
+    stage.scripts.path = str(stage.folder)
+    stage.write("resolvconf", script)
+    stage.scripts.offer(HANDED)
+    await stage.finish()
+    (line,) = [line.text for line in log.ring.lines() if "name servers" in line.text]
+    assert said in line
+    stage.write("resolvconf", "echo much ado >&2")
+    stage.scripts.offer(HANDED)
+    await stage.finish()
+    assert 1 == sum("name servers" in line.text for line in log.ring.lines())
+
+
 async def test_any_program_will_do(stage: Stage) -> None:
     """A script need not be one of the shell."""
     program = stage.folder / "tunnel-up"
