@@ -99,7 +99,7 @@ class Daemon:
         self.exclusive_paths = False
         self.packets: PacketPlane | None = None
         self.leases = Leases(lambda: self.config)
-        self.radius = Radius(lambda: self.config)
+        self.radius = Radius(lambda: self.config, self._way_of)
         builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._way_of)
         builtin.authorities[PppAuthority.RADIUS] = builtin.accountant = self.radius
         self.ppp = Engines(Pppd(self.leases, self._remark_ppp), builtin)
@@ -321,6 +321,7 @@ class Daemon:
         elif isinstance(event, PppEvent):
             self.circuits.follow_ppp(event)
         self.ledger.follow(event, self._took(event))
+        self.radius.follow(event)
         self.bus.publish(event)
         self.scripts.offer(event)
 

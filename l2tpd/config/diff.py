@@ -154,6 +154,7 @@ WHEN: Mapping[tuple[type, str], When] = {
     (Radius, "nas_address"): _IN_PLACE,
     (Radius, "accounting"): _NEW_ONLY,  # what was begun is ended
     (Radius, "interim_interval"): _NEW_ONLY,
+    (Radius, "tunnel_accounting"): _NEW_ONLY,
     (Radius, "require_message_authenticator"): _IN_PLACE,
     (Radius, "spool"): _DAEMON,
     (Radius, "dynauth_listen"): _DAEMON,

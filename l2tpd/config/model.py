@@ -391,6 +391,7 @@ class Radius:
     interim_interval: float = (
         600.0  # between two interim records of a session, unless its server says otherwise; 0: none
     )
+    tunnel_accounting: bool = False  # tell of tunnels and their sessions as such, too (RFC 2867)
     require_message_authenticator: bool = True  # in answers to Access-Requests
     spool: Path = Path("/var/lib/l2tpd/accounting")  # for records that no server takes at present
     dynauth_listen: str = ""  # where requests of RFC 5176 come to; empty: nowhere

@@ -99,7 +99,7 @@ class Books:
     def announce(self, *, on: bool, wall: float) -> Record:
         """Say that we begin, and nothing that was said of our sessions holds any longer; or that we end (RFC 2866 5.1)."""
         key, status = self.new_key(), Status.ON if on else Status.OFF
-        draft = self._draft(key, status, wall)
+        draft = self.draft(key, status, wall)
         if not on:
             row.ACCT_TERMINATE_CAUSE.put(draft, Cause.ADMIN_REBOOT)
         return Record(key=key, status=status, moment=wall, attributes=draft)
@@ -160,7 +160,8 @@ class Books:
             spread = 1 + JITTER * (2 * self._random() - 1)
             self._turns.set(key, now + max(page.interval * spread, SHORTEST_INTERVAL))
 
-    def _draft(self, key: str, status: Status, wall: float) -> Draft:
+    def draft(self, key: str, status: Status, wall: float) -> Draft:
+        """Begin a record with what all of them say."""
         draft: Draft = {}
         row.ACCT_STATUS_TYPE.put(draft, status)
         row.ACCT_SESSION_ID.put(draft, key)
@@ -169,7 +170,7 @@ class Books:
         return draft
 
     def _record(self, key: str, page: _Page, status: Status, now: float, wall: float) -> Record:
-        draft = self._draft(key, status, wall)
+        draft = self.draft(key, status, wall)
         describe(page.subscriber, draft)
         row.ACCT_AUTHENTIC.put(draft, Authentic.RADIUS if page.subscriber.by_radius else Authentic.LOCAL)
         if page.subscriber.state_class:
@@ -205,7 +206,7 @@ def describe(subscriber: Subscriber, draft: Draft) -> None:
 
 
 def describe_tunnel(way: Way, tunnel_id: int, session_id: int, draft: Draft) -> None:
-    """Write down by which tunnel a session came, whose client is the LAC (RFC 2867 4, RFC 2868 3)."""
+    """Write down by which tunnel a session came, whose client is the LAC, or with no session a tunnel (RFC 2867 4, RFC 2868 3)."""
     row.TUNNEL_TYPE.put(draft, TUNNEL_L2TP)
     row.TUNNEL_MEDIUM_TYPE.put(draft, MEDIUM_IPV6 if ":" in way.peer else MEDIUM_IPV4)
     for attribute, text in (
@@ -217,7 +218,7 @@ def describe_tunnel(way: Way, tunnel_id: int, session_id: int, draft: Draft) -> 
     ):
         if text:
             attribute.put(draft, text)
-    row.ACCT_TUNNEL_CONNECTION.put(draft, f"{tunnel_id}/{session_id}")
+    row.ACCT_TUNNEL_CONNECTION.put(draft, f"{tunnel_id}/{session_id}" if session_id else str(tunnel_id))
 
 
 def count(traffic: Traffic, draft: Draft) -> None:

@@ -31,6 +31,7 @@ from l2tpd.config import scalars
 from l2tpd.config.model import Address
 from l2tpd.errors import LocalProtocolError, StartupError
 from l2tpd.ppp.authority import Request, Verdict
+from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.radius import access
 from l2tpd.radius.accounting import Books, Identity, Record
 from l2tpd.radius.courier import LARGEST, Courier
@@ -41,11 +42,13 @@ from l2tpd.radius.numbers import Code, ErrorCause, Status
 from l2tpd.radius.roster import Roster
 from l2tpd.radius.spool import Spool
 from l2tpd.radius.tally import ACCOUNTING, LOGIN, State, Tally
+from l2tpd.radius.tunnels import TunnelBooks
 from l2tpd.rights import LOW_PORT, lacking
 from l2tpd.supervise import crashes
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Config
+    from l2tpd.events import Event
     from l2tpd.ppp.accountant import Cause, Subscriber
     from l2tpd.radius.packet import Packet
 
@@ -65,13 +68,14 @@ _log = log.get("radius")
 class Radius:
     """All of RADIUS; an `Authority`, and an `Accountant`."""
 
-    def __init__(self, config: Callable[[], Config]) -> None:
-        """Take settings from the configuration in force; nothing is opened yet."""
+    def __init__(self, config: Callable[[], Config], way_of: Callable[[int], Way] = lambda _tunnel_id: UNTOLD) -> None:
+        """Take settings from the configuration in force, and what is known of a tunnel from `way_of`; nothing is opened yet."""
         self._config = config
         self._tallies = Tally(LOGIN), Tally(ACCOUNTING)
         self._login, self._account = (Courier(self._exchange(tally)) for tally in self._tallies)
         life = f"{int(time.time()):08X}{os.urandom(2).hex().upper()}"
         self.books = Books(life, self.identity, lambda: config().radius.interim_interval, random.random)
+        self.tunnels = TunnelBooks(self.books, way_of)
         self.roster = Roster()
         self.desk = self._desk()
         self.lost = 0
@@ -197,6 +201,14 @@ class Radius:
         subscriber = self.roster.remove(account)
         if subscriber is not None:
             record = self.books.close(account, subscriber.traffic(), cause, trio.current_time(), time.time())
+            if record is not None:
+                self._deliver(record)
+
+    def follow(self, event: Event) -> None:
+        """Take note of what happens to tunnels and their sessions, and say so where that is wanted."""
+        wanted = self._accounting and self._config().radius.tunnel_accounting
+        if wanted or len(self.tunnels):
+            record = self.tunnels.follow(event, trio.current_time(), time.time(), wanted=wanted)
             if record is not None:
                 self._deliver(record)
 

@@ -69,6 +69,8 @@ _SESSION: Final[Mapping[Key, tuple[Attribute[Any], str]]] = {  # RFC 5176 3: how
         (row.USER_NAME, "user"),
         (row.ACCT_SESSION_ID, ACCOUNT),
         (row.FRAMED_IP_ADDRESS, "address"),
+        (row.FRAMED_INTERFACE_ID, "interface_id"),
+        (row.FRAMED_IPV6_PREFIX, "prefix"),
         (row.NAS_PORT, "session_id"),
         (row.NAS_PORT_ID, "interface"),
         (row.CALLING_STATION_ID, "calling_number"),

@@ -26,13 +26,19 @@ class Code(enum.IntEnum):
 
 
 class Status(enum.IntEnum):
-    """Acct-Status-Type (RFC 2866 5.1)."""
+    """Acct-Status-Type (RFC 2866 5.1, RFC 2867 3)."""
 
     START = 1
     STOP = 2
     INTERIM = 3
     ON = 7
     OFF = 8
+    TUNNEL_START = 9
+    TUNNEL_STOP = 10
+    TUNNEL_REJECT = 11
+    TUNNEL_LINK_START = 12
+    TUNNEL_LINK_STOP = 13
+    TUNNEL_LINK_REJECT = 14
 
 
 class ErrorCause(enum.IntEnum):

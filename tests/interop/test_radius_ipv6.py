@@ -16,7 +16,7 @@ from interop.freeradius import SECRET, FreeRadius
 from interop.netns import Host
 from interop.program import polled
 from interop.scene import Scene
-from interop.test_radius_lns import CLIENT, LNS, RIGHT, addressed, told
+from interop.test_radius_lns import CLIENT, LNS, RIGHT, addressed, radclient, told
 from l2tpd.ppp import dhcp6
 from l2tpd.ppp.dhcp6 import Code, Kind, Message, Option
 from l2tpd.ppp.ipv6cp import identifier
@@ -170,13 +170,15 @@ async def test_what_another_has_is_not_given_by_the_server_either(scene: Scene, 
 
 
 async def test_the_server_names_pools_of_prefixes(scene: Scene, tmp_path: Path) -> None:
-    """Ours, of which the session gets the first prefix each; accounting has them."""
+    """Ours, of which the session gets the first prefix each; accounting has them, and the server ends the session by the one of its link."""
     radius = server(scene, tmp_path)
     async with radius.running():
-        lns, client = await dialled(scene, tmp_path, user="jill")
+        lns, _ = await dialled(scene, tmp_path, user="jill")
         shown = (await with_ipv6(lns, "jill"))["ppp"]
         assert ("2001:db8:1::/64", "2001:db8:100::/56") == (shown["ipv6_prefix"], shown["delegated_prefix"])
-        await client.control.call("tunnel.delete", tunnel="up")
+        nobody = "Framed-IPv6-Prefix = 2001:db8:2::/64"
+        assert "Session-Context-Not-Found" in await radclient(scene, "disconnect", nobody)
+        assert "Disconnect-ACK" in await radclient(scene, "disconnect", "Framed-IPv6-Prefix = 2001:db8:1::/64")
         stop = await told(radius, "Stop")
         assert ("2001:db8:1::/64", "2001:db8:100::/56") == (stop["Framed-IPv6-Prefix"], stop["Delegated-IPv6-Prefix"])
 

@@ -150,6 +150,31 @@ async def test_a_wrong_password_does_not_come_in(scene: Scene, tmp_path: Path) -
         assert "the server refuses it" in lns.program.log
 
 
+async def test_tunnels_and_their_sessions_have_accounts_too(scene: Scene, tmp_path: Path) -> None:
+    """FreeRADIUS takes all of RFC 2867 3 that there is to tell, beside the records of subscribers."""
+    radius = server(scene, tmp_path)
+    async with radius.running():
+        text = LNS.format(auth="chap", spool=tmp_path / "spool", secret=SECRET)
+        lns = await scene.daemon(text.replace("[radius]\n", "[radius]\ntunnel_accounting = true\n"), data_plane="user")
+        client = CLIENT.format(user="joe", password="wrong")
+        lac = await scene.daemon(client, host=scene.them, listen=scene.them.address, data_plane="user")
+        await lns.control.event("session", "down")
+        keys = {"pseudowire": "ppp", "user": "joe", "password": RIGHT}
+        await lac.control.call("session.create", tunnel="up", name="again", keys=keys)
+        start = await told(radius, "Start")
+        await lac.control.call("tunnel.delete", tunnel="up")
+        stop = await told(radius, "Tunnel-Stop")
+        begun, links = await told(radius, "Tunnel-Start"), [await told(radius, "Tunnel-Link-Stop", n) for n in (1, 2)]
+        assert (begun["Acct-Session-Id"], scene.them.address) == (
+            stop["Acct-Session-Id"],
+            stop["Tunnel-Client-Endpoint:0"],
+        )
+        tunnel, _, session = start["Acct-Tunnel-Connection"].partition("/")
+        assert tunnel == stop["Acct-Tunnel-Connection"]
+        assert (f"{tunnel}/{session}", "joe") == (links[1]["Acct-Tunnel-Connection"], links[1]["User-Name"])
+        assert {"Stop", "Tunnel-Link-Start"} <= {one["Acct-Status-Type"] for one in radius.records()}
+
+
 async def test_the_server_ends_a_session(scene: Scene, tmp_path: Path) -> None:
     """Disconnect-Request: an ACK, a CDN to the caller, and a Stop that says who wanted it."""
     radius = server(scene, tmp_path)

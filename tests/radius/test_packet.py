@@ -128,7 +128,7 @@ def test_accounting_is_signed_by_its_authenticator() -> None:
 
 
 def test_a_signed_request_is_checked() -> None:
-    """RFC 5176 3.3: a Message-Authenticator may come with a Disconnect-Request, and is computed with an authenticator of zeros."""
+    """RFC 5176 3.4: a Message-Authenticator may come with a Disconnect-Request, and is computed with an authenticator of zeros."""
     octets = encode_signed(Code.DISCONNECT_REQUEST, 1, {80: (b"",), 1: (b"joe",)}, SECRET)
     assert check_request(octets, SECRET, require_signature=True).signed
     spoilt = octets[20:38].replace(octets[22:30], bytes(8)) + octets[38:]
