@@ -47,6 +47,7 @@ COOKIE_SIZES = frozenset({0, 4, 8})  # octets, RFC 3931 5.4.4
 AVP_VALUE_LIMIT = 1017  # octets: the 10-bit AVP length less its 6 octets of header, RFC 2661 4.1
 _U16 = 0xFFFF
 _U32 = 0xFFFFFFFF
+_SEARCHED = 512  # octets
 
 
 # -- types, as cattrs hooks ---------------------------------------------------------------------------------------------------------------
@@ -337,6 +338,14 @@ def ipv6_servers(values: tuple[str, ...]) -> tuple[str, ...]:
     return _each(ipv6, values)
 
 
+def search_list(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Accept domains that a Router Advertisement has room for beside what else it says."""
+    names = _each(scalars.dns_name, values)
+    if sum(len(name) + 2 for name in names) > _SEARCHED:
+        raise ValueError(f"has names of more than {_SEARCHED} octets together")
+    return names
+
+
 def ipv6(text: str) -> str:
     """Accept a numeric IPv6 address that more than one link knows."""
     host = scalars.numeric_host(text)
@@ -441,6 +450,7 @@ RULES: Mapping[tuple[type, str], Check] = {
     (PppSettings, "mru"): packet_size,
     (PppSettings, "dns"): servers,
     (PppSettings, "ipv6_dns"): ipv6_servers,
+    (PppSettings, "ipv6_search"): search_list,
     (PppSettings, "ipv6_lifetime"): between(600, _U32 - 1),  # all ones would be for ever (RFC 4861 4.6.2)
     (PppSettings, "ra_interval"): between(4, 1800),  # RFC 4861 6.2.1: MaxRtrAdvInterval
     (PppSettings, "chap_rechallenge"): _SECONDS,

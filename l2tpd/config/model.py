@@ -305,6 +305,7 @@ class PppSettings:
     prefix_pool: str = ""  # of the prefixes of callers' links, as LNS
     delegated_pool: str = ""  # of the prefixes for the networks behind callers, as LNS
     ipv6_dns: tuple[str, ...] = ()  # told to callers over IPv6, at most three
+    ipv6_search: tuple[str, ...] = ()  # domains in which callers are to look names up, told likewise
     ipv6_lifetime: int = 86400  # seconds for which callers may go on with a prefix; half of them for what is new
     ra_interval: float = 600.0  # seconds at most between two Router Advertisements
     authority: PppAuthority = PppAuthority.SECRETS  # who knows the callers

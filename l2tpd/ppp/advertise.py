@@ -18,7 +18,7 @@ from typing import Final
 import attrs
 
 from l2tpd.errors import Malformed
-from l2tpd.ppp import packet6
+from l2tpd.ppp import dhcp6, packet6
 from l2tpd.ppp.packet6 import Packet
 
 _INITIAL: Final = 3  # RFC 4861 10: MAX_INITIAL_RTR_ADVERTISEMENTS
@@ -37,6 +37,7 @@ _HEAD: Final = struct.Struct("!BBHBBHII")  # type, code, checksum, hop limit, fl
 _PREFIX: Final = struct.Struct("!BBBBIII16s")  # type 3, length 4, RFC 4861 4.6.2
 _MTU: Final = struct.Struct("!BBHI")  # type 5, length 1, 4.6.4
 _RDNSS: Final = struct.Struct("!BBHI")  # type 25, length 1 + 2n, RFC 8106 5.1
+_DNSSL: Final = struct.Struct("!BBHI")  # type 31, length in units of 8 octets, RFC 8106 5.2
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +50,7 @@ class Notice:
     valid: int = 0  # how long addresses of the prefix may be used
     preferred: int = 0  # ... for something new
     dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()  # domains
     managed: bool = False  # DHCPv6 has an address
     other: bool = False  # DHCPv6 has something else
 
@@ -71,6 +73,10 @@ def advertisement(notice: Notice) -> bytes:
     if notice.dns:
         servers = b"".join(IPv6Address(server).packed for server in notice.dns)
         said += _RDNSS.pack(25, 1 + 2 * len(notice.dns), 0, notice.lifetime) + servers
+    if notice.search:
+        names = dhcp6.domains(notice.search)
+        names += bytes(-len(names) % 8)
+        said += _DNSSL.pack(31, 1 + len(names) // 8, 0, notice.lifetime) + names
     return said
 
 

@@ -1,4 +1,4 @@
-"""The server of DHCPv6 for one subscriber (RFC 8415 18.3): a prefix for the networks behind it, an address if it has one of its own, and name servers. Pure.
+"""The server of DHCPv6 for one subscriber (RFC 8415 18.3): a prefix for the networks behind it, an address if it has one of its own, name servers and domains. Pure.
 
 There is nothing to remember. The link has one other end, and what is offered belongs to the session: it is the same each time somebody asks, and ends
 with the session. So whichever client asks there, and by whatever names it calls itself and its associations, the first association of a kind in
@@ -36,12 +36,13 @@ class Offer:
     prefix: str = ""
     address: str = ""
     dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()  # domains
     valid: int = 0
     preferred: int = 0
 
     def __bool__(self) -> bool:
         """Tell whether there is anything to ask for."""
-        return bool(self.prefix or self.address or self.dns)
+        return bool(self.prefix or self.address or self.dns or self.search)
 
 
 class _Rule(NamedTuple):
@@ -153,9 +154,10 @@ def _has(offer: Offer, code: int) -> bool:
 
 
 def _told(offer: Offer) -> tuple[Option, ...]:
-    """Name the servers, whether or not they were asked for (RFC 8415 18.3.9 leaves that to us)."""
+    """Name servers and domains, whether or not they were asked for (RFC 8415 18.3.9 leaves that to us)."""
     servers = b"".join(IPv6Address(server).packed for server in offer.dns)
-    return (Option(Code.DNS, servers),) if servers else ()
+    said = Option(Code.DNS, servers), Option(Code.SEARCH, dhcp6.domains(offer.search))
+    return tuple(option for option in said if option.data)
 
 
 def _granted(offer: Offer, message: Message) -> Iterator[Option]:

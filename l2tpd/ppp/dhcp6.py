@@ -43,6 +43,7 @@ class Code(enum.IntEnum):
     STATUS = 13
     RAPID_COMMIT = 14
     DNS = 23
+    SEARCH = 24
     IA_PD = 25
     PREFIX = 26
 
@@ -154,6 +155,14 @@ def address_option(address: bytes, preferred: int, valid: int) -> Option:
 def prefix_option(prefix: bytes, length: int, preferred: int, valid: int) -> Option:
     """Write a prefix with its lifetimes in seconds."""
     return Option(Code.PREFIX, _PREFIX.pack(preferred, valid, length, prefix))
+
+
+def domains(names: Iterable[str]) -> bytes:
+    """Write domains as RFC 8415 10 has it: label by label, and never shortened."""
+    return b"".join(
+        b"".join(bytes((len(label),)) + label.encode("ascii") for label in name.removesuffix(".").split(".")) + b"\0"
+        for name in names
+    )
 
 
 def status(code: Status, text: str) -> Option:

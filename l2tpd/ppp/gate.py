@@ -45,6 +45,7 @@ class Gift:
     delegated: str = ""  # for the networks behind the peer
     address: str = ""
     dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()  # domains
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -95,6 +96,7 @@ class Gate:
             ),
             address=self._find_ipv6(Use.HOST, verdict.ipv6_address, ""),  # last: it may lie in either of them
             dns=verdict.ipv6_dns or ppp.ipv6_dns,
+            search=ppp.ipv6_search,
         )
 
     # --- limits -------------------------------------------------------------------------------------------------------------------

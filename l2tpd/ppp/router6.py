@@ -37,6 +37,7 @@ class Terms:
     delegated: str = ""  # for the networks behind it
     address: str = ""  # by DHCPv6
     dns: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()  # domains
 
 
 class Router:
@@ -46,12 +47,13 @@ class Router:
         """Begin without having said anything; `duid` is the server's name, `random` returns numbers from 0 to 1."""
         self._source = _LINK + terms.identifier
         lives = {"valid": terms.lifetime, "preferred": terms.lifetime // 2}
-        self._offer = Offer(prefix=terms.delegated, address=terms.address, dns=terms.dns, **lives)
+        self._offer = Offer(prefix=terms.delegated, address=terms.address, dns=terms.dns, search=terms.search, **lives)
         self._notice = Notice(
             interval=terms.interval,
             mtu=terms.mtu,
             prefix=terms.prefix,
             dns=terms.dns,
+            search=terms.search,
             managed=bool(terms.address),
             other=bool(self._offer),
             **lives,

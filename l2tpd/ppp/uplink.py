@@ -50,7 +50,7 @@ class Uplink:
         given = self.gate.ipv6()
         networks = (*given.prefixes, *routes)
         await route(networks)
-        if networks or given.dns:
+        if networks or given.dns or given.search:
             terms = Terms(
                 identifier=identifier,
                 mtu=mtu,
@@ -60,6 +60,7 @@ class Uplink:
                 delegated=given.delegated,
                 address=given.address,
                 dns=given.dns,
+                search=given.search,
             )
             self._router = Router(terms, self.duid, random.random)
         return given

@@ -82,6 +82,8 @@ UNSIGNED = '`"none"` leaves the `secret` without use: in L2TPv3 nothing but the 
             "pool.b.range: has prefixes in common with `a`, which hands them out in another length",
         ),
         ('[profile.ppp.a]\nipv6_dns = ["fe80::1"]', "profile.ppp.a.ipv6_dns[0]: `fe80::1` is not an IPv6 address that can be reached from elsewhere"),
+        ('[profile.ppp.a]\nipv6_search = ["a..b"]', "profile.ppp.a.ipv6_search[0]: `a..b` is neither an address nor a DNS name"),
+        (f'[profile.ppp.a]\nipv6_search = ["{"a." * 100}", "{"b." * 99}", "{"c." * 60}"]', "profile.ppp.a.ipv6_search: has names of more than 512 octets together"),
         ('[profile.ppp.a]\nipv6_dns = ["::1", "::2", "::3", "::4"]', "profile.ppp.a.ipv6_dns: names more than three servers"),
         ("[profile.ppp.a]\nra_interval = 3", "profile.ppp.a.ra_interval: must be from 4 to 1800, not the float 3.0"),
         ('[user.a]\npassword = "x"\naddress = "2001:db8::1"', "user.a.address: `2001:db8::1` is not an IPv4 address"),

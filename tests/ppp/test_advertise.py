@@ -26,6 +26,20 @@ def test_what_an_advertisement_says() -> None:
     assert bytes.fromhex(head + mtu + prefix + dns) == advertise.advertisement(notice)
 
 
+@pytest.mark.parametrize(
+    ("search", "option"),
+    [
+        (("example.net",), "1f 03 0000 0000000c 07 6578616d706c65 03 6e6574 00 000000"),
+        (("a.bcde.", "x"), "1f 03 0000 0000000c 01 61 04 62636465 00 01 78 00 0000000000"),
+    ],
+)
+def test_domains_to_look_names_up_in(search: tuple[str, ...], option: str) -> None:
+    """RFC 8106 5.2: label by label, and zeros until it is a multiple of eight octets."""
+    said = advertise.advertisement(Notice(interval=4, mtu=1280, search=search))
+    assert said.endswith(bytes.fromhex(option))
+    assert 0 == len(said) % 8
+
+
 def test_what_there_is_not_is_not_said() -> None:
     """Neither prefix nor servers; with an address by DHCPv6 both flags are set (RFC 4861 4.2: O is redundant then)."""
     said = advertise.advertisement(Notice(interval=4, mtu=1280, managed=True))

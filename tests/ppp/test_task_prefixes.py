@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"PREFIXES ARE NOT 
 PREFIXES = (
     LNS.format(auth="none", echo=0).replace(
         "auth =",
-        'ipv6 = true\nprefix_pool = "links"\ndelegated_pool = "sites"\nipv6_dns = ["2001:db8:f::53"]\nauth =',
+        'ipv6 = true\nprefix_pool = "links"\ndelegated_pool = "sites"\nipv6_dns = ["2001:db8:f::53"]\nipv6_search = ["example.net"]\nauth =',
     )
     + """
 [pool.links]
@@ -111,6 +111,7 @@ async def test_a_prefix_is_delegated() -> None:
         reply = dhcp6.parse(await here.thread.run(partial(asked, "isp", solicit)))
         assert (Kind.REPLY, b"abc") == reply[:2]
         assert socket.inet_pton(socket.AF_INET6, "2001:db8:f::53") == reply.first(Code.DNS)
+        assert b"\x07example\x03net\0" == reply.first(Code.SEARCH)  # RFC 3646 4
         granted = dhcp6.association(next(option for option in reply.options if option.code == Code.IA_PD))
         prefix, length = dhcp6.prefix_of(granted.options[0].data)
         assert ("2001:db8:100::", 56) == (socket.inet_ntop(socket.AF_INET6, prefix), length)
