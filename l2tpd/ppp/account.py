@@ -77,6 +77,7 @@ class Account:
     _name: str = ""
     _where: tuple[Any, ...] = ()  # as it was told last
     _before: Traffic = attrs.field(factory=Traffic)  # by interfaces that are gone
+    _why: Cause | None = None  # it has ended
 
     def moved(self) -> Traffic:
         """Return what the session has moved."""
@@ -122,10 +123,15 @@ class Account:
         """Add what the interface has counted, before it is removed."""
         self._before = self.moved()
 
+    def settle(self) -> None:
+        """Read the counters for the last time, while the interface is still there, and note why it ends."""
+        self._before, self.count = self.moved(), Traffic
+        self._why = self._cause()
+
     def close(self) -> None:
-        """End, while the interface is still there."""
+        """End."""
         if self.accountant is not None and self._name:
-            self.accountant.end(self._name, self._cause())
+            self.accountant.end(self._name, self._why or self._cause())
         self._name = ""
 
     def _cause(self) -> Cause:

@@ -106,6 +106,7 @@ class Builtin:
 
     async def run(self, tunnel_id: int, call: Call, carrier: Carrier) -> tuple[int, str]:
         """Run PPP on a call until it ends by itself; return the result code for the CDN and the reason in words."""
+        account = None
         try:
             with self.leases.lease(call) as lease:
                 report, call.proxy = proxy.reported(call.proxy), None
@@ -124,10 +125,14 @@ class Builtin:
                     tunnel_id=tunnel_id,
                     tell=self.instances.tell,
                 )
+                account = running.account
                 with self.instances.holding(running):
                     return await running.run()
         except LocalProtocolError as error:
             return CallResult.NO_FACILITIES_TEMPORARY, str(error)
+        finally:
+            if account is not None:
+                account.close()  # only now: a server that hears of it may give the next session what this one had
 
     def _gate(self, tunnel_id: int, call: Call, lease: Lease, link: Link) -> Gate:
         authority = self.authorities.get(lease.ppp.authority)
@@ -207,7 +212,7 @@ class _Running:
             return ending
         finally:
             self.report.over(self.link.cause.message if self.link.cause else "", trio.current_time())
-            self.account.close()
+            self.account.settle()
             self.call.interface = ""
             self.uplink.part(self)
             self.link.close(trio.current_time(), "the session ends")

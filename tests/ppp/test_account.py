@@ -141,6 +141,8 @@ def test_interfaces_that_are_gone_count_on() -> None:
     account.carry_over()
     scene.meter = Meter()
     scene.meter.took(1)
+    account.settle()
+    scene.meter = Meter()
     account.close()
     expected = Traffic(input_octets=101, input_packets=2, output_octets=40, output_packets=1)
     assert [expected] == [traffic for _, _, traffic in scene.keeper.ended]

@@ -19,7 +19,7 @@ from l2tpd.config.model import Config, PppAuthority, PppSettings, SessionSetting
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp import hashed
-from l2tpd.ppp.accountant import Cause
+from l2tpd.ppp.accountant import Cause, Subscriber
 from l2tpd.ppp.authorities import LocalUsers
 from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.gate import Gate
@@ -206,6 +206,36 @@ async def test_an_address_that_another_session_has() -> None:
         result, text = await server.refused("alice")
         assert (CallResult.NO_FACILITIES_TEMPORARY, True) == (result, text.startswith("10.9.0.3 is not free"))
         assert "10.9.0.3" == first.lns.ppp_remote
+
+
+@attrs.define(eq=False)
+class Landlord:
+    """Gives an address to the next session as soon as it hears that one has ended, as a server with a pool of its own does."""
+
+    leases: Leases
+    next: Call
+    let: list[bool] = attrs.field(factory=list)
+
+    def begin(self, subscriber: Subscriber) -> str:
+        return subscriber.address
+
+    def renew(self, account: str, subscriber: Subscriber) -> None:
+        raise AssertionError(account, subscriber)
+
+    def end(self, account: str, cause: Cause) -> None:
+        del cause
+        self.let.append(self.leases.claim(self.next, account))
+
+
+async def test_what_accounting_hears_of_is_free() -> None:
+    """The Stop comes when the session has nothing any longer: a server may give its address to another one at once."""
+    async with lns(PROFILE + ALICE + 'address = "10.9.0.3"\n') as server:
+        landlord = Landlord(server.leases, Call(99, Kind.LNS_INCOMING, SessionSettings(), 0.0, 1))
+        server.engine.accountant = landlord
+        session = await server.up("alice")
+        session.hang_up.cancel()
+        await until(lambda: landlord.let)
+        assert [True] == landlord.let
 
 
 async def test_a_pool_for_a_user_and_no_address_left() -> None:
