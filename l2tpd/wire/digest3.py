@@ -151,14 +151,17 @@ def verify(
         return None
     message = message[: int.from_bytes(message[2:4], "big")]
     nonces = _nonces(message, sender_nonce, receiver_nonce)
+    alone = False
     for signer in signers:  # nearly every message has one digest, laid out as ours are
         blank = _MANDATORY_HEADS[signer.algorithm]
         end = _START + len(blank)
-        if message.startswith(blank[:_HEAD_SIZE], _START) and message[end + 2 : end + 6] != _MARK:
+        as_ours = end <= len(message) and message.startswith(blank[:_HEAD_SIZE], _START)
+        if as_ours and message[end + 2 : end + 6] != _MARK:
             covered = nonces + message[:_START] + blank + message[end:]
             if hmac.compare_digest(signer.digest(covered), message[_START + _HEAD_SIZE : end]):
                 return True
-    return _verify_each(message, signers, nonces)
+            alone = True
+    return False if alone else _verify_each(message, signers, nonces)
 
 
 def _verify_each(message: bytes, signers: Collection[Signer], nonces: bytes) -> bool | None:

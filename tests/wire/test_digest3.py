@@ -95,6 +95,12 @@ def test_every_cut_of_a_digest_is_wrong(size: int) -> None:
     assert not verify(good[:20] + bytes([0x80, size]) + good[22 : 20 + size], [SIGNER]) or size == 23
 
 
+@pytest.mark.parametrize("size", range(23))
+def test_a_digest_that_does_not_end_is_none(size: int) -> None:
+    """It is for the decoder to say what is wrong with the message."""
+    assert verify(sign(HELLO, [SIGNER])[: 20 + size], [SIGNER]) is None
+
+
 def test_a_message_type_1_of_a_vendor_is_no_sccrq() -> None:
     """It is signed with the nonces like any other message (RFC 3931 5.4.1)."""
     octets = build_control3(7, 8, 9, bytes.fromhex("8008 0009 0000 0001"))
