@@ -51,7 +51,7 @@ def result(value: Json) -> bytes:
 def rows_of(number: float, text: Json = TITLE) -> bytes:
     """Return an answer to every command: rows and objects of this number and this text."""
     row: dict[str, Json] = dict.fromkeys(
-        ("id", "tunnel_id", "in_state", "time", "sent", "rx_bytes", "up_for", "used"), number
+        ("id", "tunnel_id", "in_state", "time", "sent", "rx_bytes", "uptime", "used"), number
     )
     row |= dict.fromkeys(("name", "state", "version", "level", "text", "interface", "user", "message", "kind"), text)
     told: dict[str, Json] = {key: [row, text, number, None] for key in KEYS}
