@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -31,9 +30,11 @@ _log = log.get("ppp")
 
 
 class _Known(NamedTuple):
-    """What stands in a file, and how that is recognised; by nothing while it may change unnoticed."""
+    """What stands in a file that is recognised by its mark, seen `since` then; `settled` if it was read so late that nothing can have changed unseen."""
 
     mark: tuple[int, ...]
+    since: float
+    settled: bool
     secrets: list[secrets.Secret]
 
 
@@ -49,9 +50,11 @@ class SecretsFiles:
         """Look a caller up; in a file that cannot be read there is nobody."""
         said = request.credentials
         path = SECRETS[said.kind]
-        known = self._known.get(path)
-        if known is None or not known.mark or known.mark != _mark(path):
-            known = self._known[path] = await trio.to_thread.run_sync(_read, path, limiter=self._limit)
+        known, mark, now = self._known.get(path), _mark(path), trio.current_time()
+        if known is None or known.mark != mark or not known.settled:
+            since = now if known is None or known.mark != mark else known.since
+            found = await trio.to_thread.run_sync(_read, path, limiter=self._limit)
+            known = self._known[path] = _Known(mark, since, bool(mark) and now - since > _TICK, found)
         return secrets.decide(secrets.find(known.secrets, said.user, request.lns_name), said)
 
 
@@ -78,19 +81,17 @@ class LocalUsers:
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Return what changes with a file; nothing where it cannot be told, or was changed just now."""
+    """Return what changes with a file; nothing where it cannot be told."""
     try:
         found = path.stat()
     except OSError:
         return ()
-    settled = abs(time.time() - found.st_ctime) > _TICK
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns) if settled else ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _read(path: Path) -> _Known:
-    mark = _mark(path)  # before the reading: what changes meanwhile is read again
+def _read(path: Path) -> list[secrets.Secret]:
     try:
-        return _Known(mark, secrets.parse(path.read_text("utf-8", "surrogateescape")))  # as names come over the line
+        return secrets.parse(path.read_text("utf-8", "surrogateescape"))  # as names come over the line
     except OSError as error:
         _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
-        return _Known((), [])
+        return []
