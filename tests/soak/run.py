@@ -33,7 +33,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
 import taps
 from soak.couple import ROUND, Couple, Objects, Stock
 
-MEMORY_SHARE, MEMORY_MORE = 0.15, 4 << 20
+MEMORY_SHARE, MEMORY_MORE = 0.1, 2 << 20
 """How much more memory than in the second silence is flat: share, and octets."""
 
 
