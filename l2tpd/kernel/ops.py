@@ -68,7 +68,7 @@ class CreateSession:
     )  # that the peer's packets must carry (RFC 3931 4.1): 0, 4 or 8 octets
     peer_cookie: bytes = attrs.field(default=b"", repr=False)  # that the peer wants to see in ours
     sublayer: Sublayer = Sublayer.DEFAULT  # RFC 3931 4.6; only version 3 has one
-    sending: bool = True  # the peer's circuit takes packets (RFC 3931 5.4.5); in the kernel PPP is sent all the same
+    sending: bool = True  # the peer takes packets by now (RFC 3931 5.4.5, 6.10); in the kernel PPP is sent all the same
 
 
 @attrs.frozen(kw_only=True)

@@ -117,7 +117,7 @@ class Call:
     was_up: bool = False
     sequencing: bool = False
     numbered: bool = False  # what the data plane was told of it
-    sending: bool = True  # what the data plane was told of the peer's circuit
+    sending: bool = True  # what the data plane was told: frames may go to the peer
     cookie: bytes = attrs.field(default=b"", repr=False)  # that the peer's data packets carry (RFC 3931 4.1)
     peer_cookie: bytes = attrs.field(default=b"", repr=False)  # that ours carry
     sublayer: Sublayer = Sublayer.DEFAULT
