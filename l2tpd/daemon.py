@@ -244,7 +244,7 @@ class Daemon:
 
     def lost(self) -> dict[str, int]:
         """Return what was lost at limits of which others than tunnels keep count, by the words of `gauges.LIMITS`."""
-        return {"events": self.bus.lost, "captured-messages": self.tap.lost}
+        return {"events": self.bus.lost, "captured-messages": self.tap.lost, **self.ppp.lost}
 
     @property
     def stopping(self) -> bool:

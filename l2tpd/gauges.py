@@ -169,6 +169,7 @@ LIMITS: tuple[tuple[str, str], ...] = (
     ("control-connections", "clients_refused"),
     ("control-requests", "lines_refused"),
     ("scrapes", "scrapes_refused"),
+    ("router-questions", ""),
     ("events", ""),
     ("captured-messages", ""),
 )

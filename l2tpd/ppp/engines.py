@@ -30,6 +30,7 @@ class Engines:
         self._builtin = builtin
         self._units = builtin.surroundings = Units()
         self.instances = pppd.instances = builtin.instances
+        self.lost = builtin.lost
         self.tuns: Tuns | None = None
         self.shared = SharedTuns(lambda: self.tuns)
 

@@ -64,6 +64,8 @@ class Router:
         self._packets: list[bytes] = []
         self._second = -math.inf  # since when questions are counted
         self._asked = 0
+        self.lost = 0
+        """Questions that were too many, or too long, to be looked at."""
 
     @property
     def next_timer(self) -> float:
@@ -93,6 +95,7 @@ class Router:
             self._second, self._asked = now, 0
         self._asked += 1
         if self._asked > QUESTIONS or len(octets) > LONGEST_QUESTION:
+            self.lost += 1
             return False
         try:
             packet = packet6.parse(octets)

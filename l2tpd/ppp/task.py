@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ class Builtin:
         self.accountant: Accountant | None = None
         self.instances = Instances()
         self._duid = machine_duid()
+        self.lost: Counter[str] = Counter()
         self.authorities: dict[PppAuthority, Authority] = {
             PppAuthority.SECRETS: SecretsFiles(),
             PppAuthority.USERS: LocalUsers(leases.config),
@@ -114,7 +116,7 @@ class Builtin:
                 gate = self._gate(tunnel_id, call, lease, link)
                 running = _Running(
                     accountant=self.accountant,
-                    uplink=Uplink(gate=gate, carrier=carrier, duid=self._duid),
+                    uplink=Uplink(gate=gate, carrier=carrier, duid=self._duid, lost=self.lost),
                     call=call,
                     lease=lease,
                     carrier=carrier,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,7 @@ class Uplink:
     gate: Gate
     carrier: Carrier
     duid: bytes  # of our DHCPv6 server
+    lost: Counter[str]  # of all subscribers: what was lost at limits, by the words of `gauges.LIMITS`
     _router: Router | None = None
 
     @property
@@ -80,7 +82,9 @@ class Uplink:
         """Take a packet for which `takes` holds, and tell whether it made sense."""
         if self._router is None:
             return False
+        before = self._router.lost
         sound = self._router.receive(packet, now)
+        self.lost["router-questions"] += self._router.lost - before
         self._speak(owner)
         return sound
 

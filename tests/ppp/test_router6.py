@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, cast
 
 import attrs
 import pytest
 
 from l2tpd.ppp import delegation, dhcp6, packet6
 from l2tpd.ppp.dhcp6 import Code, Kind, Message, Option
-from l2tpd.ppp.router6 import Router, Terms
+from l2tpd.ppp.router6 import QUESTIONS, Router, Terms
+from l2tpd.ppp.uplink import Uplink
 
 US, PEER = b"\xfe\x80" + bytes(13) + b"\x01", b"\xfe\x80" + bytes(13) + b"\x02"
 ROUTERS, SERVERS = b"\xff\x02" + bytes(13) + b"\x02", b"\xff\x02" + bytes(10) + b"\0\x01\0\x02"
@@ -93,6 +95,7 @@ def test_a_peer_that_asks_faster_than_it_is_answered() -> None:
     heard = [sum(one.receive(dhcp(), now) for _ in range(100)) for now in (0.0, 0.9, 1.0)]
     assert [20, 0, 20] == heard
     assert 40 == len(one.packets_to_send())
+    assert 260 == one.lost
     assert not one.receive(packet6.icmp(PEER, ROUTERS, SOLICITATION), 1.5)
 
 
@@ -107,3 +110,20 @@ def test_it_has_no_time_for_who_asks_for_too_much() -> None:
         assert [] == one.packets_to_send()
     assert one.receive(dhcp(), 1.0)
     assert 1 == len(one.packets_to_send())
+    assert 1 == one.lost
+
+
+def test_what_all_subscribers_lose_is_counted_together() -> None:
+    """What one asks too often adds to what others did, and what makes no sense does not count."""
+
+    class Wire:
+        def emit(self, packet: bytes, owner: object) -> None:
+            del packet, owner
+
+    lost, nobody, wire = Counter[str](), cast("Any", None), cast("Any", Wire())
+    for count in (QUESTIONS + 3, QUESTIONS + 4, 1):
+        uplink = Uplink(gate=nobody, carrier=wire, duid=b"", lost=lost)
+        uplink._router = router()
+        for _ in range(count):
+            uplink.ask(dhcp(b"senseless" if count == 1 else ASK), nobody, 0.0)
+    assert Counter({"router-questions": 7}) == lost
