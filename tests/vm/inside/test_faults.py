@@ -49,8 +49,8 @@ async def cancelled_everywhere(
 
     nothing = in_the_kernel()
     steps = await everywhere(scenario, stride=stride)
-    print(f"{steps} steps, cancelled after each {stride}th")
-    assert 5 * stride < steps
+    print(f"{steps} steps, a blow after every {stride}th of them")
+    assert 20 < steps
 
 
 async def test_cancelled_ppp(tmp_path: Path) -> None:
