@@ -67,13 +67,10 @@ class Allocator:
     def _draw(self) -> int:
         return int.from_bytes(self._random(self._octets), "big") & self._last
 
-    def _walk(self, start: int, taken: Collection[int]) -> int:
-        candidate = start
+    def _walk(self, candidate: int, taken: Collection[int]) -> int:
+        """Return the next id that is free: there is one, for fewer than all are held."""
         while self._holds(candidate, taken):
             candidate = candidate % self._last + 1
-            if candidate == start:
-                text = f"all {self._last} identifiers are in use or in quarantine"
-                raise Exhausted(text)
         return candidate
 
     def _wake(self, now: float) -> None:
