@@ -17,21 +17,32 @@ from l2tpd.wire.header import build_control3, peek
 from l2tpd.wire.messages import encode3
 from l2tpd.wire.numbers import MessageType
 
+CALLED, CALLER = "127.17.1.1", "127.17.1.2"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="whole packets are for root")
 
 
+@pytest.fixture
+def registered() -> None:
+    """Skip a test of port 1701 where another L2TP daemon of this machine has it on all addresses."""
+    for host in (CALLED, CALLER):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind((host, 1701))
+            except OSError as error:
+                pytest.skip(f"port 1701: {error}")
+
+
+@pytest.mark.usefixtures("registered")
 async def test_4_1_2_2_control_messages_must_go_to_the_registered_port() -> None:
     """using the registered UDP port 1701": where the configuration names none, of a peer that we call; and it is where we are called."""
-    calling = (
-        '[tunnel.t]\npeer = "127.17.1.2"\nversion = "l2tpv3"\n[[listen]]\naddress = "127.17.1.1"\n[peer.default]\n'
-    )
-    with Peer3(Address("127.17.1.1", 1701), host="127.17.1.2", port=1701) as registered:
+    calling = f'[tunnel.t]\npeer = "{CALLER}"\nversion = "l2tpv3"\n[[listen]]\naddress = "{CALLED}"\n[peer.default]\n'
+    with Peer3(Address(CALLED, 1701), host=CALLER, port=1701) as peer:
         async with house(calling):
-            assert MessageType.SCCRQ == (await registered.heard()).type
-            await registered.throw(registered.packet(sccrq3()))
-            answer = await registered.heard()
+            assert MessageType.SCCRQ == (await peer.heard()).type
+            await peer.throw(peer.packet(sccrq3()))
+            answer = await peer.heard()
             while answer.type == MessageType.SCCRQ:
-                answer = await registered.heard()
+                answer = await peer.heard()
             assert MessageType.SCCRP == answer.type
 
 
