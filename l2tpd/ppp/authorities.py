@@ -35,27 +35,42 @@ class _Known(NamedTuple):
     mark: tuple[int, ...]
     since: float
     settled: bool
-    secrets: list[secrets.Secret]
+    secrets: secrets.Secrets
 
 
 class SecretsFiles:
-    """Asks pppd's files: looked at for each who asks to come in, and read again in a thread when they have changed."""
+    """Asks pppd's files: looked at for each who asks to come in, and read again in a thread when they have changed, once for all who wait."""
 
     def __init__(self) -> None:
         """Begin with nothing read."""
-        self._limit = trio.CapacityLimiter(_THREADS)
+        self._limit = trio.CapacityLimiter(1)
+        self._reading = trio.Lock()
         self._known: dict[Path, _Known] = {}
 
     async def check(self, request: Request) -> Verdict:
         """Look a caller up; in a file that cannot be read there is nobody."""
         said = request.credentials
-        path = SECRETS[said.kind]
-        known, mark, now = self._known.get(path), _mark(path), trio.current_time()
-        if known is None or known.mark != mark or not known.settled:
-            since = now if known is None or known.mark != mark else known.since
+        found = await self._secrets(SECRETS[said.kind])
+        return secrets.decide(secrets.find(found, said.user, request.lns_name), said)
+
+    async def _secrets(self, path: Path) -> secrets.Secrets:
+        """Return what stands in a file; who comes while it is read waits, for it may be all that there is to do by then."""
+        if (known := self._current(path, _mark(path))) is not None:
+            return known.secrets
+        async with self._reading:
+            mark, now = _mark(path), trio.current_time()
+            if (known := self._current(path, mark)) is not None:
+                return known.secrets
+            before = self._known.get(path)
+            since = before.since if before is not None and before.mark == mark else now
             found = await trio.to_thread.run_sync(_read, path, limiter=self._limit)
-            known = self._known[path] = _Known(mark, since, bool(mark) and now - since > _TICK, found)
-        return secrets.decide(secrets.find(known.secrets, said.user, request.lns_name), said)
+            self._known[path] = _Known(mark, since, bool(mark) and now - since > _TICK, found)
+            return found
+
+    def _current(self, path: Path, mark: tuple[int, ...]) -> _Known | None:
+        """Return what is known of a file with this mark, if it may be taken as it is."""
+        known = self._known.get(path)
+        return known if known is not None and known.settled and known.mark == mark else None
 
 
 class LocalUsers:
@@ -89,9 +104,9 @@ def _mark(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _read(path: Path) -> list[secrets.Secret]:
+def _read(path: Path) -> secrets.Secrets:
     try:
         return secrets.parse(path.read_text("utf-8", "surrogateescape"))  # as names come over the line
     except OSError as error:
         _log.warning("no users can be looked up", file=str(path), reason=str(error.strerror))
-        return []
+        return {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
@@ -24,14 +24,22 @@ class Secret(NamedTuple):
     addresses: tuple[str, ...]
 
 
-def parse(text: str) -> list[Secret]:
+Secrets = Mapping[str, Sequence[Secret]]
+"""The lines of a file by client, in their order: a file has thousands, and each who asks to come in is looked up."""
+
+
+def parse(text: str) -> Secrets:
     """Read a secrets file; a line that makes no sense is passed over, as pppd does it."""
-    return list(_lines(text))
+    found: dict[str, list[Secret]] = {}
+    for one in _lines(text):
+        found.setdefault(one.client, []).append(one)
+    return found
 
 
-def find(secrets: list[Secret], client: str, server: str) -> Secret | None:
+def find(secrets: Secrets, client: str, server: str) -> Secret | None:
     """Return the best line for a client of a server, or None."""
-    fitting = [one for one in secrets if one.client in {client, "*"} and one.server in {server, "*"}]
+    lines = itertools.chain(secrets.get(client, ()), secrets.get("*", ()))
+    fitting = [one for one in lines if one.server in {server, "*"}]
     return max(fitting, key=lambda one: (one.client != "*", one.server != "*"), default=None)
 
 

@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
 from l2tpd.config.load import parse
 from l2tpd.ppp import authorities
 from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
-from l2tpd.ppp.authority import REFUSED, Request
+from l2tpd.ppp.authority import REFUSED, Request, Verdict
 from l2tpd.ppp.credentials import Credentials
 from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.secrets import Secrets
+from l2tpd.ppp.secrets import parse as parse_file
 from l2tpd.wire.values import unpack_text
 
 
@@ -73,6 +76,29 @@ async def test_a_file_that_is_known_is_not_read_again(tmp_path: Path, monkeypatc
     monkeypatch.delattr(authorities, "_read")
     assert (await files.check(asked(b"alice", b"wonder"))).accepted
     assert REFUSED == await files.check(asked(b"alice", b"wrong"))
+
+
+async def test_many_who_come_at_once_have_a_file_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a start, or a change, all call again: a file of thousands of lines takes as long to read as it takes to let hundreds in."""
+    path, reads = tmp_path / "pap-secrets", list[Path]()
+    path.write_bytes(b"alice * wonder\n")
+
+    def read(path: Path) -> Secrets:
+        reads.append(path)
+        return parse_file(path.read_text())
+
+    monkeypatch.setattr(authorities, "SECRETS", {Auth.PAP: path})
+    monkeypatch.setattr(authorities, "_TICK", -1.0)  # every file has rested
+    monkeypatch.setattr(authorities, "_read", read)
+    files, verdicts = SecretsFiles(), list[Verdict]()
+
+    async def come() -> None:
+        verdicts.append(await files.check(asked(b"alice", b"wonder")))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(come)
+    assert (50, [path]) == (sum(verdict.accepted for verdict in verdicts), reads)
 
 
 async def test_the_configuration_in_force() -> None:
