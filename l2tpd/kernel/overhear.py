@@ -163,6 +163,7 @@ class Loud:
             index = socket.if_nametoindex(interface)
         except OSError:  # it has gone meanwhile
             return False
+        self._until.pop(index, None)  # of one that is not heard any longer, some may still have waited
         self._until[index] = now + self._deaf
         return True
 

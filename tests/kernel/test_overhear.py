@@ -169,3 +169,15 @@ def test_who_is_not_heard_is_heard_again() -> None:
     assert (0, math.inf) == (len(loud.indices), loud.next_timer)
     assert not any(loud.asks("gone", 20.0) for _ in range(2 * overhear.LOUD))
     assert 0 == len(loud.indices)
+
+
+def test_what_had_waited_keeps_nobody_else_deaf(place: ExitStack) -> None:
+    """Questions that came before the filter may be as many as are too many once more; who is due first is heard first all the same."""
+    for name in ("ppp0", "ppp1"):
+        interface(place, name)
+    loud = Loud(10.0)
+    for name, now in (("ppp0", 5.0), ("ppp1", 5.0), ("ppp0", 6.5)):
+        assert 1 == sum(loud.asks(name, now) for _ in range(2 * overhear.LOUD))
+    assert 15.0 == loud.next_timer
+    assert loud.release(15.0)
+    assert 16.5 == loud.next_timer
