@@ -3,7 +3,7 @@
 A record's file is named after its session and status, so that a later interim record takes the place of an earlier one, and a Stop that of all interims. A
 file is written beside its place and then moved there: whoever reads sees all of it or nothing. Nothing here waits for a disk to be sure of what it
 was given; what was written outlives the daemon, though perhaps not the machine. A bounded number of records is kept: where there is no more room, interims
-go first, for what comes after them says more.
+go first, for what comes after them says more, and what is said of tunnels and their links, of which a peer may cause any number without a user's password.
 
 All of this blocks, for as long as a small file takes.
 """
@@ -22,6 +22,7 @@ from l2tpd.radius.numbers import Status
 
 LIMIT: Final = 200_000  # records
 _SUFFIX: Final = ".json"
+_LESSER: Final = frozenset({Status.INTERIM, *(status for status in Status if status.name.startswith("TUNNEL_"))})
 
 
 class Spool:
@@ -91,10 +92,11 @@ class Spool:
                     self._names[name] = self._names.pop(name)
 
     def _make_room(self, record: Record) -> bool:
-        """Let go of the oldest interim record for one that says more."""
-        if record.status is Status.INTERIM:
+        """Let go of the oldest record of less weight."""
+        if record.status in _LESSER:
             return False
-        victim = next((name for name in self._names if name.endswith(_suffix(Status.INTERIM))), None)
+        lesser = tuple(map(_suffix, _LESSER))
+        victim = next((name for name in self._names if name.endswith(lesser)), None)
         if victim is None:
             return False
         self._forget(victim)

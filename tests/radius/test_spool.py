@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import attrs
+import pytest
 
 from l2tpd.radius.accounting import Record
 from l2tpd.radius.numbers import Status
@@ -68,6 +69,16 @@ def test_there_is_room_for_so_many_and_interims_go_first(tmp_path: Path) -> None
     assert [START, STOP] == spool.oldest(10)
     assert not spool.add(attrs.evolve(STOP, key="A-3"))
     assert 2 == len(spool)
+
+
+@pytest.mark.parametrize("status", [status for status in Status if "TUNNEL" in status.name])
+def test_tunnels_keep_no_session_out(tmp_path: Path, status: Status) -> None:
+    """A peer may begin links, and have them refused, as fast as it likes: where there is no more room, what is told of them goes."""
+    spool = Spool(tmp_path, limit=1)
+    assert spool.add(attrs.evolve(START, key="A-2", status=status))
+    assert not spool.add(attrs.evolve(START, key="A-3", status=status))
+    assert spool.add(STOP)
+    assert [STOP] == spool.oldest(10)
 
 
 def test_a_file_that_is_none_of_ours_stops_nobody(tmp_path: Path) -> None:
