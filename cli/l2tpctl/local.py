@@ -8,6 +8,7 @@ import errno
 import ipaddress
 import os
 import shutil
+import stat
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from l2tpctl.answers import tell
 from l2tpctl.errors import CommandError
 from l2tpctl.options import DEFAULT_CONFIG, SETTINGS, Choice, json_option, stop
 from l2tpd.control.jsonrpc import Json
+from l2tpd.rights import exposed
 
 
 @click.command(context_settings=SETTINGS)
@@ -234,9 +236,13 @@ def _given(keys: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _secret_of(file: BinaryIO | None) -> str:
-    """Return the first line of an open file; ends the program when there is none."""
+    """Return the first line of an open file; ends the program when there is none, or when others have access to it, which a pipe or a terminal need not mind."""
     if file is None:
         return ""
+    mode = os.fstat(file.fileno()).st_mode
+    complaint = exposed(mode) if stat.S_ISREG(mode) else ""
+    if complaint:
+        stop(CommandError(f"{file.name}: {complaint}"))
     line = file.readline().rstrip(b"\r\n")
     if not line:
         stop(CommandError(f"{file.name}: its first line is empty"))

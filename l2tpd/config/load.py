@@ -21,6 +21,7 @@ from l2tpd.config.model import Config, PppAuthority, SessionInstance, TunnelInst
 from l2tpd.config.scalars import exact_str, instance_name
 from l2tpd.config.structure import ReadSecret, Structurer
 from l2tpd.errors import ConfigError, Problem
+from l2tpd.rights import exposed
 
 FILE_LIMIT: Final = 64 * 1024 * 1024  # octets; 65,000 tunnels take about 10 MB
 SECRET_FILE_LIMIT: Final = 64 * 1024  # octets
@@ -71,9 +72,9 @@ def warnings(path: Path, config: Config) -> tuple[Problem, ...]:
 def read_secret_file(file: Path) -> str:
     """Read the first line of a file that only its owner can read; raise `ValueError` if it is not one."""
     text = _text_of(file, SECRET_FILE_LIMIT)
-    mode = stat.S_IMODE(file.stat().st_mode)
-    if mode & 0o077:
-        raise ValueError(f"others than its owner have access (mode {mode:04o}); use `chmod 600`")
+    complaint = exposed(file.stat().st_mode)
+    if complaint:
+        raise ValueError(complaint)
     secret = text.partition("\n")[0].removesuffix("\r")
     if not secret:
         raise ValueError("its first line is empty")

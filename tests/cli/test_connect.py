@@ -165,7 +165,7 @@ async def test_ppp_runs_in_it(tmp_path: Path) -> None:
 )
 async def test_ppp_does_not_let_us_in(tmp_path: Path, password: str, complaint: str) -> None:
     """The reason is the LNS's, also where the session has gone by the time that its addresses are asked for."""
-    (tmp_path / "password").write_text(f"{password}\n")
+    secret_file(tmp_path / "password", f"{password}\n")
     given = ("--user", "alice", "--password-file", str(tmp_path / "password")) if password else ()
     users = 'auth = "chap"\nauthority = "users"\n[user.alice]\npassword = "right"'
     with trio.fail_after(LIMIT), cable(f"connect-{os.getpid()}") as ends:
@@ -188,7 +188,7 @@ def test_an_ipv6_peer_needs_no_brackets(tmp_path: Path) -> None:
 async def test_secrets_are_nowhere_to_be_seen(tmp_path: Path) -> None:
     """Neither on a command line nor in a file; nobody else can look into its folder."""
     for name in ("password", "secret"):
-        (tmp_path / name).write_text(f"tops3cret {name}\nrest\n")
+        secret_file(tmp_path / name, f"tops3cret {name}\nrest\n")
     files = ("--password-file", str(tmp_path / "password"), "--secret-file", str(tmp_path / "secret"))
     async with stage(tmp_path, LIMIT) as on:
         port = free_port()
@@ -279,10 +279,37 @@ async def test_what_a_key_may_not_be(tmp_path: Path) -> None:
     assert "peer: `x` is not a port from 1 to 65535" == await refuses(tmp_path, "127.0.0.1:x")
 
 
+def secret_file(path: Path, text: str, mode: int = 0o600) -> Path:
+    """Write a file that only its owner can read, unless another `mode` is wanted."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize("option", ["--password-file", "--secret-file"])
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+async def test_a_file_that_others_can_read(tmp_path: Path, option: str, mode: int) -> None:
+    """It is refused as in a configuration, before anything is started."""
+    file = secret_file(tmp_path / "known", "tops3cret\n", mode)
+    told = f"{file}: others than its owner have access (mode {mode:04o}); use `chmod 600`"
+    assert told == await refuses(tmp_path, "127.0.0.1:9", option, str(file))
+
+
+def test_a_pipe_need_not_be_the_owners_alone(tmp_path: Path) -> None:
+    """What a program writes there is nowhere to be read again: as `-`, or where a shell names it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    pipe.chmod(0o644)
+    with os.fdopen(os.open(pipe, os.O_RDWR), "r+b", buffering=0) as file:
+        file.write(b"tops3cret\nrest\n")
+        with pipe.open("rb") as reader:
+            assert "tops3cret" == local._secret_of(reader)
+
+
 async def test_an_empty_password_file(tmp_path: Path) -> None:
     """It is a mistake of the user's, told before anything is started."""
-    file = tmp_path / "empty"
-    file.touch()
+    file = secret_file(tmp_path / "empty", "")
     assert f"{file}: its first line is empty" == await refuses(tmp_path, "127.0.0.1:9", "--password-file", str(file))
 
 
