@@ -25,6 +25,7 @@ import trio
 from l2tpd.config import load
 from l2tpd.config.model import Config, DataPlane, Encapsulation, Mppe, PppEngine, Pseudowire, SessionSettings
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings, session_settings
+from l2tpd.control.server import MAX_PATH
 from l2tpd.errors import ConfigError, PlaneError, StartupError
 from l2tpd.kernel.choose import choose
 from l2tpd.kernel.links import Links
@@ -300,6 +301,8 @@ def _listeners(machine: Machine) -> Iterator[Finding]:
 
 def _answers(path: Path) -> bool:
     """Tell whether somebody answers on a control socket."""
+    if len(os.fsencode(path)) > MAX_PATH:  # for which `connect_ex` raises an error all the same
+        return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)
         return probe.connect_ex(os.fsencode(path)) in {0, errno.EAGAIN}  # EAGAIN: it listens, and its backlog is full
@@ -310,6 +313,9 @@ def _control_socket(machine: Machine) -> Iterator[Finding]:
     system, topic = machine.config.system, "control socket"
     if machine.running:
         yield _good(topic, f"a daemon answers on {system.control_socket}")
+        return
+    if len(os.fsencode(system.control_socket)) > MAX_PATH:
+        yield _bad(topic, f"{system.control_socket} cannot be made: it is longer than {MAX_PATH} octets")
         return
     # Not pathlib's `exists`, which raises an error where this user may not look.
     folder = next(parent for parent in system.control_socket.parents if os.path.exists(parent))  # noqa: PTH110 - see above

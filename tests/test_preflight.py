@@ -83,6 +83,14 @@ def test_a_control_socket_where_this_user_may_not_look(tmp_path: Path) -> None:
     assert (Verdict.ERROR, True) == (finding.verdict, "cannot be made" in finding.text)
 
 
+def test_a_control_socket_whose_path_is_too_long(tmp_path: Path) -> None:
+    """The daemon would not start: a finding as any other."""
+    file = tmp_path / "l2tpd.toml"
+    file.write_text(SYSTEM.format(path=tmp_path / ("x" * 100)))
+    (finding,) = (one for one in preflight.examine(file) if one.topic == "control socket")
+    assert (Verdict.ERROR, True) == (finding.verdict, "longer than 107 octets" in finding.text)
+
+
 # --- addresses
 
 
