@@ -248,6 +248,7 @@ def _clear(core: ControlConnection, now: float, ending: Ending) -> None:
     core.retire_challenge()
     core.clear_deadline()
     core.leaving = Ending(None, None, f"the tunnel ended: {ending.message}".removesuffix(": "), ending.by)
+    core.site.ending += len(core.calls)
     # One without negotiation is ended by an operator, who may want its numbers for another one in the same breath.
     end_calls(core, now, PACE if core.dialect.negotiates else len(core.calls))
 

@@ -537,6 +537,8 @@ class ControlConnection:
         if call.kind is not Kind.STATIC:
             self._allocator().release(call.local_id, now)
         self.site.calls.ended(self)
+        if self.leaving is not None:
+            self.site.ending -= 1
         if self.state is State.ESTABLISHED and not self.cleared:
             self.watch_idleness(now)
 

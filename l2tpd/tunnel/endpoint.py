@@ -359,6 +359,10 @@ class Endpoint:
             self._make_room(arrived.peer.host)
             return self._open(listener, arrived, asked, admitted, guard)
         except RemoteProtocolError as refusal:
+            if refusal.error == ErrorCode.NO_RESOURCES and self._ward.site.ending:
+                # What is in the way may be a tunnel that is over but for its calls, of this very caller: who asks again will know.
+                counters.passed_over += 1
+                return None
             counters.tunnels_refused += 1
             if refusal.text != WRONG_DIGEST:
                 self._refuse(arrived, asked, refusal, guard)

@@ -56,7 +56,7 @@ class Counters:
     clients_refused: int = 0  # at the control socket, for want of a place
     lines_refused: int = 0  # requests at the control socket that are too long
     scrapes_refused: int = 0  # of the metrics, for want of a place
-    passed_over: int = 0  # requests for a tunnel that have to be repeated, as so many come
+    passed_over: int = 0  # requests for a tunnel that have to be repeated, as so many come, or one goes
     send_failures: int = 0
 
     def reset(self) -> None:
@@ -82,6 +82,7 @@ class Site:
     counters: Counters = attrs.field(factory=Counters)
     call_serial: int = 0
     calls_by_state: dict[CallState, int] = attrs.field(factory=dict)
+    ending: int = 0  # calls whose tunnel is over, and whose turn to end has not come
 
     def name(self, system: System) -> None:
         """Take over how a configuration wants us to be known."""

@@ -311,11 +311,12 @@ def test_many_calls_end_a_few_at_a_time(end: Callable[[Dialogue], None]) -> None
     assert ["session down", "session deleted"] * PACE == say.told()
     assert [] == say.plane()
     for left in (PACE + 2, 2):
-        assert left == len(say.core.calls)
+        assert left == len(say.core.calls) == say.site.ending
         assert (due := say.core.next_timer()) is not None
         assert due <= say.now
         say.at(say.now)
     assert not say.core.calls
+    assert 0 == say.site.ending
     assert ["session down", "session deleted", "session deleted"] == say.told()[-5:-2]
     assert ["down", "deleted"] == [event.what.value for event in say.history[-2:]]
     assert [DeleteTunnel(tunnel_id=OURS)] == say.plane()

@@ -11,9 +11,10 @@ import pytest
 from trio.testing import MockClock
 
 from dialogue import hello, icrq, sccrq, stopccn, unknown
-from house import House, Peer, established, house, settle, until
+from house import Caller, House, Peer, established, house, settle, until
 from l2tpd.config.model import Address
 from l2tpd.tunnel import endpoint, port
+from l2tpd.tunnel.actions import PACE
 from l2tpd.tunnel.linger import CYCLE
 from l2tpd.tunnel.port import Listener
 from l2tpd.tunnel.states import State
@@ -551,3 +552,26 @@ async def test_data_is_a_sign_of_life(mock_clock: MockClock) -> None:
             mock_clock.jump(2)
             assert [MessageType.HELLO] == [heard.type for heard in await lac.rest()]
             assert 2 == lns.counter("data_dropped")
+
+
+async def test_a_peer_that_calls_again_while_its_last_tunnel_is_on_its_way_out_has_to_ask_twice() -> None:
+    """It has ended that tunnel itself, so it is not at its limit: it is no more than early, and a refusal would end its attempt."""
+    async with house("[peer.default]\nmax_tunnels = 1\n") as lns:
+        with Peer(lns.address) as lac:
+            first = await lac.connect()
+            for number in range(1, 8 * PACE):
+                await first.say(icrq(number))
+                await first.hear(MessageType.ICRP)
+            again = Caller(lac, 2, encode(sccrq(assigned_tunnel_id=2)))
+            goodbye = build_control(first.theirs, 0, first.ns, first.nr, encode(stopccn(tunnel_id=1)))
+            with socket.fromfd(lac.socket.fileno(), lac.socket.family, lac.socket.type) as at_once:
+                at_once.sendto(goodbye, lns.address)
+                at_once.sendto(build_control(0, 0, 0, 0, again.request), lns.address)
+            await first.hear(None)
+            await until(lambda: lns.counter("passed_over") + lns.counter("tunnels_refused"))
+            assert lns.daemon.registry.sessions
+            await until(lambda: not lns.tunnels)
+            assert 0 == lns.counter("tunnels_refused")
+            await again.ask()
+            await again.answered()
+            assert (REFUSED, 2, 4) == await lac.refused(tunnel_id=3)  # this one is too many
