@@ -126,7 +126,7 @@ class _Door:
                 self._made = _place(plain, self.path, self.uid, self.gid, self.mode)
                 stack.pop_all()
         except OSError as error:
-            raise StartupError(f"cannot make the control socket {self.path}: {error.strerror}") from error
+            raise StartupError(f"cannot make the control socket {self.path}: {error.strerror or error}") from error
         plain.setblocking(False)
         self.listener = trio.socket.from_stdlib_socket(plain)
 

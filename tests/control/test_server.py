@@ -168,6 +168,10 @@ async def test_a_file_of_that_name_is_not_replaced(double: Double, path: Path) -
 async def test_a_socket_that_cannot_be_made_is_told_in_a_sentence(double: Double, path: Path, tmp_path: Path) -> None:
     """A path that is too long, a directory that is a file, a user or group that does not exist."""
     assert "longer than 107 octets" in await refused(double, tmp_path / ("x" * 120))
+    directory = tmp_path / ("x" * (server.MAX_PATH - len(os.fsencode(tmp_path)) - 3))
+    assert "path too long" in await refused(
+        double, directory / "s"
+    )  # it would fit, but not the name that it has at first
     (tmp_path / "file").touch()
     assert "cannot make the control socket" in await refused(double, tmp_path / "file" / "control.sock")
     assert "there is no such user" in await refused(double, path, owner="no-such-user")
