@@ -285,7 +285,11 @@ def ending(event: Event) -> str:
     codes = [f"{key} {render.word(event[key])}" for key in ("result", "error") if event.get(key)]
     told = render.printable(str(event.get("message") or ""))
     verb = "ended" if event.get("up") else "was not set up"
-    return f"the {event.get('object')} {verb}" + (f": {told}" if told else "") + _within([*filter(None, [who]), *codes])
+    return (
+        f"the {render.word(event.get('object'))} {verb}"
+        + (f": {told}" if told else "")
+        + _within([*filter(None, [who]), *codes])
+    )
 
 
 def _within(words: list[str]) -> str:

@@ -223,6 +223,12 @@ async def test_the_peer_ends_the_session(tmp_path: Path) -> None:
             )
 
 
+def test_no_word_of_an_end_gives_orders_to_a_terminal() -> None:
+    """Whatever an event says, and of whatever kind its values are."""
+    told = connect.ending({"object": "\x1b[2J", "message": "\x1b[31m", "error": "\x07", "up": True})
+    assert r"the \x1b[2J ended: \x1b[31m (error \x07)" == told
+
+
 async def test_the_daemon_dies(tmp_path: Path) -> None:
     """Killed, it can say nothing: how it ended is told."""
     async with stage(tmp_path, LIMIT) as on:
