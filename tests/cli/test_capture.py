@@ -51,7 +51,7 @@ def start(daemon: Daemon) -> Iterator[Start]:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), "L2TPD_SOCKET": str(daemon.path)}
         argv = [sys.executable, "-m", "l2tpctl", "capture", *words]
         running.append(subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment))
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(queues(daemon)) < len(running):
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -75,7 +75,7 @@ def told(daemon: Daemon, *numbers: int) -> None:
 
 def ended(program: Program) -> tuple[int, str, str]:
     """Wait for its end; returns status and what it printed."""
-    out, err = program.communicate(timeout=20)
+    out, err = program.communicate(timeout=60)
     return program.returncode, out.decode(), err.decode()
 
 
@@ -107,7 +107,7 @@ def test_it_ends_by_control_c(start: Start, daemon: Daemon, tmp_path: Path) -> N
     """What was captured is in the file, and said."""
     program, file = start("-w", str(tmp_path / "out")), tmp_path / "out"
     told(daemon, 1)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not file.exists() or not file.stat().st_size or not times(file.read_bytes()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -119,7 +119,7 @@ def test_standard_output(start: Start, daemon: Daemon) -> None:
     """`-w -` writes the capture there, and nothing else."""
     program = start("-w", "-", "-c", "1", "--json")
     told(daemon, 5)
-    out, err = program.communicate(timeout=20)
+    out, err = program.communicate(timeout=60)
     assert (0, [5.0], {"captured": 1, "lost": 0}) == (program.returncode, times(out), json.loads(err))
 
 
@@ -130,7 +130,7 @@ def test_a_reader_who_has_seen_enough(start: Start, daemon: Daemon) -> None:
     program.stdout.close()
     program.stdout = None
     told(daemon, 1)
-    _, err = program.communicate(timeout=20)
+    _, err = program.communicate(timeout=60)
     assert (0, b"") == (program.returncode, err)
 
 

@@ -158,7 +158,7 @@ def on_a_terminal(*words: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
 
 def read_until(descriptor: int, text: bytes) -> bytes:
     """Read what the program draws until it contains this."""
-    seen, deadline = b"", time.monotonic() + 20
+    seen, deadline = b"", time.monotonic() + 60
     while text not in seen:
         ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
         assert ready, seen
@@ -208,11 +208,11 @@ class Tmux:
         }
         environment.pop("TMUX", None)
         command = [self.program, "-f", "/dev/null", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20, check=True).stdout
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
     def until(self, *texts: str, without: str = "\0") -> list[str]:
         """Wait for the window to show all these texts; return its lines."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not all(text in (screen := self("capture-pane", "-p")) for text in texts) or without in screen:
             assert time.monotonic() < deadline, screen
             time.sleep(0.05)

@@ -131,7 +131,7 @@ class Watcher:
 
     def end(self) -> tuple[int, str]:
         """Wait for its end; returns status and what was left to read."""
-        out, _ = self.process.communicate(timeout=20)
+        out, _ = self.process.communicate(timeout=60)
         return self.process.returncode, out
 
 
@@ -156,7 +156,7 @@ def start(daemon: Daemon) -> Iterator[Start]:
         )
         running.append(Watcher(process))
         known = len(running)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while daemon.do(lambda: len(daemon.double.bus.subscribers)) < known:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -77,7 +77,7 @@ async def link(
         blow.holds()
     for daemon in on.daemons:
         nothing_kept(daemon)
-    with trio.fail_after(20):  # the kernel itself lets go of some a moment after it was told to
+    with trio.fail_after(60):  # the kernel itself lets go of some a moment after it was told to
         await until(lambda: interfaces() == before)
 
 

@@ -258,7 +258,7 @@ async def test_a_log_in_by_radius() -> None:
         asked, caller = server.recvfrom(4096)
         server.sendto(encode_answer(Code.ACCESS_ACCEPT, decode(asked), {}, b"s", sign=True), caller)
 
-    with server, trio.fail_after(20):
+    with server, trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(courier.run)
             with no_descriptor_left():
@@ -278,7 +278,7 @@ async def test_accounting_that_nobody_takes(tmp_path: Path) -> None:
     someone = Subscriber(
         user="joe", tunnel_id=1, session_id=1, traffic=Traffic, disconnect=lambda _: None, limit=lambda *_: None
     )
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             await nursery.start(radius.run)
             await until(lambda: radius.state().spooled == 1)  # Accounting-On: what comes next is to be kept behind it
