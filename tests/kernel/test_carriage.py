@@ -146,10 +146,10 @@ def test_reordering() -> None:
 @pytest.mark.parametrize("length", [False, True])
 @pytest.mark.parametrize("offset", [None, 0, 5])
 def test_packets_of_version_2(length: bool, offset: int | None) -> None:
-    """With and without Length, numbers and padding (RFC 2661 3.1)."""
+    """With and without Length, numbers and padding (RFC 2661 3.1); Nr is ignored, whatever it is."""
     session = made(2)
-    for ns in (None, 0, 1):
-        packet = build_data(DataHeader(1, 2, ns), b"\xff\3\xc0\x21", length=length, offset=offset)
+    for ns, nr in ((None, None), (0, 0), (1, 0x7FFF), (2, 0xFFFF)):
+        packet = build_data(DataHeader(1, 2, ns, nr), b"\xff\3\xc0\x21", length=length, offset=offset)
         assert [b"\xff\3\xc0\x21"] == unwrap(session, packet + (b"more" if length else b""))
 
 

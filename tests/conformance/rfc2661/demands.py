@@ -1,10 +1,11 @@
-"""What RFC 2661 demands in sections 4 to 7, sentence by sentence, and which tests show it, or why none does."""
+"""What RFC 2661 demands in sections 3 to 7, sentence by sentence, and which tests show it, or why none does."""
 
 from __future__ import annotations
 
 from conformance.demand import Demand
 
 SENTENCES = {
+    "3.1": 8,
     "4.1": 5, "4.2": 1, "4.3": 2, "4.4.1": 7, "4.4.2": 5, "4.4.3": 25, "4.4.4": 22, "4.4.5": 14, "4.4.6": 3,
     "5": 2, "5.1.1": 3, "5.3": 3, "5.4": 3, "5.7": 1, "5.8": 9,
     "6": 1, "6.1": 1, "6.2": 1, "6.3": 1, "6.4": 1, "6.5": 4, "6.6": 1, "6.7": 1, "6.8": 1, "6.9": 2, "6.10": 1, "6.11": 1, "6.12": 2, "6.13": 1, "6.14": 2,
@@ -12,6 +13,7 @@ SENTENCES = {
 }  # fmt: skip
 """How many sentences with MUST, SHOULD, REQUIRED or SHALL each section has."""
 
+_HEADER = "wire/test_header.py::test_control_header_by_hand wire/test_header.py::test_control_header_with_wrong_flags_is_malformed"
 _ATTRIBUTE = "test_4_4_each_attribute"
 _LISTS = "test_6_what_we_send_is_what_the_section_lists test_6_a_message_without_what_it_must_have_is_not_accepted"
 _NOT_USED = (
@@ -20,6 +22,21 @@ _NOT_USED = (
 
 # fmt: off
 DEMANDS = (
+    # --- 3.1 ----------------------------------------------------------------------------------------------------------------------
+    Demand("3.1", "This bit MUST be set to 1 for control messages", _HEADER),
+    Demand("3.1", "All reserved bits MUST be set to 0 on outgoing messages and ignored on incoming messages",
+           "wire/test_header.py::test_control_header_by_hand "
+           "wire/test_header.py::test_reserved_bits_and_priority_are_ignored_on_control_messages"),
+    Demand("3.1", "The S bit MUST be set to 1 for control messages", _HEADER),
+    Demand("3.1", "The O bit MUST be set to 0 (zero) for control messages", _HEADER),
+    Demand("3.1", "The P bit MUST be set to 0 for all control messages", "wire/test_header.py::test_control_header_by_hand"),
+    Demand("3.1", "Ver MUST be 2", f"{_HEADER} wire/test_header.py::test_data_header_by_hand"),
+    Demand("3.1", "Packets received with an unknown Ver field MUST be discarded",
+           "wire/test_header.py::test_control_messages_and_other_versions_are_no_data tunnel/test_dialect.py::test_a_header_of_another_version_is_malformed "
+           "test_7_1_a_control_message_with_a_malformed_header_should_be_discarded"),
+    Demand("3.1", "Nr is reserved and, if present (as indicated by the S-bit), MUST be ignored upon receipt",
+           "kernel/test_carriage.py::test_packets_of_version_2"),
+
     # --- 4.1 to 4.3 ---------------------------------------------------------------------------------------------------------------
     Demand("4.1", "Reserved bits MUST be set to 0", f"test_4_1_reserved_bits_must_be_set_to_0 {_ATTRIBUTE}"),
     Demand("4.1", "An AVP received with a reserved bit set to 1 MUST be treated as an unrecognized AVP",
