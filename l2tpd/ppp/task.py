@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from l2tpd.wire.values import DisconnectCause
 
 _IPV6_MTU = 1280  # octets, RFC 8200 5
+_IN_THE_WAY = (0.01, 0.1, 1.0, 2.0)  # seconds between attempts to add a route that there is already
 _ENDING = frozenset({Phase.TERMINATE, Phase.DEAD})
 _RESULTS = {
     Disconnect.AUTH_FAILED: CallResult.ADMIN,
@@ -543,9 +544,22 @@ class _Running:
     async def _route(self, prefixes: Iterable[str]) -> None:
         for prefix in prefixes:
             try:
-                await self.carrier.route(prefix)
+                await self._lead(prefix)
             except PlaneError as error:
                 _log.warning("PPP: no route to what is behind the peer", **self._ids, prefix=prefix, reason=error.text)
+
+    async def _lead(self, prefix: str) -> None:
+        """Route a prefix to the peer, after its former interface has gone: closed, it lives on until a child that was just forked begins its program."""
+        for pause in _IN_THE_WAY:
+            try:
+                await self.carrier.route(prefix)
+            except PlaneError as error:
+                if error.errno != errno.EEXIST:
+                    raise
+            else:
+                return
+            await trio.sleep(pause)
+        await self.carrier.route(prefix)
 
     async def _remove(self) -> None:
         self.uplink.part(self)

@@ -167,6 +167,19 @@ async def test_a_user_has_an_address_and_routes(auth: str) -> None:
         assert "192.0.2.0/24" not in taps.ip("route")
 
 
+async def test_a_route_whose_former_interface_still_is() -> None:
+    """An interface that is closed may live on for a moment, with its routes: that of who comes after it is there once it has gone."""
+    async with lns(PROFILE + ALICE + 'routes = ["198.51.100.7/32", "192.0.2.0/24"]\n') as server:
+        taps.ip("link", "add", "former", "type", "veth", "peer", "name", "peer")
+        taps.ip("link", "set", "former", "up")
+        taps.ip("route", "add", "192.0.2.0/24", "dev", "former")
+        session = server.call("alice", PASSWORD)
+        await until(lambda: "198.51.100.7 dev sub0" in taps.ip("route"))
+        assert "192.0.2.0/24 dev former" in taps.ip("route")
+        taps.ip("link", "delete", "former")
+        await until(lambda: session.is_up and "192.0.2.0/24 dev sub0" in taps.ip("route"))
+
+
 async def test_a_hashed_password() -> None:
     """PAP brings the password itself, which is hashed and compared; CHAP does not."""
     text = hashed.make(b"wonder", bytes(16))
