@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from itertools import count
@@ -16,7 +17,7 @@ import trio.testing
 import taps
 from l2tpd.config.load import parse
 from l2tpd.config.model import Config, PppAuthority, PppSettings, SessionSettings
-from l2tpd.kernel.tuntap import UserPlane
+from l2tpd.kernel.tuntap import UserPlane, open_tap
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp import hashed
 from l2tpd.ppp.accountant import Cause, Subscriber
@@ -79,11 +80,11 @@ class Lns:
     plane: UserPlane
     nursery: trio.Nursery
 
-    def call(self, user: str, password: str = PASSWORD, **said: Any) -> Session:
+    def call(self, user: str, password: str = PASSWORD, interface: str = "sub%d", **said: Any) -> Session:
         """Connect a client."""
         number = next(numbers)
         session = Session(
-            Call(number, Kind.LNS_INCOMING, SessionSettings(interface_name="sub%d"), 0.0, 1, **said),
+            Call(number, Kind.LNS_INCOMING, SessionSettings(interface_name=interface), 0.0, 1, **said),
             Call(number, Kind.LAC_INCOMING, SessionSettings(user=user, password=password), 0.0, 1),
         )
         ours, theirs = session.cable, Cable()
@@ -173,11 +174,21 @@ async def test_a_route_whose_former_interface_still_is() -> None:
         taps.ip("link", "add", "former", "type", "veth", "peer", "name", "peer")
         taps.ip("link", "set", "former", "up")
         taps.ip("route", "add", "192.0.2.0/24", "dev", "former")
-        session = server.call("alice", PASSWORD)
+        session = server.call("alice")
         await until(lambda: "198.51.100.7 dev sub0" in taps.ip("route"))
         assert "192.0.2.0/24 dev former" in taps.ip("route")
         taps.ip("link", "delete", "former")
         await until(lambda: session.is_up and "192.0.2.0/24 dev sub0" in taps.ip("route"))
+
+
+async def test_a_name_whose_former_interface_still_is() -> None:
+    """As the route, so the name: who comes next has it a moment later."""
+    async with lns(PROFILE + ALICE) as server:
+        former, _ = open_tap("sub0", frames=False)
+        session = server.call("alice", interface="sub0")
+        await until(lambda: session.client.interface)
+        os.close(former)
+        await until(lambda: session.lns.interface == "sub0")
 
 
 async def test_a_hashed_password() -> None:
