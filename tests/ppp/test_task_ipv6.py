@@ -113,8 +113,9 @@ async def test_a_machine_without_ipv6_does_without() -> None:
     """Its kernel refuses the address; IPv4 works all the same."""
     lns, client = both_ends()
     async with running(lns, client, ipv6=False) as (there, here):
+        await until(lambda: (lns.call.ppp_remote and client.call.ppp_remote) or lns.ending or client.ending)
+        assert (None, None) == (lns.ending, client.ending)
         await link_local(here, "isp")
-        await until(lambda: lns.call.ppp_remote and client.call.ppp_remote)
         assert "" == await there.addresses("sub0")
         assert "10.9.0.1 peer 10.9.0.2" in await there.ip("address", "show", "dev", "sub0")
         assert lns.ending is client.ending is None
