@@ -168,7 +168,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """See that the tests take every branch of the core; the shell is run by daemons, in guests and by faults as well, and is not counted."""
+    """See that the tests take nearly every branch of the core; the shell is run by daemons, in guests and by faults as well, and is not counted."""
     debian(session, *USED_BY_TESTS)
     install(session, "test")
     pure = f"--omit={','.join(shell_files())}"

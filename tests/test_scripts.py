@@ -22,6 +22,18 @@ from l2tpd.scripts import Scripts, flaw
 LONG = 60.0  # no script of these takes as long, unless something is wrong
 
 
+ISP = PppEvent(
+    what=What.UP,
+    network="ipv4",
+    tunnel_id=7,
+    session_id=3,
+    interface="isp",
+    dns=("9.9.9.9",),
+    dns_handover="resolvconf",
+)
+"""What a peer gives us as its client."""
+
+
 def tunnel(number: int, what: What = What.UP, name: str = "") -> TunnelEvent:
     return TunnelEvent(what=what, tunnel_id=number, name=name)
 
@@ -128,15 +140,7 @@ async def test_name_servers_are_handed_over_and_taken_back(stage: Stage) -> None
     stage.scripts.path = str(stage.folder)
     stage.write("resolvconf", 'echo "resolvconf $*: $(tr "\\n" "," | cat)" >> $notes')
     stage.write("ip-up", 'echo "ip-up $1 $DNS1 $DNS2" >> $notes')
-    up = PppEvent(
-        what=What.UP,
-        network="ipv4",
-        tunnel_id=7,
-        session_id=3,
-        interface="isp",
-        dns=("9.9.9.9", "1.1.1.1"),
-        dns_handover="resolvconf",
-    )
+    up = attrs.evolve(ISP, dns=("9.9.9.9", "1.1.1.1"))
     for event in (
         up,
         attrs.evolve(up, what=What.DOWN),
@@ -157,17 +161,6 @@ async def test_name_servers_are_handed_over_and_taken_back(stage: Stage) -> None
     assert {"run": 6, "refused": 1} == stage.scripts.counts  # there is no resolvectl
 
 
-HANDED = PppEvent(
-    what=What.UP,
-    network="ipv4",
-    tunnel_id=7,
-    session_id=3,
-    interface="isp",
-    dns=("9.9.9.9",),
-    dns_handover="resolvconf",
-)
-
-
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -181,12 +174,12 @@ async def test_a_program_that_fails_to_take_name_servers(stage: Stage, script: s
     """The log has its status and the first line of what it complains of, however much that is; of one that does well, nothing."""
     stage.scripts.path = str(stage.folder)
     stage.write("resolvconf", script)
-    stage.scripts.offer(HANDED)
+    stage.scripts.offer(ISP)
     await stage.finish()
     (line,) = [line.text for line in log.ring.lines() if "name servers" in line.text]
     assert said in line
     stage.write("resolvconf", "echo much ado >&2")
-    stage.scripts.offer(HANDED)
+    stage.scripts.offer(ISP)
     await stage.finish()
     assert 1 == sum("name servers" in line.text for line in log.ring.lines())
 
@@ -267,18 +260,6 @@ async def test_a_higher_limit_holds_at_once(stage: Stage) -> None:
     Path(f"{stage.notes}.go").touch()
     await stage.finish()
     assert ["1", "2", "3"] == stage.noted()
-
-
-ISP = PppEvent(
-    what=What.UP,
-    network="ipv4",
-    tunnel_id=7,
-    session_id=3,
-    interface="isp",
-    dns=("9.9.9.9",),
-    dns_handover="resolvconf",
-)
-"""What a peer gives us as its client."""
 
 
 async def test_name_servers_stay_where_the_interface_has_another_session_by_now(stage: Stage) -> None:

@@ -36,7 +36,7 @@ from l2tpd.kernel.links import Links, Network
 from l2tpd.kernel.overhear import Overhearer
 from l2tpd.kernel.pppcipher import STRENGTHS, UnitCipher
 from l2tpd.kernel.pppox import DEVICE
-from l2tpd.kernel.worker import Worker
+from l2tpd.kernel.worker import Worker, once_free
 from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.frame import ADDRESS_AND_CONTROL
 from l2tpd.ppp.numbers import Protocol as Number
@@ -166,7 +166,7 @@ class Units:
 
     async def route(self, unit: Unit, prefix: str) -> None:
         """Route a prefix into an interface, for as long as that is there. Raises `PlaneError`."""
-        await self._work(partial(self._route, unit.name, ip_network(prefix)))
+        await once_free(partial(self._work, partial(self._route, unit.name, ip_network(prefix))))
 
     async def remove(self, unit: Unit, channel: Frames) -> None:
         """Remove an interface, so that another can be made on its channel."""
@@ -446,7 +446,8 @@ class UnitCarrier:
             self._until_attached.cancel()
             self._channel = await self._units.attach(self._socket.descriptor)
             self._attached.set()
-        self._unit = await self._units.make(self._channel, interface, mru, protocol, self._socket)
+        making = partial(self._units.make, self._channel, interface, mru, protocol, self._socket)
+        self._unit = await once_free(making)
         return self._unit.name
 
     async def extend(self, interface: Interface, protocol: int) -> None:

@@ -46,6 +46,7 @@ from l2tpd.kernel.ops import (
     Outcome,
 )
 from l2tpd.kernel.overhead import overhead
+from l2tpd.kernel.worker import once_free
 from l2tpd.tunnel.port import enlarge_buffer
 from l2tpd.wire import data3, header
 from l2tpd.wire.numbers import CallResult
@@ -378,7 +379,7 @@ class UserPlane:
 
     async def open_tun(self, interface: Link) -> Tap:
         """Make an interface for the packets of a PPP session, with its address, and up. Raises `PlaneError`."""
-        return await self._worker.run(partial(self._open_tun, interface))
+        return await once_free(partial(self._worker.run, partial(self._open_tun, interface)))
 
     async def settle_tun(self, tun: Tap, interface: Link) -> None:
         """Give an interface that `open_tun` made another address. Raises `PlaneError`."""
@@ -391,7 +392,7 @@ class UserPlane:
 
     async def add_route(self, tun: Tap, prefix: Network, mtu: int) -> None:
         """Route a prefix into an interface, with packets of at most `mtu` octets; 0: as many as the interface takes. Raises `PlaneError`."""
-        await self._worker.run(lambda: self._open_links().add_route(tun.name, prefix, mtu))
+        await once_free(partial(self._worker.run, lambda: self._open_links().add_route(tun.name, prefix, mtu)))
 
     async def delete_route(self, tun: Tap, prefix: Network) -> None:
         """Take back what `add_route` has done; nothing happens when the interface is gone, and its routes with it."""

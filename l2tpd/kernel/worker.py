@@ -8,9 +8,10 @@ would be lost.
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Generic, TypeVar
@@ -18,8 +19,12 @@ from typing import Generic, TypeVar
 import attrs
 import trio
 
+from l2tpd.errors import PlaneError
+
 T = TypeVar("T")
 
+_IN_THE_WAY = (0.01, 0.1, 1.0, 2.0)  # seconds between attempts to make what there is already
+_TAKEN = frozenset({errno.EEXIST, errno.EBUSY})
 _TIMEOUT = 10.0  # seconds: work that takes longer than this is stuck, and must not keep the daemon from ending
 
 
@@ -116,3 +121,18 @@ class Closer:
         while (sock := self._queue.get()) is not None:
             with suppress(OSError):  # it is closed already; the others are not
                 sock.close()
+
+
+async def once_free(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Make an interface or a route, trying again for a while what a former interface is in the way of. Raises `PlaneError`.
+
+    One that is closed lives on, with its routes, until a child that was forked at that moment begins its program. A failed attempt must leave nothing.
+    """
+    for pause in _IN_THE_WAY:
+        try:
+            return await attempt()
+        except PlaneError as error:
+            if error.errno not in _TAKEN:
+                raise
+        await trio.sleep(pause)
+    return await attempt()

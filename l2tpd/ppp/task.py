@@ -12,10 +12,9 @@ import errno
 import math
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -63,11 +62,7 @@ if TYPE_CHECKING:
     from l2tpd.session.call import Call
     from l2tpd.wire.values import DisconnectCause
 
-T = TypeVar("T")
-
 _IPV6_MTU = 1280  # octets, RFC 8200 5
-_IN_THE_WAY = (0.01, 0.1, 1.0, 2.0)  # seconds between attempts to make what there is already
-_TAKEN = frozenset({errno.EEXIST, errno.EBUSY})
 _ENDING = frozenset({Phase.TERMINATE, Phase.DEAD})
 _RESULTS = {
     Disconnect.AUTH_FAILED: CallResult.ADMIN,
@@ -445,7 +440,7 @@ class _Running:
         return self._interface
 
     async def _make(self, wanted: Interface, protocol: int, nursery: trio.Nursery) -> None:
-        self._interface = await _once_free(partial(self.carrier.open, wanted, self.link.lcp.mru, protocol))
+        self._interface = await self.carrier.open(wanted, self.link.lcp.mru, protocol)
         nursery.start_soon(self._pump, self._interface)
 
     async def _encrypt(self, event: EncryptionNeeded, nursery: trio.Nursery) -> None:
@@ -548,7 +543,7 @@ class _Running:
     async def _route(self, prefixes: Iterable[str]) -> None:
         for prefix in prefixes:
             try:
-                await _once_free(partial(self.carrier.route, prefix))
+                await self.carrier.route(prefix)
             except PlaneError as error:
                 _log.warning("PPP: no route to what is behind the peer", **self._ids, prefix=prefix, reason=error.text)
 
@@ -580,15 +575,3 @@ class _Running:
     @property
     def _ids(self) -> dict[str, Any]:
         return {"tid": self.tunnel_id, "sid": self.call.local_id}
-
-
-async def _once_free(attempt: Callable[[], Awaitable[T]]) -> T:
-    """Try again for a while what a former interface is in the way of: closed, it lives on until a child that was just forked begins its program."""
-    for pause in _IN_THE_WAY:
-        try:
-            return await attempt()
-        except PlaneError as error:
-            if error.errno not in _TAKEN:
-                raise
-        await trio.sleep(pause)
-    return await attempt()

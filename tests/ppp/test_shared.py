@@ -262,6 +262,24 @@ async def test_the_interface_goes_with_the_last_one() -> None:
         assert f"{third.lns.ppp_remote} scope link" in " ".join(taps.ip("route", "show", "dev", "subs").split())
 
 
+@pytest.mark.parametrize("goes", [True, False])
+async def test_a_route_that_is_somebody_elses(goes: bool) -> None:
+    """It is waited for in case its interface is on its way out; once the session is over, nothing of it is left in either case."""
+    async with stage() as scene:
+        taps.ip("link", "add", "former", "type", "veth", "peer", "name", "peer")
+        taps.ip("link", "set", "former", "up")
+        taps.ip("route", "add", "10.9.0.2/32", "dev", "former", "scope", "link")
+        line = scene.dial()
+        await until(lambda: "subs" in interfaces())
+        if goes:
+            taps.ip("link", "delete", "former")
+            await until(lambda: line.up and "10.9.0.2" in taps.ip("route", "show", "dev", "subs"))
+            line.scope.cancel()
+        else:
+            await until(lambda: line.ending)
+        await until(lambda: "subs" not in interfaces())
+
+
 async def test_many_come_and_go_at_once() -> None:
     """Nobody is left without a place, and nothing stays behind, also where the last leaves while the next one comes."""
     async with stage() as scene:

@@ -37,7 +37,7 @@ class RigError(Exception):
 
 
 class Silent(RigError):
-    """A guest has said nothing for so long that it must hang: User Mode Linux is known to, one time in a hundred, in a signal handler of its own."""
+    """A guest has said nothing for so long that it must hang: User Mode Linux has, in a signal handler of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
