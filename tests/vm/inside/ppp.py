@@ -131,7 +131,7 @@ async def addressed(daemon: Daemon, count: int = 1) -> list[Any]:
         return ready if len(ready) >= count else None
 
     return await polled(
-        enough, lambda: f"no {count} sessions with addresses; l2tpd wrote:\n{daemon.program.log}", within=4 * PATIENCE
+        enough, lambda: f"no {count} sessions with addresses; l2tpd wrote:\n{daemon.program.log}", within=2 * PATIENCE
     )
 
 

@@ -44,7 +44,7 @@ listen-addr = {address}
 lns = {lns}
 pppoptfile = {folder}/options
 name = alice
-autodial = {autodial}
+autodial = yes
 length bit = yes
 """
 
@@ -106,11 +106,9 @@ async def xl2tpd_lns(host: Host, folder: Path, options: str = LNS_OPTIONS) -> As
 
 
 @asynccontextmanager
-async def xl2tpd_lac(
-    host: Host, folder: Path, lns: str, options: str = LAC_OPTIONS, *, autodial: bool = True
-) -> AsyncIterator[Program]:
-    """Run xl2tpd as a client with the real pppd, calling `lns` as alice; without `autodial` on `c tunnel` in its control FIFO `folder/control`."""
-    async with _xl2tpd(host, folder, LAC, options, lns=lns, autodial="yes" if autodial else "no") as program:
+async def xl2tpd_lac(host: Host, folder: Path, lns: str, options: str = LAC_OPTIONS) -> AsyncIterator[Program]:
+    """Run xl2tpd as a client with the real pppd, calling `lns` as alice: once, and for half a minute, so that the LNS has to be there."""
+    async with _xl2tpd(host, folder, LAC, options, lns=lns) as program:
         yield program
 
 

@@ -139,9 +139,13 @@ async def test_the_cable_is_cut(cable: Cable, daemon: Start, tmp_path: Path) -> 
 async def test_we_stop(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """A polite stop of the daemon takes its pppds along and leaves an empty kernel."""
     with stage.secrets(cable.us):
-        async with stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address):
-            async with daemon(cable.us, ppp.LNS) as ours:
-                await ppp.addressed(ours)
+        async with (
+            daemon(cable.us, ppp.LNS) as ours,
+            stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address),
+        ):
+            await ppp.addressed(ours)
+            ours.program.signal(signal.SIGTERM)
+            await ours.program.ended()
             await ppp.nothing_left(cable.us)
 
 
@@ -149,11 +153,12 @@ async def test_we_stop(cable: Cable, daemon: Start, tmp_path: Path) -> None:
 async def test_we_are_killed(cable: Cable, daemon: Start, tmp_path: Path) -> None:
     """SIGKILL leaves nothing for the next start to clean: tunnel and session go with our descriptors, pppd by its echo requests."""
     with stage.secrets(cable.us):
-        async with stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address):
-            with pytest.RaisesGroup(AssertionError, flatten_subgroups=True, allow_unwrapped=True):
-                async with daemon(cable.us, ppp.LNS) as ours:
-                    await ppp.addressed(ours)
-                    ppp.kill([ours.program.pid], signal.SIGKILL)
+        async with (
+            daemon(cable.us, ppp.LNS) as ours,
+            stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address),
+        ):
+            await ppp.addressed(ours)
+            await ours.kill()
             await ppp.nothing_left(cable.us)
 
 
