@@ -6,7 +6,7 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -22,7 +22,7 @@ from interop.daemon import Daemon, daemon
 from interop.netns import Host
 from interop.program import polled
 from l2tpd.config.model import Address
-from scrapes import ask, get, key, samples
+from scrapes import Samples, ask, get, key, samples
 from soak.authority import DYNAUTH, SECRET, Authority
 from soak.proxy import Proxy
 
@@ -38,6 +38,9 @@ QUIET = 90.0
 
 CONFIGURED, CREATED = 8, 24
 """Tunnels of the LAC's configuration, and how many there may be besides."""
+
+LAST = 60
+"""Lines of each daemon that are shown where something failed."""
 
 PORT, METRICS = 1701, 9917
 PREFIX = "20010db80001"
@@ -100,21 +103,47 @@ class Here(Host):
         return list(argv)
 
 
+DONE: dict[str, tuple[str, *tuple[tuple[str, str], ...]]] = {
+    "tunnels": ("l2tpd_tunnels_ended_total",),
+    "sessions": ("l2tpd_sessions_ended_total",),
+    "reloads": ("l2tpd_events_total", ("event", "config-reloaded")),
+    "scripts": ("l2tpd_scripts_total", ("fate", "run")),
+    "dropped packets": ("l2tpd_dropped_packets_total",),
+}
+"""What is over and may have left something behind, as a daemon counts it: a metric, and labels."""
+
+
 @attrs.frozen
 class Stock:
-    """What a process has."""
+    """What a process has, and what it had done by then."""
 
     descriptors: int
     threads: int
-    memory: int  # octets, proportional set
+    memory: int  # octets that no other process has
+    done: Mapping[str, int]  # by words of `DONE`
 
     @classmethod
-    def of(cls, pid: int) -> Stock:
-        """Take stock of a process."""
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        memory = int(next(line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:"))) * 1024
-        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
-        return cls(descriptors(pid), threads, memory)
+    def of(cls, pid: int, told: Samples) -> Stock:
+        """Take stock of a process that tells these metrics."""
+        done = {word: int(total(told, *metric)) for word, metric in DONE.items()}
+        return cls(descriptors(pid), len(list(Path(f"/proc/{pid}/task").iterdir())), private(pid), done)
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        had = f"{self.memory / (1 << 20):.2f} MiB, {self.descriptors} descriptors, {self.threads} threads"
+        return f"{had}; over: {', '.join(f'{number} {word}' for word, number in self.done.items())}"
+
+
+def private(pid: int) -> int:
+    """Return how many octets of memory a process has to itself. A share in what others have as well would grow with their end."""
+    rows = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    return sum(int(row[1]) << 10 for row in rows if row[0] in {"Private_Clean:", "Private_Dirty:", "Swap:"})
+
+
+def total(told: Samples, metric: str, *labels: tuple[str, str]) -> float:
+    """Return the sum of a metric's samples that have these labels."""
+    wanted = frozenset(labels)
+    return sum(value for (name, has), value in told.items() if name == metric and wanted <= has)
 
 
 def descriptors(pid: int) -> int:
@@ -397,7 +426,7 @@ class Couple:
             for end in ("lns", "lac"):
                 await self.scrape(end)
 
-    async def scrape(self, end: str) -> Any:
+    async def scrape(self, end: str) -> Samples:
         """Return the samples of an end."""
         answer = await ask(Address(self.host(end).address, METRICS), get())
         assert 200 == answer.status
@@ -420,6 +449,13 @@ class Couple:
         slowest = f"slowest answer {self.slowest * 1000:.0f} ms"
         return f"{self.plane}: {dict(self.counts)}; paths: {dict(paths)}{radius}; {slowest}"
 
+    def last_words(self) -> str:
+        """Return what the daemons said last, of what was not read before."""
+        return "\n".join(
+            "\n".join((f"the {name} of {self.plane} said last:", *end.program.lines[-LAST:]))
+            for name, end in self.ends.items()
+        )
+
     # --- silence --------------------------------------------------------------------------------------------------------------------
 
     async def silence(self, stocks: dict[tuple[str, str], Stock]) -> None:
@@ -437,7 +473,7 @@ class Couple:
         for end in (lac, lns):
             end.control.events.clear()
         for name, end in self.ends.items():
-            stocks[self.plane, name] = Stock.of(end.program.pid)
+            stocks[self.plane, name] = Stock.of(end.program.pid, await self.scrape(name))
 
     async def _is_quiet(self) -> bool | None:
         wanted = {"lac": (CONFIGURED, 2 * CONFIGURED), "lns": (CONFIGURED, 2 * CONFIGURED)}
@@ -470,14 +506,7 @@ class Couple:
         listed: object = others or (len(tunnels), len(sessions))
         shown = await end.control.call("system.show")
         found = await self.scrape(name)
-        gauges = tuple(
-            int(
-                sum(
-                    value for (metric, labels), value in found.items() if metric == wanted and ("state", "up") in labels
-                )
-            )
-            for wanted in ("l2tpd_tunnels", "l2tpd_sessions")
-        )
+        gauges = tuple(int(total(found, metric, ("state", "up"))) for metric in ("l2tpd_tunnels", "l2tpd_sessions"))
         waits = (
             found[key("l2tpd_half_open_tunnels")]
             + found[key("l2tpd_data_plane_queue")]

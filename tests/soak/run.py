@@ -18,8 +18,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -47,6 +47,7 @@ async def soak(minutes: float, seed: int, planes: list[str], folder: Path) -> No
     async with AsyncExitStack() as stack:
         for couple in couples:
             await stack.enter_async_context(couple.running())
+        stack.enter_context(told(couples))
         while rounds < 3 or time.monotonic() < until:
             async with trio.open_nursery() as nursery:
                 for couple in couples:
@@ -58,22 +59,32 @@ async def soak(minutes: float, seed: int, planes: list[str], folder: Path) -> No
             history.append(stocks)
             rounds += 1
             _show(rounds, stocks)
-            _judge(history)
-        for couple in couples:
-            print(couple.summary())
+            judge(history)
     assert before == Objects.here(), f"{before} became {Objects.here()}"
     print(f"{rounds} rounds, nothing is left")
 
 
+@contextmanager
+def told(couples: Iterable[Couple]) -> Iterator[None]:
+    """Print at the end what has happened; if it was a failure, what the daemons said last as well."""
+    try:
+        yield
+    except BaseException:
+        for couple in couples:
+            print(couple.last_words())
+        raise
+    finally:
+        for couple in couples:
+            print(couple.summary(), flush=True)
+
+
 def _show(number: int, stocks: dict[tuple[str, str], Stock]) -> None:
-    said = "; ".join(
-        f"{plane} {name}: {stock.memory / (1 << 20):.1f} MiB, {stock.descriptors} descriptors, {stock.threads} threads"
-        for (plane, name), stock in stocks.items()
-    )
-    print(f"round {number}: {Objects.here().interfaces} interfaces; {said}", flush=True)
+    print(f"round {number}: {Objects.here().interfaces} interfaces")
+    for (plane, name), stock in sorted(stocks.items()):
+        print(f"  {plane} {name}: {stock}", flush=True)
 
 
-def _judge(history: list[dict[tuple[str, str], Stock]]) -> None:
+def judge(history: list[dict[tuple[str, str], Stock]]) -> None:
     """Fail unless the last silence is like the first."""
     first, last = history[0], history[-1]
     for whose, stock in last.items():
