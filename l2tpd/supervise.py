@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import trio
@@ -48,6 +49,16 @@ def _report(
         on_crash(group)
     except Exception as again:  # noqa: BLE001 - whatever it is, the boundary must hold
         _log.error(f"cleaning up after {name} failed", exc_info=again)
+
+
+@contextmanager
+def contained(name: str, *, kind: str) -> Iterator[None]:
+    """Keep a bug of the block, which does not wait, from whoever runs it: log the traceback, and count it under `kind` as `contain` does."""
+    try:
+        yield
+    except Exception as bug:  # noqa: BLE001 - a boundary: whose it is says `name`
+        crashes[kind] += 1
+        _log.error(f"{name} crashed", kind=kind, exc_info=bug)
 
 
 async def welcome(

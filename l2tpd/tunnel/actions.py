@@ -13,6 +13,7 @@ from l2tpd.errors import LocalProtocolError, RemoteProtocolError
 from l2tpd.events import TunnelEvent, What
 from l2tpd.kernel.ops import CreateTunnel, DeleteTunnel
 from l2tpd.session.call import Ending
+from l2tpd.session.call import State as CallState
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.tunnel import requests
 from l2tpd.tunnel.linger import CYCLE
@@ -268,6 +269,17 @@ def end_calls(core: ControlConnection, now: float, most: int = PACE) -> None:
     if core.was_up:
         core.tell_tunnel(What.DOWN)
     core.tell_tunnel(What.DELETED)
+
+
+def drop(core: ControlConnection, now: float) -> None:
+    """Let go of a tunnel whose calls a bug of ours keeps from ending: what counts them and what the data plane has of them, without their automata."""
+    for call in list(core.calls.values()):
+        core.site.moved(call.state, CallState.IDLE)
+        core.forget(call, now)
+    if core.leaving is not None:
+        end_calls(core, now)
+    elif core.plane_asked and not core.cleared:
+        core.plane(DeleteTunnel(tunnel_id=core.local_id))
 
 
 def _required(cause: Message | None) -> Message:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,10 +36,11 @@ from l2tpd.kernel.ops import (
     Outcome,
     Pump,
 )
+from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tunnel, first_of
-from l2tpd.supervise import goodbye
+from l2tpd.supervise import contained, goodbye
 from l2tpd.trace import Category
-from l2tpd.tunnel.actions import end_calls
+from l2tpd.tunnel.actions import drop, end_calls
 from l2tpd.tunnel.outputs import Output, Remark
 from l2tpd.tunnel.port import BATCH, BUFFER, Arrived, DatagramSocket, any_address, source_towards, take_strays
 from l2tpd.tunnel.quirks import Effect
@@ -221,13 +222,19 @@ class Tunnel:
         self._watch(None)
 
     def crashed(self, text: str) -> None:
-        """Clean up after a bug of ours: one StopCCN without waiting for its acknowledgement, and nothing left behind."""
-        try:
-            self.core.close(trio.current_time(), StopResult.GENERAL, text)
-            self.flush()
-            self._end_calls()
-        finally:
-            self._release()
+        """Clean up after a bug of ours: one StopCCN without waiting for its acknowledgement, and nothing left behind, whatever meets the bug again."""
+        for step in self._last_steps(text, trio.current_time()):
+            with contained(f"the end of tunnel {self.core.local_id}", kind="tunnel"):
+                step()
+
+    def _last_steps(self, text: str, now: float) -> Iterator[Callable[[], None]]:
+        yield partial(self.core.close, now, StopResult.GENERAL, text)
+        yield self.flush
+        for call in list(self.core.calls.values()):
+            yield partial(self.core.feed_call, call, CallInput.TUNNEL_GONE, None, now)
+        yield partial(drop, self.core, now)
+        yield self.flush
+        yield self._release
 
     # --- tasks ----------------------------------------------------------------------------------------------------------------
 

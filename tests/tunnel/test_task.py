@@ -14,15 +14,17 @@ from trio.testing import MockClock
 from dialogue import cdn, hello, iccn, icrq, sccrq, stopccn
 from house import Caller, House, Peer, established, free_port, house, settle, until
 from l2tpd.config.model import Address
+from l2tpd.events import Event, SessionEvent, What
 from l2tpd.kernel.ops import CreateSession, Operation, Outcome
 from l2tpd.kernel.recording import RecordingPlane
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
+from l2tpd.session.call import Call
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID
 from l2tpd.wire.header import build_control
-from l2tpd.wire.messages import encode
+from l2tpd.wire.messages import Message, encode
 from l2tpd.wire.numbers import MessageType, StopResult
 
 
@@ -240,6 +242,52 @@ async def test_a_bug_that_prevents_even_the_last_word(monkeypatch: pytest.Monkey
             assert [] == await lac.rest()
 
 
+@pytest.mark.parametrize("ill", [1, 2], ids=["one call", "all calls"])
+async def test_a_bug_that_keeps_calls_from_ending(monkeypatch: pytest.MonkeyPatch, ill: int) -> None:
+    """They are counted no longer all the same, nothing counts as about to end, and those that can be are told of."""
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            tunnel, ended = lns.the_tunnel(), lns.daemon.bus.subscribe(_is_the_end_of_a_call)
+            for number in (1, 2):
+                await _call(call, number)
+            assert {2} == {lns.daemon.registry.sessions, len(tunnel.core.calls)}
+            broken = list(tunnel.core.calls)[:ill]
+            sound = ControlConnection.feed_call
+
+            def feed_call(core: ControlConnection, one: Call, *more: Any) -> None:
+                if one.local_id in broken:
+                    raise ZeroDivisionError
+                sound(core, one, *more)
+
+            monkeypatch.setattr(ControlConnection, "feed_call", feed_call)
+            await call.say(stopccn(tunnel_id=call.tunnel_id))
+            await _crashed(lns, call.theirs)
+            site = lns.daemon.site
+            assert (0, 0) == (site.ending, lns.daemon.registry.sessions)
+            assert {0} == set(site.calls_by_state.values())
+            assert 2 - ill == len(ended.rest(10))
+            assert tunnel.sock is None
+
+
+def _is_the_end_of_a_call(event: Event) -> bool:
+    return isinstance(event, SessionEvent) and event.what is What.DELETED
+
+
+async def _call(caller: Caller, number: int) -> None:
+    """Bring up a call of this id of the peer's."""
+    await caller.say(icrq(number))
+    answered = await caller.hear(MessageType.ICRP)
+    assert answered.said is not None
+    await _say_of_call(caller, answered.said[ASSIGNED_SESSION_ID], iccn())
+    await caller.hear(None)
+
+
+async def _say_of_call(caller: Caller, session_id: int, said: Message) -> None:
+    await caller.peer.throw(build_control(caller.theirs, session_id, caller.ns, caller.nr, encode(said)))
+    caller.ns += 1
+
+
 async def test_a_crashed_tunnels_peer_may_call_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """From the same port, with the same id."""
     async with house() as lns:
@@ -305,9 +353,8 @@ async def test_a_link_runs_while_its_session_is_up() -> None:
             session_id = answered.said[ASSIGNED_SESSION_ID]
             await settle()
             assert 0 == plane.pumps
-            await peer.throw(build_control(caller.theirs, session_id, caller.ns, caller.nr, encode(iccn())))
-            caller.ns += 1
+            await _say_of_call(caller, session_id, iccn())
             await caller.hear(None)
             await until(lambda: plane.pumps == 1)
-            await peer.throw(build_control(caller.theirs, session_id, caller.ns, caller.nr, encode(cdn())))
+            await _say_of_call(caller, session_id, cdn())
             await until(lambda: plane.pumps == 0)
