@@ -184,10 +184,10 @@ class Addresses:
             reserved=reserved,
             quarantine=settings.quarantine,
             taken=self._holdings,
+            held=(held.address for held in self._held.values() if held.pool == name),
         )
         if old is not None:
             pool.inherit(old.pool)
-        pool.used = sum(held.pool == name for held in self._held.values())
         return pool
 
 

@@ -6,6 +6,9 @@ is said here of an address holds for such a prefix.
 A pool never lists its addresses: it counts through its ranges once, and then takes whichever address has rested longest. Both cost the same for a
 /30 as for a /8. An address that was in use a moment ago would receive what was meant for its last user, so it is nobody else's for `quarantine`
 seconds; the user that had it may have it back at once, as whoever reconnects likes it.
+
+An address of which somebody has a part, or what it is a part of, without having it from here, is passed over: nobody will give it back, so it is looked at
+again once there are no others.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ _NONE: Final[Mapping[str, Place]] = {}
 REMEMBERED: Final = (
     1 << 18
 )  # addresses that have been used and are free: of IPv6, more than anybody has memory for would come together
+_LOOKS: Final = 1000  # at addresses that were passed over, before one is said not to be there: a thousand logins later, all were looked at
 
 
 class AddressPool:
@@ -63,8 +67,11 @@ class AddressPool:
         reserved: Mapping[str, Place] = _NONE,
         quarantine: float = 0.0,
         taken: Container[str] = (),
+        held: Iterable[str] = (),
     ) -> None:
         """Begin with everything free but `reserved`, of which somebody else disposes, and what is `taken` when it would be handed out.
+
+        What is `held` will be given back, as if it had been handed out by `take`.
 
         `reserved` comes with where each address stands, by `places`: it is the same for all pools, and long.
 
@@ -72,13 +79,14 @@ class AddressPool:
         they are the network's own (RFC 1812 4.2.3.1). Those of `exclude` are left out whole. `length`: of IPv6 prefixes to hand out; 0: addresses.
         """
         self.ranges = ranges
-        self.used = 0
         self._length = length
         self._quarantine = quarantine
         self._spans = without(spans(ranges, length=length), spans(exclude, length=length, whole=True))
         self._reserved = frozenset(address for address, place in reserved.items() if self._holds(place))
         self._taken = taken
         self._unused = _count_through(self._spans, length)
+        self._held = set(held)  # by somebody who will give it back
+        self._passed: OrderedDict[str, None] = OrderedDict()  # over, the longest ago first
         self._resting: OrderedDict[str, _Rest] = OrderedDict()  # in quarantine, the first to leave it first
         self._rested: OrderedDict[str, str] = OrderedDict()  # and who had it, the longest rested first
         self._former: dict[str, str] = {}  # by user, its last address, while that is nobody's
@@ -87,6 +95,11 @@ class AddressPool:
     def size(self) -> int:
         """How many addresses there are, reserved ones included."""
         return sum(span.last - span.first + 1 for span in self._spans)
+
+    @property
+    def used(self) -> int:
+        """How many addresses are somebody's who will give them back."""
+        return len(self._held)
 
     @property
     def reserved(self) -> int:
@@ -111,21 +124,22 @@ class AddressPool:
         address = self._again(user)
         if not address and len(self._rested) >= REMEMBERED:
             address = self._longest_rested()
-        address = address or self._fresh() or self._longest_rested()
+        address = address or self._fresh() or self._longest_rested() or self._long_passed()
         if not address:
             resting = f", {len(self._resting)} of them in quarantine" if self._resting else ""
             raise Exhausted(f"every address of {self.ranges} is in use{resting}")
-        self.used += 1
+        self._held.add(address)
         return address
 
     def claim(self, address: str) -> None:
         """Count an address of this pool that somebody has without having been handed it by `take`."""
         self._forget(address)
-        self.used += 1
+        self._held.add(address)
 
     def give_back(self, address: str, now: float, user: str = "") -> None:
         """Take an address back; it rests from now on."""
-        self.used -= 1
+        self._held.discard(address)
+        self._passed.pop(address, None)
         if address not in self:
             return  # by now, it is not for everybody
         self._resting[address] = _Rest(now, user)
@@ -181,13 +195,14 @@ class AddressPool:
     def _again(self, user: str) -> str:
         """Return the address that a user had before, unless somebody has it."""
         address = self._former.get(user, "") if user else ""
-        if address:
-            self._forget(address)
-        return "" if address in self._taken else address
+        if not address or address in self._taken:
+            return ""
+        self._forget(address)
+        return address
 
     def _fresh(self) -> str:
         for address in self._unused:
-            if not (address in self._reserved or self._known(address)):
+            if not (address in self._reserved or self._known(address) or self._pass_over(address)):
                 return address
         return ""
 
@@ -195,15 +210,30 @@ class AddressPool:
         while self._rested:
             address, user = self._rested.popitem(last=False)
             self._unlearn(user, address)
-            if address not in self._taken:
+            if not self._pass_over(address):
                 return address
         return ""
 
+    def _long_passed(self) -> str:
+        for _ in range(min(len(self._passed), _LOOKS)):
+            address, _ = self._passed.popitem(last=False)
+            if not self._pass_over(address):
+                return address
+        return ""
+
+    def _pass_over(self, address: str) -> bool:
+        """Tell whether an address may not be handed out now, and remember it if so."""
+        if address not in self._taken:
+            return False
+        self._passed[address] = None
+        return True
+
     def _known(self, address: str) -> bool:
-        return address in self._taken or address in self._resting or address in self._rested
+        return address in self._held or address in self._resting or address in self._rested
 
     def _forget(self, address: str) -> None:
-        """Let an address rest no longer."""
+        """Let an address rest no longer, and be passed over no longer."""
+        self._passed.pop(address, None)
         rest = self._resting.pop(address, None)
         user = self._rested.pop(address, "") if rest is None else rest.user
         self._unlearn(user, address)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -272,3 +274,50 @@ def test_a_pool_that_comes_later_passes_over_what_somebody_has() -> None:
     pools.configure(parse([("l2tpd.toml", PREFIXES.partition("[user")[0])]))
     assert "2001:db8:1:2::/64" == pools.take("links", "c", 0, use=Use.LINK)
     assert "2001:db8:100:100::/56" == pools.take("sites", "c", 0, use=Use.DELEGATION)
+
+
+LINKS = parse([("l2tpd.toml", '[pool.links]\nrange = "2001:db8:1::/63"\nprefix_length = 64\nquarantine = 2\n')])
+WHOLE = ["2001:db8:1::/64", "2001:db8:9::/64", "2001:db8::/48"]
+TURNS = st.one_of(
+    st.tuples(st.just("take"), st.just("links"), st.integers(0, 2)),
+    st.tuples(st.just("claim"), st.sampled_from(WHOLE), st.integers(0, 2)),
+    st.tuples(st.just("add"), st.sampled_from(["2001:db8:1::7", "2001:db8:1:1::7"]), st.integers(0, 2)),
+    st.tuples(st.just("release"), st.just(""), st.integers(0, 2)),
+    st.tuples(st.just("configure"), st.just(""), st.integers(0, 1)),
+)
+
+
+@given(st.lists(TURNS, max_size=40), st.sampled_from(["", "alice"]))
+def test_no_prefix_is_ever_lost(turns: list[tuple[str, str, int]], user: str) -> None:
+    """Whoever had it, a part of it or what it is a part of, and however it came to that: once all have gone and it has rested, a pool hands it out."""
+    pools, now = Addresses(), 0
+    pools.configure(LINKS)
+    for now, (turn, what, who) in enumerate(turns):
+        if turn == "configure":
+            pools.configure(LINKS if who else parse([]))
+        elif turn == "release":
+            pools.release(who, now)
+        elif turn in {"claim", "add"}:
+            pools.claim(what, who, now, user, Use.LINK if turn == "claim" else Use.HOST)
+        else:
+            with suppress(Exhausted, LocalProtocolError):
+                pools.take(what, who, now, user, Use.LINK)
+    for who in range(3):
+        pools.release(who, now)
+    pools.configure(LINKS)
+    assert 2 == len({pools.take("links", f"late {number}", now + 2, use=Use.LINK) for number in range(2)})
+
+
+def test_a_prefix_of_which_its_last_holder_has_an_address_still() -> None:
+    """A session gets another prefix and keeps the address: the first is nobody's until that has gone as well, and then anybody's."""
+    pools = Addresses()
+    pools.configure(LINKS)
+    first = pools.take("links", "a", 0, "alice", Use.LINK)
+    assert pools.claim("2001:db8:1::7", "a", 0, "alice", Use.HOST)
+    assert pools.claim("2001:db8:9::/64", "a", 0, "alice", Use.LINK)
+    assert first != pools.take("links", "b", 10, use=Use.LINK)
+    for user in ("", "alice"):
+        with pytest.raises(Exhausted):
+            pools.take("links", "c", 10, user, Use.LINK)
+    pools.release("a", 10)
+    assert first == pools.take("links", "c", 10, use=Use.LINK)
