@@ -100,6 +100,8 @@ _SAID = (
 """Which field of the call a line of pppd's log sets."""
 
 _LINK_LOCAL = re.compile(r"(local|remote) +LL address (\S+)")
+_OVER = re.compile(r"(IPCP|IPV6CP)(?: terminated by peer|: timeout sending Config-Requests)")
+_NETWORKS: Mapping[str, Network] = {"IPCP": "ipv4", "IPV6CP": "ipv6"}
 _MOVED = re.compile(r"Sent (\d+) bytes, received (\d+) bytes")
 
 
@@ -231,6 +233,8 @@ class _Running:
             if found[1] == "remote":
                 self._up("ipv6", self._near, found[2], now)
             self._near = found[2]
+        if found := _OVER.match(line):
+            self._down(_NETWORKS[found[1]], line, now)
         whole = take_line(self.call, line)
         if whole:
             self._up("ipv4", self.call.ppp_local, self.call.ppp_remote, now)
@@ -248,6 +252,12 @@ class _Running:
             remote=remote,
         )
         self.report.up(event, now)
+
+    def _down(self, network: Network, text: str, now: float) -> None:
+        """Say that one network is down, and show its addresses no longer: the link may go on for the other."""
+        self.report.down(network, None, text, now)
+        if network == "ipv4":
+            self.call.ppp_local = self.call.ppp_remote = ""
 
     def _traffic(self) -> Traffic:
         return self._moved or interface_traffic(self.call.interface)

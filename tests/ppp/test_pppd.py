@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ class Scene:
         self.lines: list[str] = []
         self.folder = folder
         self.leases = Leases(lambda: self.config)
-        self.pppd = Pppd(self.leases, lambda _tunnel, _session, line: self.lines.append(line))
+        self.heard: Callable[[str], None] = self.lines.append
+        self.pppd = Pppd(self.leases, lambda _tunnel, _session, line: self.heard(line))
 
     def script(self, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         """Put a shell script in place of pppd."""
@@ -211,6 +213,32 @@ async def test_its_events(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None
         (What.DOWN, "ipv6", "ppp3", "fe80::1", "fe80::2"),
     ] == [(one.what, one.network, one.interface, one.local, one.remote) for one in told]
     assert [("the PPP peer hung up", 20, 30)] * 2 == [(one.message, one.tx_bytes, one.rx_bytes) for one in told[2:]]
+
+
+async def test_a_network_that_ends_alone(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the link goes on for the other: its addresses are shown no longer, until it is back."""
+    four, six = (
+        "local  IP address 10.0.0.1\nremote IP address 10.0.0.2",
+        "local  LL address fe80::1\nremote LL address fe80::2",
+    )
+    gone = "IPCP terminated by peer (enough)"
+    late = "IPV6CP: timeout sending Config-Requests"
+    words = f"Using interface ppp3\n{four}\n{six}\n{gone}\ngone\n{four}\n{late}\nback"
+    scene.script(monkeypatch, f"printf '{words}\n'; exit 16")
+    told: list[PppEvent] = []
+    scene.pppd.instances.tell = told.append
+    one, shown = call(), dict[str, str]()
+    scene.heard = lambda line: shown.update({line: one.ppp_remote})
+    await scene.run(one)
+    assert ("", "10.0.0.2") == (shown["gone"], shown["back"])
+    assert [
+        (What.UP, "ipv4", ""),
+        (What.UP, "ipv6", ""),
+        (What.DOWN, "ipv4", gone),
+        (What.UP, "ipv4", ""),
+        (What.DOWN, "ipv6", late),
+        (What.DOWN, "ipv4", "the PPP peer hung up"),
+    ] == [(event.what, event.network, event.message) for event in told]
 
 
 async def test_an_operator_ends_it(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
