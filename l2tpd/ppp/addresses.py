@@ -127,6 +127,10 @@ class Addresses:
         self._hold(owner, use, Held(address, home, user))
         return True
 
+    def owner(self, address: str) -> Hashable | None:
+        """Return who has this very address or prefix, None: nobody."""
+        return self._holdings.owner(address)
+
     def release(self, owner: Hashable, now: float) -> None:
         """Take back all that somebody has."""
         for use in Use:

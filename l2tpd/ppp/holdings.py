@@ -39,6 +39,10 @@ class Holdings:
         """Everything that anybody has."""
         return self._owners.keys()
 
+    def owner(self, text: str) -> Hashable | None:
+        """Return who has this very address or prefix, None: nobody."""
+        return self._owners.get(text)
+
     def add(self, text: str, owner: Hashable) -> None:
         """Note that an owner has an address or prefix, for which `others_have` does not hold."""
         self._owners[text] = owner

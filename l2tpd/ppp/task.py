@@ -9,6 +9,7 @@ frames, and for what the interface has to send.
 from __future__ import annotations
 
 import errno
+import itertools
 import math
 import os
 from collections import Counter
@@ -184,6 +185,7 @@ class _Running:
     report: Report = attrs.field(init=False)
     _interface: str = ""  # the carrier's, which may be there before a network is up
     _networks: dict[int, Ipv4Up | Ipv6Up] = attrs.field(factory=dict)  # what passes through the interface, by protocol
+    _led: tuple[str, ...] = ()  # the prefixes that are routed into it
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: trio.Event = attrs.field(factory=trio.Event)
     _until: float = math.inf  # when the session's task looks at the link by itself
@@ -421,7 +423,7 @@ class _Running:
             remote=remote,
             dns=dns,
             dns_handover=self._dns_handover if dns else "",
-            routes=tuple(route for route in self.gate.verdict.routes if (":" in route) is (network == "ipv6")),
+            routes=tuple(filter(self._leads, dict.fromkeys(self._routes(6 if network == "ipv6" else 4)))),
             prefix=six.prefix,
             delegated_prefix=six.delegated_prefix,
         )
@@ -540,17 +542,29 @@ class _Running:
         """Return what is behind the peer, of one version of IP."""
         return [prefix for prefix in self.gate.verdict.routes if ip_network(prefix).version == version]
 
+    def _leads(self, prefix: str) -> bool:
+        """Tell whether a prefix is routed to the peer, as its own address is."""
+        return prefix in self._led or prefix == f"{self.call.ppp_remote}/32"
+
     async def _route(self, prefixes: Iterable[str]) -> None:
-        for prefix in prefixes:
+        """Route these to the peer, but for what another session, or somebody beside us, has routed: it was there first, and stays."""
+        for prefix in itertools.filterfalse(self._leads, prefixes):
             try:
-                await self.carrier.route(prefix)
+                await self._lead(prefix)
             except PlaneError as error:
                 _log.warning("PPP: no route to what is behind the peer", **self._ids, prefix=prefix, reason=error.text)
+
+    async def _lead(self, prefix: str) -> None:
+        if not self.gate.leases.claim_route(self.call, prefix):
+            raise PlaneError(errno.EEXIST, "another session has it")
+        await self.carrier.route(prefix)
+        self._led += (prefix,)
 
     async def _remove(self) -> None:
         self.uplink.part(self)
         await self._withdraw()
         self.call.interface = self._interface = ""
+        self._led = ()
         self.account.carry_over()
         await self.carrier.close()
 

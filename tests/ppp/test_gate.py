@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -17,6 +18,7 @@ import trio.testing
 import taps
 from l2tpd.config.load import parse
 from l2tpd.config.model import Config, PppAuthority, PppSettings, SessionSettings
+from l2tpd.events import PppEvent
 from l2tpd.kernel.tuntap import UserPlane, open_tap
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp import hashed
@@ -101,6 +103,12 @@ class Lns:
         await until(lambda: session.is_up)
         return session
 
+    def end(self, session: Session) -> None:
+        """Have the LNS end a session."""
+        instance = self.engine.instances.get((1, session.lns.local_id))
+        assert instance is not None
+        instance.disconnect("enough")
+
     async def refused(self, user: str, password: str = PASSWORD) -> tuple[int, str]:
         """Connect a client that does not come in, and return why."""
         session = self.call(user, password)
@@ -179,6 +187,25 @@ async def test_a_route_whose_former_interface_still_is() -> None:
         assert "192.0.2.0/24 dev former" in taps.ip("route")
         taps.ip("link", "delete", "former")
         await until(lambda: session.is_up and "192.0.2.0/24 dev sub0" in taps.ip("route"))
+
+
+async def test_two_sessions_with_the_same_route(caplog: pytest.LogCaptureFixture) -> None:
+    """The first keeps it, and the second comes up without; that is said in the log, and to scripts. Who comes once the first has gone has it."""
+    told: list[PppEvent] = []
+    async with lns(PROFILE + ALICE + 'routes = ["192.0.2.0/24", "10.9.0.2/32"]\n') as server:
+        server.engine.instances.tell = told.append
+        first, second = await server.up("alice"), await server.up("alice")
+        await until(lambda: len(told) == 2)
+        assert "no route to what is behind the peer" in caplog.text
+        assert "another session has it" in caplog.text
+        assert "192.0.2.0/24 dev sub0" in taps.ip("route")
+        assert [("192.0.2.0/24", "10.9.0.2/32"), ()] == [event.routes for event in told]
+        for session in (second, first):
+            assert "192.0.2.0/24 dev sub0" in taps.ip("route")
+            server.end(session)
+            await until(partial(getattr, session, "ending"))
+        third = await server.up("alice")
+        await until(lambda: third.is_up and "192.0.2.0/24 dev sub0" in taps.ip("route"))
 
 
 async def test_a_name_whose_former_interface_still_is() -> None:
