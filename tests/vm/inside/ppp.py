@@ -10,14 +10,18 @@ import trio
 
 from interop.daemon import Daemon
 from interop.netns import Cable, Host
-from interop.program import PATIENCE, polled
+from interop.program import PATIENCE, SLOWNESS, polled
 
-QUICK = """\
+QUICK = f"""\
 [profile.tunnel.default]
-hello_timeout = 2.0
-retry_timeout = 0.5
+hello_timeout = {2 * SLOWNESS}
+retry_timeout = {0.5 * SLOWNESS}
 max_retries = 3
 
+"""
+ECHO = f"""\
+lcp_echo_interval = {SLOWNESS:.0f}
+lcp_echo_failure = 3
 """
 
 LNS = (
@@ -28,9 +32,9 @@ local_address = "10.9.0.1"
 pool = "subscribers"
 auth = "chap"
 pppd_options = ["noccp"]
-lcp_echo_interval = 1
-lcp_echo_failure = 3
-
+"""
+    + ECHO
+    + """
 [pool.subscribers]
 range = "10.9.0.0/24"
 
@@ -46,9 +50,9 @@ CLIENT = (
 user = "alice"
 password = "secret"
 pppd_options = ["noccp"]
-lcp_echo_interval = 1
-lcp_echo_failure = 3
-
+"""
+    + ECHO
+    + """
 [tunnel.hq]
 peer = "{lns}"
 redial_delay = 0.2

@@ -16,7 +16,7 @@ import trio
 
 from interop.daemon import Daemon, daemon
 from interop.netns import Host
-from interop.program import Program, polled, running, spawn
+from interop.program import SLOWNESS, Program, polled, running, spawn
 from vm.inside.families import family
 
 REPOSITORY = Path(__file__).parents[3]
@@ -95,7 +95,7 @@ async def transfer(server: Host, client: Host, address: str, octets: int, *optio
 
 def l2tpd(host: Host, folder: Path, config: str, *, data_plane: str = "kernel") -> AbstractAsyncContextManager[Daemon]:
     """Run l2tpd in a namespace, with `config` behind the tables that all tests share; it has the time to end its pppds."""
-    return daemon(host, folder, config, data_plane=data_plane, stop_timeout=5.0)
+    return daemon(host, folder, config, data_plane=data_plane, stop_timeout=5.0 * SLOWNESS)
 
 
 @asynccontextmanager

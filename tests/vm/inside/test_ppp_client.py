@@ -122,9 +122,7 @@ async def test_many_sessions_in_one_tunnel(cable: Cable, daemon: Start) -> None:
     """Twenty sessions between two of ours: each with its own address, each carrying pings; the end of the tunnel takes all of them along."""
     more = "".join(f"[tunnel.hq.session.s{number}]\n" for number in range(1, SESSIONS))
     # Forty pppds that start at once on a slow machine may well keep each other waiting for some seconds.
-    lns_says, we_say = (
-        text.replace("interval = 1\n", "interval = 10\n") for text in (ppp.LNS, ppp.client(cable) + more)
-    )
+    lns_says, we_say = (text.replace("failure = 3\n", "failure = 30\n") for text in (ppp.LNS, ppp.client(cable) + more))
     with stage.secrets(cable.us):
         async with daemon(cable.us, lns_says) as lns, daemon(cable.them, we_say) as ours:
             sessions = await ppp.addressed(ours, SESSIONS)

@@ -16,7 +16,7 @@ import trio
 
 from interop.daemon import Daemon
 from interop.netns import Cable, Host
-from interop.program import PATIENCE, polled
+from interop.program import PATIENCE, SLOWNESS, polled
 from l2tpd.config.model import Encapsulation
 from l2tpd.kernel.netlink import Netlink
 from vm.inside import ethernet, stage
@@ -25,10 +25,10 @@ from vm.inside.ppp import said, shown
 
 COOKIES = {octets: (bytes(range(16, 16 + octets)), bytes(range(octets))) for octets in (0, 4, 8)}
 """By length, what the packets to the near end carry and what those to the far end do."""
-QUICK = """\
+QUICK = f"""\
 [profile.tunnel.default]
-hello_timeout = 1.0
-retry_timeout = 0.2
+hello_timeout = {SLOWNESS}
+retry_timeout = {0.2 * SLOWNESS}
 max_retries = 3
 
 """
