@@ -16,7 +16,6 @@ import socket
 import struct
 from collections import Counter
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -33,7 +32,7 @@ _PPP: Final = 512  # linux/if_arp.h: ARPHRD_PPP
 _ATTACH_FILTER: Final = 26  # asm-generic/socket.h: SO_ATTACH_FILTER
 _LARGEST: Final = 1 << 16
 _BATCH: Final = 64
-_AGAIN: Final = 10.0  # seconds until the socket is asked for once more
+_AGAIN: Final = 10.0  # seconds until the socket, or a filter for it, is asked for once more
 LOUD: Final = 100
 """Questions of an interface in a second, beyond which it is not heard for a while."""
 _DEAF: Final = 10.0  # seconds of that
@@ -100,12 +99,12 @@ class Overhearer:
             await trio.sleep(_AGAIN)
 
     async def _read(self, sock: socket.socket) -> None:
-        loud = Loud(self._deaf)
+        loud, changed, again = Loud(self._deaf), False, math.inf
         while True:
-            with trio.move_on_at(loud.next_timer):
+            with trio.move_on_at(min(loud.next_timer, again)):
                 await trio.lowlevel.wait_readable(sock)
             now = trio.current_time()
-            changed = loud.release(now)
+            changed |= loud.release(now)
             for _ in range(_BATCH):
                 try:
                     packet, origin = sock.recvfrom(_LARGEST)
@@ -118,8 +117,8 @@ class Overhearer:
                     )
                 self._hand_over(packet, origin[0])
             if changed:
-                with suppress(OSError):  # no memory for it: it stays as it was
-                    _attach(sock, loud.indices)
+                changed = not _is_attached(sock, loud.indices)
+                again = now + _AGAIN if changed else math.inf
 
     def _hand_over(self, packet: bytes, interface: str) -> None:
         """Give a packet to whom it concerns; a bug there is no other's loss."""
@@ -185,6 +184,15 @@ def opened() -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _is_attached(sock: socket.socket, but: Collection[int]) -> bool:
+    """Attach a filter, and tell whether there was memory for it: else the one before it stays, and shuts out whom it did."""
+    try:
+        _attach(sock, but)
+    except OSError:
+        return False
+    return True
 
 
 def _attach(sock: socket.socket, but: Collection[int] = ()) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -120,6 +121,36 @@ async def test_many_ask_at_once(place: ExitStack) -> None:
             while True:
                 heard += sock.recv(2000) == SOLICITATION
     assert 400 == heard
+
+
+async def test_who_was_not_heard_is_heard_again_though_the_filter_has_to_wait(
+    place: ExitStack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When its time is up there is no memory for a filter that lets it through; later there is."""
+    memory = Path("/proc/sys/net/core/optmem_max")
+    if not memory.exists():
+        pytest.skip("before Linux 6.8 the memory for filters is the whole machine's")
+    monkeypatch.setattr(overhear, "_AGAIN", 0.01)
+    first, heard = interface(place, "ppp0"), Counter[str]()
+    hearer = Overhearer(deaf=0.2)
+    hearer.add("ppp0", partial(count, heard, "ppp0"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hearer.serve)
+        with trio.fail_after(20):
+            while "asks too much" not in caplog.text:
+                for _ in range(overhear.LOUD + 1):
+                    os.write(first, SOLICITATION)
+                await trio.lowlevel.checkpoint()
+            plenty = memory.read_text()
+            memory.write_text("0")
+            await trio.sleep(0.5)
+            memory.write_text(plenty)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            before = heard.total()
+            while heard.total() == before:
+                os.write(first, SOLICITATION)
+                await trio.sleep(0.01)
+        nursery.cancel_scope.cancel()
 
 
 async def test_one_that_asks_without_end_crowds_nobody_out(place: ExitStack, caplog: pytest.LogCaptureFixture) -> None:
