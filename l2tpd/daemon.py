@@ -37,6 +37,7 @@ from l2tpd.kernel.adapter import Adapter
 from l2tpd.kernel.choose import Chosen, choose
 from l2tpd.kernel.null import NullPlane
 from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
+from l2tpd.kernel.pppunit import interface_traffic
 from l2tpd.ledger import Ledger
 from l2tpd.options import Options
 from l2tpd.ppp.engines import Engines
@@ -99,7 +100,7 @@ class Daemon:
         self.exclusive_paths = False
         self.packets: PacketPlane | None = None
         self.leases = Leases(lambda: self.config)
-        self.radius = Radius(lambda: self.config, self._way_of)
+        self.radius = Radius(lambda: self.config, self._way_of, interface_traffic)
         builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._way_of)
         builtin.authorities[PppAuthority.RADIUS] = builtin.accountant = self.radius
         self.ppp = Engines(Pppd(self.leases, self._remark_ppp), builtin)

@@ -30,6 +30,7 @@ from l2tpd import log
 from l2tpd.config import scalars
 from l2tpd.config.model import Address
 from l2tpd.errors import LocalProtocolError, StartupError
+from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.radius import access
@@ -68,14 +69,22 @@ _log = log.get("radius")
 class Radius:
     """All of RADIUS; an `Authority`, and an `Accountant`."""
 
-    def __init__(self, config: Callable[[], Config], way_of: Callable[[int], Way] = lambda _tunnel_id: UNTOLD) -> None:
-        """Take settings from the configuration in force, and what is known of a tunnel from `way_of`; nothing is opened yet."""
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        way_of: Callable[[int], Way] = lambda _tunnel_id: UNTOLD,
+        measure: Callable[[str], Traffic] = lambda _interface: Traffic(),
+    ) -> None:
+        """Take settings from the configuration in force; nothing is opened yet.
+
+        What is known of a tunnel comes from `way_of`, what an interface has carried from `measure`.
+        """
         self._config = config
         self._tallies = Tally(LOGIN), Tally(ACCOUNTING)
         self._login, self._account = (Courier(self._exchange(tally)) for tally in self._tallies)
         life = f"{int(time.time()):08X}{os.urandom(2).hex().upper()}"
         self.books = Books(life, self.identity, lambda: config().radius.interim_interval, random.random)
-        self.tunnels = TunnelBooks(self.books, way_of)
+        self.tunnels = TunnelBooks(self.books, way_of, measure)
         self.roster = Roster()
         self.desk = self._desk()
         self.lost = 0

@@ -162,6 +162,8 @@ async def test_tunnels_and_their_sessions_have_accounts_too(scene: Scene, tmp_pa
         keys = {"pseudowire": "ppp", "user": "joe", "password": RIGHT}
         await lac.control.call("session.create", tunnel="up", name="again", keys=keys)
         start = await told(radius, "Start")
+        await addressed(lac)
+        scene.them.call("ping", "-c", "3", "-W", "5", "10.9.0.1")
         await lac.control.call("tunnel.delete", tunnel="up")
         stop = await told(radius, "Tunnel-Stop")
         begun, links = await told(radius, "Tunnel-Start"), [await told(radius, "Tunnel-Link-Stop", n) for n in (1, 2)]
@@ -172,7 +174,12 @@ async def test_tunnels_and_their_sessions_have_accounts_too(scene: Scene, tmp_pa
         tunnel, _, session = start["Acct-Tunnel-Connection"].partition("/")
         assert tunnel == stop["Acct-Tunnel-Connection"]
         assert (f"{tunnel}/{session}", "joe") == (links[1]["Acct-Tunnel-Connection"], links[1]["User-Name"])
-        assert "joe" == (await told(radius, "Stop"))["User-Name"]
+        subscriber = await told(radius, "Stop")
+        assert "joe" == subscriber["User-Name"]
+        counters = [f"Acct-{side}-{what}" for side in ("Input", "Output") for what in ("Octets", "Packets")]
+        for record in (links[1], stop):
+            assert [subscriber[name] for name in counters] == [record[name] for name in counters]
+        assert 3 <= int(stop["Acct-Input-Packets"])
         assert "Tunnel-Link-Start" in {one["Acct-Status-Type"] for one in radius.records()}
 
 

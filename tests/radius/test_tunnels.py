@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from l2tpd.events import ConfigReloaded, Event, SessionEvent, TunnelEvent, What
+from l2tpd.events import ConfigReloaded, Event, PppEvent, SessionEvent, TunnelEvent, What
+from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.way import Way
 from l2tpd.radius import attributes as row
 from l2tpd.radius.accounting import Books, Identity, Record
@@ -16,6 +17,9 @@ WAY = Way(peer="192.0.2.1", local="192.0.2.2", peer_name="lac", local_name="lns"
 NOW = 1_700_000_000.0
 TUNNEL = TunnelEvent(what=What.UP, tunnel_id=7, origin="network")
 SESSION = SessionEvent(what=What.UP, tunnel_id=7, session_id=3)
+ETHERNET = attrs.evolve(SESSION, session_id=4, pseudowire="eth", interface="eth7")
+PPP = PppEvent(what=What.DOWN, network="ipv4", tunnel_id=7, session_id=3)
+CARRIED = {"eth7": Traffic(input_octets=1 << 32, output_octets=2, input_packets=3, output_packets=4)}
 
 
 @attrs.define
@@ -24,7 +28,9 @@ class Keeper:
 
     books: TunnelBooks = attrs.field(
         factory=lambda: TunnelBooks(
-            Books("A", lambda: Identity(identifier="lns"), lambda: 600.0, lambda: 0.5), lambda _tunnel_id: WAY
+            Books("A", lambda: Identity(identifier="lns"), lambda: 600.0, lambda: 0.5),
+            lambda _tunnel_id: WAY,
+            CARRIED.__getitem__,
         )
     )
     now: float = 0.0
@@ -64,6 +70,27 @@ def test_a_tunnel_and_a_session_begin_and_end() -> None:
     assert [(2,), (7,)] == [row.ACCT_TERMINATE_CAUSE.of(record.attributes) for record in (over, end)]
     assert ("joe",) == row.USER_NAME.of(over.attributes)
     assert 0 == len(keeper.books)
+
+
+def test_what_was_carried() -> None:
+    """PPP tells it as it ends, of whatever else the interface while it is there; a tunnel has carried what its sessions have."""
+    keeper, columns = (
+        Keeper(),
+        (row.ACCT_INPUT_OCTETS, row.ACCT_OUTPUT_OCTETS, row.ACCT_INPUT_PACKETS, row.ACCT_OUTPUT_PACKETS),
+    )
+    for begun in (TUNNEL, SESSION, ETHERNET):
+        keeper.told(begun)
+    more = attrs.evolve(PPP, rx_bytes=500, tx_bytes=60, rx_packets=7, tx_packets=8)
+    for quiet in (PPP, more, attrs.evolve(more, network="ipv6", rx_bytes=0), attrs.evolve(more, session_id=9)):
+        assert keeper.hear(quiet) is None
+    for session in (SESSION, ETHERNET):
+        assert keeper.hear(attrs.evolve(session, what=What.DOWN)) is None
+    records = [keeper.told(gone(event)).attributes for event in (SESSION, ETHERNET, TUNNEL)]
+    assert [(500, 60, 7, 8), (0, 2, 3, 4), (500, 62, 10, 12)] == [
+        tuple(column.first(record, -1) for column in columns) for record in records
+    ]
+    assert [0, 1, 1] == [row.ACCT_INPUT_GIGAWORDS.first(record, -1) for record in records]
+    assert [3, 4, -1] == [row.NAS_PORT.first(record, -1) for record in records]
 
 
 def test_who_asks_for_a_tunnel_is_its_client() -> None:
