@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,12 @@ import trio
 
 from l2tpd.events import PppEvent, What
 from l2tpd.kernel.linkwatch import Report
+from l2tpd.supervise import contained
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
     from l2tpd.events import SessionEvent
-    from l2tpd.ppp.instances import Instances, Key
+    from l2tpd.ppp.instances import Instance, Instances, Key
     from l2tpd.registry import Registry
     from l2tpd.tunnel.task import Tunnel
 
@@ -70,12 +71,10 @@ class Circuits:
         tunnel = self._registry.by_id.get(key[0]) if key else None
         if key is None or tunnel is None:
             return
-        now, core = trio.current_time(), tunnel.core
-        work: Callable[[], None] = partial(core.set_circuit, key[1], now, active=report.up)
         if not report.there:
-            gone = f"the interface {report.name} was deleted"
-            work = partial(core.close_session, key[1], now, gone, CallResult.LOST_CARRIER)
-        tunnel.contained(work)
+            self._close(key, f"the interface {report.name} was deleted")
+            return
+        tunnel.contained(partial(tunnel.core.set_circuit, key[1], trio.current_time(), active=report.up))
         tunnel.flush_contained()
 
     def check(self) -> None:
@@ -98,9 +97,25 @@ class Circuits:
             if instance is not None and instance.sets_down and flags is not None:
                 staying.add(key)
             elif instance is not None:
-                instance.disconnect(text)
+                self._end(instance, text)
         if staying:
             self._ppp[name] = staying
+
+    def _end(self, instance: Instance, text: str) -> None:
+        """End PPP of a session, and where that meets a bug, the session at once."""
+        key, done = instance.report.key, False
+        with contained(f"the end of PPP of session {key[0]}/{key[1]}", kind="link"):
+            instance.disconnect(text)
+            done = True
+        if not done:
+            self._close(key, text)
+
+    def _close(self, key: Key, text: str) -> None:
+        tunnel = self._registry.by_id.get(key[0])
+        if tunnel is not None:
+            now, lost = trio.current_time(), CallResult.LOST_CARRIER
+            tunnel.contained(partial(tunnel.core.close_session, key[1], now, text, lost))
+            tunnel.flush_contained()
 
 
 def _flags(names: Iterable[str]) -> Mapping[str, int | None]:

@@ -50,7 +50,7 @@ from l2tpd.radius.client import Radius
 from l2tpd.registry import Registry, source_of
 from l2tpd.reload import Reloader, named
 from l2tpd.scripts import Scripts
-from l2tpd.supervise import contain, crashes
+from l2tpd.supervise import contain, contained, crashes
 from l2tpd.trace import Category, mask
 from l2tpd.tunnel.actions import PACE
 from l2tpd.tunnel.endpoint import Endpoint
@@ -283,7 +283,8 @@ class Daemon:
         ended = 0
         for tunnel in self.registry:
             ended += 1 + min(len(tunnel.core.calls), PACE)
-            tunnel.close(StopResult.SHUTTING_DOWN, "shutting down")
+            with contained(f"the goodbye of tunnel {tunnel.core.local_id}", kind="tunnel"):
+                tunnel.close(StopResult.SHUTTING_DOWN, "shutting down")
             if not tunnel.core.was_up:
                 tunnel.abandon()  # a stranger, perhaps forged, is not waited for
             if ended >= PACE:
@@ -322,9 +323,11 @@ class Daemon:
         elif isinstance(event, PppEvent):
             self.circuits.follow_ppp(event)
         self.ledger.follow(event, self._took(event))
-        self.radius.follow(event)
-        self.bus.publish(event)
-        self.scripts.offer(event)
+        for tell in (self.radius.follow, self.bus.publish, self.scripts.offer):
+            try:
+                tell(event)
+            except Exception as bug:  # noqa: BLE001 - who listens is no reason for a tunnel to end
+                self.crashed("telling of an event", bug)
 
     def _took(self, event: Event) -> float | None:
         """Return how long the set-up took of what has come up, in seconds; None where nothing was set up."""

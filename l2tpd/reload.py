@@ -20,6 +20,7 @@ from l2tpd.config.load import load
 from l2tpd.control.jsonrpc import REFUSED
 from l2tpd.errors import ConfigError, ControlError, Exhausted, LocalProtocolError
 from l2tpd.events import ConfigReloaded
+from l2tpd.supervise import contained
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Config, TunnelInstance
@@ -162,7 +163,8 @@ class Reloader:
         for count, instance in enumerate(self._daemon.ppp.instances):
             if count % PACE == PACE - 1:
                 await trio.lowlevel.checkpoint()
-            instance.configured()
+            with contained("PPP that goes by a new configuration", kind="link"):
+                instance.configured()
 
     def _apply_sessions(self, config: Config, plan: Plan) -> None:
         dialer = self._daemon.dialer

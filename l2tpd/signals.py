@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import trio
 
+from l2tpd.supervise import contained
+
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
@@ -32,4 +34,6 @@ async def watch(
                 stop(stopping)
                 stopping = True
             else:
-                actions[signal.Signals(number)]()
+                name = signal.Signals(number)
+                with contained(f"what {name.name} asks for", kind="signal"):
+                    actions[name]()

@@ -13,6 +13,7 @@ import trio
 from l2tpd import log
 
 PAUSE = 0.1  # seconds until a system that lets nobody in, for want of descriptors or memory, is asked again
+REST = 1.0  # seconds between a crash of what serves everybody and its next beginning: it may crash at once
 
 _log = log.get("supervise")
 
@@ -49,6 +50,13 @@ def _report(
         on_crash(group)
     except Exception as again:  # noqa: BLE001 - whatever it is, the boundary must hold
         _log.error(f"cleaning up after {name} failed", exc_info=again)
+
+
+async def keep(name: str, fn: Callable[[], Awaitable[object]], *, kind: str) -> NoReturn:
+    """Run what serves everybody, until cancelled: a crash of it is contained, and a moment later it begins anew."""
+    while True:
+        await contain(name, fn, on_crash=lambda _group: None, kind=kind)
+        await trio.sleep(REST)
 
 
 @contextmanager

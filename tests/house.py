@@ -22,7 +22,7 @@ import attrs
 import trio
 import trio.testing
 
-from dialogue import hello, scccn, sccrq, stopccn
+from dialogue import hello, iccn, icrq, scccn, sccrq, stopccn
 from l2tpd.config.load import parse
 from l2tpd.config.model import Address
 from l2tpd.daemon import Daemon
@@ -30,7 +30,7 @@ from l2tpd.options import Options
 from l2tpd.reload import named
 from l2tpd.tunnel.states import State
 from l2tpd.tunnel.task import Tunnel
-from l2tpd.wire.avp import ASSIGNED_TUNNEL_ID, RESULT_CODE
+from l2tpd.wire.avp import ASSIGNED_SESSION_ID, ASSIGNED_TUNNEL_ID, RESULT_CODE
 from l2tpd.wire.header import ControlHeader, build_control, parse_control
 from l2tpd.wire.messages import Message, decode, encode
 from l2tpd.wire.numbers import MessageType
@@ -288,6 +288,18 @@ class Caller:
         await self.say(stopccn(tunnel_id=self.tunnel_id))
         heard = await self.hear(None)
         assert self.ns == heard.header.nr
+
+    async def bring_up(self, number: int) -> None:
+        """Bring up a call of this id of ours."""
+        await self.say(icrq(number))
+        answered = await self.hear(MessageType.ICRP)
+        assert answered.said is not None
+        await self.say_of_call(answered.said[ASSIGNED_SESSION_ID], iccn())
+        await self.hear(None)
+
+    async def say_of_call(self, session_id: int, said: Message) -> None:
+        await self.peer.throw(build_control(self.theirs, session_id, self.ns, self.nr, encode(said)))
+        self.ns += 1
 
     def tunnel(self, there: House) -> Tunnel:
         """The daemon's side."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import attrs
 import pytest
 
 import taps
+from house import Peer, house, until
 from l2tpd.circuits import Circuits
 from l2tpd.events import PppEvent, What
 from l2tpd.kernel.linkwatch import Report
 from l2tpd.ppp.instances import Instances
 from l2tpd.registry import Registry
 from l2tpd.tunnel.task import Tunnel
+from l2tpd.wire.numbers import MessageType
 from ppp.test_instances import UP, Fixed, a_report
 
 pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"INTERFACES ARE NOT MADE: {taps.why_not()}")
@@ -36,3 +40,32 @@ def test_who_sets_its_interface_down_itself_goes_on(by_itself: bool) -> None:
             circuits.follow_ppp(attrs.evolve(UP, what=What.DOWN, interface=name))
             circuits.link_changed(Report(name, up=False, there=False))
             assert len(one.ended) == ends
+
+
+class Broken(Fixed):
+    """One that meets a bug when it is to end."""
+
+    def disconnect(self, text: str) -> NoReturn:
+        raise ZeroDivisionError(text)
+
+
+async def test_ppp_that_cannot_be_ended() -> None:
+    """Its session ends all the same; the tunnel, its other session and who watches interfaces do not."""
+    with taps.namespace():
+        async with house() as lns:
+            with Peer(lns.address) as lac:
+                caller = await lac.connect()
+                for number in (1, 2):
+                    await caller.bring_up(number)
+                tunnel, circuits = lns.the_tunnel(), lns.daemon.circuits
+                ill, well = tunnel.core.calls.values()
+                report = attrs.evolve(a_report([]), tunnel_id=tunnel.core.local_id, call=ill)
+                with lns.daemon.ppp.instances.holding(Broken(report)):
+                    circuits.follow_ppp(
+                        attrs.evolve(UP, tunnel_id=report.key[0], session_id=report.key[1], interface="gone")
+                    )
+                    circuits.link_changed(Report("gone", up=False, there=False))
+                    await until(lambda: 1 == len(tunnel.core.calls))
+                assert [well] == list(tunnel.core.calls.values())
+                assert "the interface gone was deleted" == (await caller.hear(MessageType.CDN)).result.message
+                assert 0 == lns.daemon.crashes

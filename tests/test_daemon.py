@@ -233,6 +233,38 @@ async def test_a_bug_in_one_tunnel_ends_no_other(tmp_path: Path, method: str) ->
         assert 1 <= lac.crashes
 
 
+@pytest.mark.parametrize("part", ["radius", "bus", "scripts"])
+async def test_a_bug_in_who_hears_of_events_ends_no_tunnel(tmp_path: Path, part: str) -> None:
+    """What is told of comes up all the same, and down."""
+    port, method = free_port(), {"radius": "follow", "bus": "publish", "scripts": "offer"}[part]
+    async with stage(tmp_path) as on:
+        lns = await on.start("lns", listen(port) + ANYBODY)
+        break_method(getattr(lns, part), method)
+        lac = await on.start("lac", calls("a", port) + session("a", "s"))
+        await until(lambda: carried(lac, "a", "s"))
+        assert 1 == len(lns.registry)
+        assert lns.crashes
+        lac.stop(at_once=False)
+        await until(lambda: not len(lns.registry))
+
+
+async def test_a_bug_in_one_that_waits_to_be_opened(tmp_path: Path) -> None:
+    """It has no task that could meet the bug; the others stop politely all the same."""
+    async with stage(tmp_path) as on:
+        port = free_port()
+        lns = await on.start("lns", listen(port) + ANYBODY)
+        seldom = QUICK.replace("0.05\nredial_delay_max = 0.1", "3600\nredial_delay_max = 3600")
+        lac = await on.start("lac", calls("b", free_port(), seldom) + calls("a", port))
+        await until(lambda: up(lac, "a") and lac.dialer.retry_in(lac.dialer.lines["b"]) is not None)
+        at_a = other_end(lns, tunnel(lac, "a"))
+        break_method(tunnel(lac, "b").core, "close")
+        lac.stop(at_once=False)
+        await on.ended["lac"].wait()
+        await until(lambda: at_a.core.ending is not None)
+        assert at_a.core.ending is not None
+        assert 6 == at_a.core.ending.result
+
+
 async def test_a_bug_while_a_stray_is_dispatched(tmp_path: Path) -> None:
     """A packet for another tunnel that one tunnel's socket brings goes to the endpoint; a bug met there ends nobody."""
     port = free_port()

@@ -6,6 +6,7 @@ import signal
 import trio
 
 from l2tpd.signals import watch
+from l2tpd.supervise import crashes
 
 
 class Calls:
@@ -52,6 +53,25 @@ async def test_the_second_request_to_stop_is_urgent() -> None:
             os.kill(os.getpid(), number)
             said.append(await calls.next())
         assert ["stop", "reload", "stop now", "stop now"] == said
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_bug_in_what_a_signal_asks_for() -> None:
+    """It is nobody else's: the next signal is served."""
+    calls, before = Calls(), crashes["signal"]
+
+    def bug() -> None:
+        raise ZeroDivisionError
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(watch, calls.stop, lambda: calls.say("reload"), bug, bug)
+        for count, number in enumerate((signal.SIGUSR1, signal.SIGUSR2), 1):
+            os.kill(os.getpid(), number)
+            with trio.fail_after(30):
+                while crashes["signal"] < before + count:
+                    await trio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert "reload" == await calls.next()
         nursery.cancel_scope.cancel()
 
 

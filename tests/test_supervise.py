@@ -10,7 +10,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from l2tpd import log
-from l2tpd.supervise import contain, crashes, goodbye, welcome
+from l2tpd.supervise import contain, contained, crashes, goodbye, keep, welcome
 
 
 class Bug(Exception):
@@ -86,6 +86,41 @@ async def test_a_failing_cleanup_does_not_break_the_boundary() -> None:
 
     await contain("tunnel 5", crash, on_crash=cleanup)
     assert any("cleaning up after tunnel 5 failed" in line.text for line in log.ring.lines())
+
+
+async def test_what_serves_everybody_begins_anew(mock_clock: MockClock) -> None:
+    """A second after each crash, and after an end that should not have come; a cancellation ends it."""
+    mock_clock.autojump_threshold = 0
+    began: list[float] = []
+
+    async def serve() -> None:
+        began.append(trio.current_time())
+        if len(began) < 4:
+            await crash()
+
+    start = trio.current_time()
+    with trio.move_on_after(4.5) as scope:
+        await keep("the service", serve, kind="service")
+    assert scope.cancelled_caught
+    assert [0, 1, 2, 3, 4] == [round(when - start) for when in began]
+    assert 3 == crashes["service"]
+
+
+def test_a_bug_of_a_block_stays_there() -> None:
+    """It is counted and logged with its traceback; what is no bug but a blow passes."""
+    before = crashes["block"]
+
+    def fail(error: type[BaseException]) -> None:
+        raise error
+
+    with contained("the block", kind="block"):
+        fail(Bug)
+    assert before + 1 == crashes["block"]
+    text = "\n".join(line.text for line in log.ring.lines())
+    assert all(text.count(part) == 1 for part in ("the block crashed", "Traceback"))
+    with pytest.raises(KeyboardInterrupt), contained("the block", kind="block"):
+        fail(KeyboardInterrupt)
+    assert before + 1 == crashes["block"]
 
 
 async def test_goodbye_outlives_a_cancellation_until_its_deadline(mock_clock: MockClock) -> None:

@@ -16,6 +16,7 @@ import trio
 
 from l2tpd.errors import StartupError
 from l2tpd.kernel import nlmsg
+from l2tpd.supervise import contained
 
 _HEADER: Final = nlmsg.HEADER
 _IFINFO: Final = struct.Struct("=BxHiII")  # linux/rtnetlink.h, struct ifinfomsg: family, type, index, flags, change
@@ -94,11 +95,13 @@ def _drain(sock: socket.socket, owner: Owner) -> None:
             return
         except OSError as error:
             if error.errno == errno.ENOBUFS:
-                owner.check()
+                with contained("looking at all interfaces", kind="link"):
+                    owner.check()
                 _ask_for_all(sock)
             continue
         for report in reports(data):
-            owner.link_changed(report)
+            with contained(f"what follows a change of {report.name}", kind="link"):
+                owner.link_changed(report)
 
 
 def _ask_for_all(sock: socket.socket) -> None:

@@ -25,8 +25,8 @@ class Owner(Protocol):
     def ask(self, packet: bytes) -> None:
         """Take a packet of IPv6 that has come by the interface and asks the router for something."""
 
-    def gone(self, interface: str) -> None:
-        """Hear that the interface for packets exists no longer."""
+    def gone(self, why: str) -> None:
+        """Hear why packets can pass no longer."""
 
 
 class Carrier(Protocol):

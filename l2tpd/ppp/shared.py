@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from l2tpd import log
 from l2tpd.errors import LocalProtocolError, PlaneError
 from l2tpd.kernel.ops import Link as Interface
 from l2tpd.ppp.accountant import Meter, Traffic
@@ -28,11 +29,13 @@ from l2tpd.ppp.numbers import Protocol as Number
 from l2tpd.ppp.packet6 import is_link_scope
 from l2tpd.ppp.subscribers import Network, Subscribers, destination, source
 from l2tpd.ppp.tun import Tun, Tuns, Unencrypting, emit, read_packets, send_packet
-from l2tpd.supervise import contain
+from l2tpd.supervise import contain, contained, crashes
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import FramePort
     from l2tpd.ppp.carrier import Owner
+
+_log = log.get("ppp")
 
 
 @attrs.define(eq=False)
@@ -48,10 +51,20 @@ class Common:
     changing: trio.Lock = attrs.field(factory=trio.Lock)  # while it is made or removed
 
     def take(self, packet: memoryview) -> None:
-        """Hand a packet to the session that it is for; there may be none for a broadcast, and such."""
+        """Hand a packet to the session that it is for; there may be none for a broadcast, and such. A bug there ends that session."""
         member = self.members.find(destination(packet))
-        if member is not None:
-            member.forward(packet)
+        try:
+            if member is not None:
+                member.forward(packet)
+        except Exception as bug:  # noqa: BLE001 - the boundary between one session and all that share the interface
+            crashes["link"] += 1
+            _log.error("sending a packet of a shared interface crashed", profile=self.profile, exc_info=bug)
+            self._give_up(member)
+
+    def _give_up(self, member: SharedCarrier | None) -> None:
+        with contained(f"the end of a session with profile {self.profile}", kind="link"):
+            if member is not None:
+                member.gone("internal error")
 
 
 class SharedTuns:
@@ -143,7 +156,8 @@ class SharedTuns:
         if tun is common.tun:  # it was not closed by us: who comes now needs another one
             self._forget(common)
             for member in common.members.owners():
-                member.gone(tun.name)
+                with contained(f"a session on {tun.name}", kind="link"):
+                    member.gone(f"the interface {tun.name} was deleted")
 
     def _forget(self, common: Common) -> None:
         if self._commons.get(common.profile) is common:
@@ -200,10 +214,10 @@ class SharedCarrier(Unencrypting):
             self._meter.gave(len(packet))
             send_packet(packet, self._owner, self._port)
 
-    def gone(self, interface: str) -> None:
-        """Hear that the interface is gone."""
+    def gone(self, why: str) -> None:
+        """Hear why packets can pass no longer."""
         if self._owner is not None:
-            self._owner.gone(interface)
+            self._owner.gone(why)
 
     async def open(self, interface: Interface, mru: int, protocol: int) -> str:
         """Take a place on the interface; what may be sent is for the link to say."""

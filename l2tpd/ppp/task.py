@@ -264,9 +264,9 @@ class _Running:
         if self.uplink.next_timer < self._until:
             self._wake.set()
 
-    def gone(self, interface: str) -> None:
-        """Hear that the interface for packets exists no longer."""
-        self._disconnect(f"the interface {interface} was deleted")
+    def gone(self, why: str) -> None:
+        """Hear why packets can pass no longer."""
+        self._disconnect(why)
 
     def disconnect(self, text: str) -> None:
         """End the session for somebody else, with a Terminate-Request."""
@@ -582,7 +582,7 @@ class _Running:
         """Do what the interface needs, until it is gone."""
         try:
             if await self.carrier.pump(self):
-                self.gone(interface)
+                self.gone(f"the interface {interface} was deleted")
         except trio.ClosedResourceError:
             return
 

@@ -45,7 +45,7 @@ from l2tpd.radius.spool import Spool
 from l2tpd.radius.tally import ACCOUNTING, LOGIN, State, Tally
 from l2tpd.radius.tunnels import TunnelBooks
 from l2tpd.rights import LOW_PORT, lacking
-from l2tpd.supervise import crashes
+from l2tpd.supervise import contained, crashes, keep
 
 if TYPE_CHECKING:
     from l2tpd.config.model import Config
@@ -278,11 +278,9 @@ class Radius:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._login.run)
                 await nursery.start(self._account.run)
-                nursery.start_soon(self._keep_records)
-                nursery.start_soon(self._deliver_spool)
-                nursery.start_soon(self._write_interims)
-                if ear is not None:
-                    nursery.start_soon(self._listen, ear)
+                tasks = [self._keep_records, self._deliver_spool, self._write_interims]
+                for task in (*tasks, *([partial(self._listen, ear)] if ear is not None else ())):
+                    nursery.start_soon(partial(keep, "RADIUS", task, kind="radius"))
                 if self._accounting:
                     self._deliver(self.books.announce(on=True, wall=time.time()))
                 task_status.started()
@@ -417,7 +415,8 @@ class Radius:
                 await self._wake_timer.wait()
             self._wake_timer = trio.Event()
             for account in self.books.due(trio.current_time()):
-                self._write_interim(account)
+                with contained(f"interim accounting of {account}", kind="radius"):
+                    self._write_interim(account)
 
     def _write_interim(self, account: str) -> None:
         subscriber = self.roster.get(account)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -13,6 +14,7 @@ import trio
 from l2tpd import log
 from l2tpd.config.model import Address
 from l2tpd.radius.exchange import Datagram, Exchange, Outcome, Question
+from l2tpd.supervise import contained, keep
 
 BATCH: Final = 64  # datagrams that are read before other tasks get their turn
 LARGEST: Final = 4096  # octets (RFC 2865 3)
@@ -50,7 +52,7 @@ class Courier:
                 self._nursery = nursery
                 try:
                     task_status.started()
-                    await self._keep_time()
+                    await keep("RADIUS", self._keep_time, kind="radius")
                 finally:
                     self._nursery = None  # already here: once its block is left, a nursery takes nobody
         finally:
@@ -106,7 +108,8 @@ class Courier:
         for datagram in self.exchange.datagrams_to_send():
             self._send(datagram)
         for outcome in self.exchange.take_outcomes():
-            self._asked.pop(outcome.ticket).told(outcome)
+            with contained("what came of a RADIUS request", kind="radius"):
+                self._asked.pop(outcome.ticket).told(outcome)
         if not self._asked:
             self._idle.set()
         when = self.exchange.next_timer()
@@ -148,7 +151,7 @@ class Courier:
                 one.close()
                 raise
             self._sockets[datagram.source, family] = one
-            nursery.start_soon(self._read, datagram.source, one)
+            nursery.start_soon(partial(keep, "RADIUS", partial(self._read, datagram.source, one), kind="radius"))
         return one
 
     async def _read(self, source: int, one: socket.socket) -> None:

@@ -12,6 +12,7 @@ import taps
 from faults.means import no_descriptor_left
 from l2tpd.errors import StartupError
 from l2tpd.kernel.linkwatch import Report, reports, watch
+from l2tpd.supervise import crashes
 
 NEED_NAMESPACE = pytest.mark.skipif(bool(taps.why_not()), reason=f"INTERFACES ARE NOT WATCHED: {taps.why_not()}")
 
@@ -101,6 +102,41 @@ async def test_more_reports_than_fit_are_made_good() -> None:
             taps.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
             lines = "\n".join(f"link set near mtu {68 + number}" for number in range(2000))
             taps.batch(lines)  # while nobody reads
+            with trio.fail_after(10):
+                while not owner.checks:
+                    await trio.sleep(0.01)
+            await owner.hears(Report("lo", True, True))
+            nursery.cancel_scope.cancel()
+
+
+@attrs.define
+class Sick(Notebook):
+    """An owner that meets a bug wherever a certain interface is concerned, and when it is to look at all."""
+
+    def link_changed(self, report: Report) -> None:
+        if report.name == "near":
+            raise ZeroDivisionError
+        super().link_changed(report)
+
+    def check(self) -> None:
+        super().check()
+        raise ZeroDivisionError
+
+
+@NEED_NAMESPACE
+async def test_a_bug_of_one_interface_costs_no_other() -> None:
+    """Reports of the others arrive, also of those that come later."""
+    owner = Sick()
+    with taps.namespace():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch, owner)
+            before = crashes["link"]
+            taps.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+            await owner.hears(Report("far", False, True))
+            taps.ip("link", "set", "far", "up")
+            await owner.hears(Report("far", True, True))
+            assert before < crashes["link"]
+            taps.batch("\n".join(f"link set far mtu {68 + number}" for number in range(2000)))
             with trio.fail_after(10):
                 while not owner.checks:
                     await trio.sleep(0.01)

@@ -40,8 +40,8 @@ class Taken:
     def ask(self, packet: bytes) -> None:
         raise AssertionError(packet)
 
-    def gone(self, interface: str) -> None:
-        raise AssertionError(interface)
+    def gone(self, why: str) -> None:
+        raise AssertionError(why)
 
 
 @pytest.fixture

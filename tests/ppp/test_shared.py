@@ -24,6 +24,7 @@ from l2tpd.ppp.shared import SharedCarrier, SharedTuns
 from l2tpd.ppp.task import Builtin
 from l2tpd.ppp.tun import TunCarrier
 from l2tpd.session.call import Call, Kind
+from l2tpd.supervise import crashes
 from pppcable import Cable, until
 
 pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"SHARED INTERFACES ARE NOT TESTED: {taps.why_not()}")
@@ -301,6 +302,36 @@ async def test_an_interface_that_is_deleted_ends_all_its_sessions() -> None:
         assert ["the interface subs was deleted"] * 2 == [line.ending[1] for line in lines if line.ending]
         await scene.connect()
         assert "subs" in interfaces()
+
+
+@pytest.mark.parametrize("method", ["forward", "gone"])
+async def test_a_bug_of_one_session_is_no_others(method: str) -> None:
+    """Of packets to it, and where it is to hear that the interface is gone: the others have theirs, and hear it."""
+
+    class Broken(SharedCarrier):
+        __slots__ = ()
+
+        def __getattribute__(self, name: str) -> object:
+            if name == method:
+                raise ZeroDivisionError
+            return super().__getattribute__(name)
+
+    async with stage() as scene:
+        ill, well = await scene.connect(), await scene.connect()
+        before, ended = crashes["link"], [well, *([ill] if method == "forward" else ())]
+        scene.carriers[0].__class__ = Broken
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+            ours.sendto(b"to the first", (ill.lns.ppp_remote, PORT))
+        async with echo() as seen:
+            with scene.socket(well, well.lns.ppp_remote) as sock, trio.fail_after(10):
+                await sock.sendto(b"it is me", ("10.9.0.1", PORT))
+                assert b"it is me" == await sock.recv(100)
+            assert [well.lns.ppp_remote] == seen
+        taps.ip("link", "del", "subs")
+        await until(lambda: all(line.ending for line in ended))
+        assert before + 1 == crashes["link"]
+        assert well.ending is not None
+        assert "the interface subs was deleted" == well.ending[1]
 
 
 async def test_whoever_is_cancelled_while_leaving_leaves_no_route() -> None:

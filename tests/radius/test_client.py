@@ -267,3 +267,16 @@ async def test_the_longest_prefix_of_clients_wins(tmp_path: Path, clock: Clock) 
             answer = await answered(asks, request, b"host")
         assert Code.DISCONNECT_NAK == answer.code
         assert 2 == radius.state().demands["unknown", "ignored"]
+
+
+async def test_a_bug_in_one_session_keeps_no_other_from_its_interim_records(tmp_path: Path, clock: Clock) -> None:
+    """Nor does what cannot be counted end RADIUS, and with it the daemon."""
+
+    def broken() -> Traffic:
+        raise ZeroDivisionError
+
+    async with served(tmp_path, "interim_interval = 60\n", EVERYTHING) as (radius, server):
+        before = crashes["radius"]
+        radius.begin(attrs.evolve(somebody(1), traffic=broken))
+        radius.begin(somebody(2))
+        await until(lambda: before < crashes["radius"] and Status.INTERIM in server.heard)

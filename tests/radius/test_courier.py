@@ -10,13 +10,15 @@ from contextlib import asynccontextmanager
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from l2tpd.config.model import Address
 from l2tpd.radius.courier import Courier
-from l2tpd.radius.exchange import Exchange, Question, Server
+from l2tpd.radius.exchange import Exchange, Outcome, Question, Server
 from l2tpd.radius.numbers import Code
 from l2tpd.radius.packet import decode, encode_answer
 from l2tpd.radius.tally import Tally
+from l2tpd.supervise import crashes
 
 SECRET = b"secret"
 LOGIN = Question(code=Code.ACCESS_REQUEST, attributes={1: (b"joe",)}, password=b"x")
@@ -132,3 +134,41 @@ async def test_time_passes_for_a_server_that_is_silent() -> None:
         await nursery.start(courier.run)
         assert (await courier.ask(LOGIN)).answer is not None
         assert 3 == deaf.heard
+
+
+async def test_a_bug_in_who_asked_is_no_other_askers() -> None:
+    """All the others hear what came of their questions, and the next one is asked."""
+    async with servers("127.0.0.1") as (nursery, (echo,)):
+        courier, before = Courier(exchange(echo)), crashes["radius"]
+        await nursery.start(courier.run)
+
+        def bug(_: Outcome) -> None:
+            raise ZeroDivisionError
+
+        courier.ask_nowait(LOGIN, bug)
+        assert (await courier.ask(LOGIN)).answer is not None
+        assert (await courier.ask(LOGIN)).answer is not None
+        assert before + 1 == crashes["radius"]
+
+
+@pytest.mark.parametrize("method", ["receive_datagram", "handle_timer"])
+async def test_a_bug_in_the_exchange_ends_nothing(method: str, mock_clock: trio.testing.MockClock) -> None:
+    """What it was about is asked once more, in time, and answered."""
+    mock_clock.rate = 20
+    async with servers("127.0.0.1") as (nursery, (echo,)):
+        echo.deaf = method == "handle_timer"
+        mine, before = exchange(echo), crashes["radius"]
+        courier = Courier(mine)
+        await nursery.start(courier.run)
+
+        class Broken(Exchange):
+            def __getattribute__(self, name: str) -> object:
+                if name == method:
+                    mine.__class__, echo.deaf = Exchange, False
+                    raise ZeroDivisionError
+                return super().__getattribute__(name)
+
+        mine.__class__ = Broken
+        with trio.fail_after(600):
+            assert (await courier.ask(LOGIN)).answer is not None
+        assert before + 1 == crashes["radius"]

@@ -23,8 +23,6 @@ from l2tpd.session.call import Call
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID
-from l2tpd.wire.header import build_control
-from l2tpd.wire.messages import Message, encode
 from l2tpd.wire.numbers import MessageType, StopResult
 
 
@@ -250,7 +248,7 @@ async def test_a_bug_that_keeps_calls_from_ending(monkeypatch: pytest.MonkeyPatc
             call = await lac.connect()
             tunnel, ended = lns.the_tunnel(), lns.daemon.bus.subscribe(_is_the_end_of_a_call)
             for number in (1, 2):
-                await _call(call, number)
+                await call.bring_up(number)
             assert {2} == {lns.daemon.registry.sessions, len(tunnel.core.calls)}
             broken = list(tunnel.core.calls)[:ill]
             sound = ControlConnection.feed_call
@@ -272,20 +270,6 @@ async def test_a_bug_that_keeps_calls_from_ending(monkeypatch: pytest.MonkeyPatc
 
 def _is_the_end_of_a_call(event: Event) -> bool:
     return isinstance(event, SessionEvent) and event.what is What.DELETED
-
-
-async def _call(caller: Caller, number: int) -> None:
-    """Bring up a call of this id of the peer's."""
-    await caller.say(icrq(number))
-    answered = await caller.hear(MessageType.ICRP)
-    assert answered.said is not None
-    await _say_of_call(caller, answered.said[ASSIGNED_SESSION_ID], iccn())
-    await caller.hear(None)
-
-
-async def _say_of_call(caller: Caller, session_id: int, said: Message) -> None:
-    await caller.peer.throw(build_control(caller.theirs, session_id, caller.ns, caller.nr, encode(said)))
-    caller.ns += 1
 
 
 async def test_a_crashed_tunnels_peer_may_call_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,8 +337,8 @@ async def test_a_link_runs_while_its_session_is_up() -> None:
             session_id = answered.said[ASSIGNED_SESSION_ID]
             await settle()
             assert 0 == plane.pumps
-            await _say_of_call(caller, session_id, iccn())
+            await caller.say_of_call(session_id, iccn())
             await caller.hear(None)
             await until(lambda: plane.pumps == 1)
-            await _say_of_call(caller, session_id, cdn())
+            await caller.say_of_call(session_id, cdn())
             await until(lambda: plane.pumps == 0)

@@ -405,9 +405,9 @@ class Taken:
         """Be asked for nothing."""
         raise AssertionError(packet)
 
-    def gone(self, interface: str) -> None:
+    def gone(self, why: str) -> None:
         """Know that the interface is there."""
-        raise AssertionError(interface)
+        raise AssertionError(why)
 
 
 def session(kernel: Netlink, stack: ExitStack, near: int, far: int) -> socket.socket:
