@@ -11,8 +11,10 @@ All of this blocks, for as long as a small file takes.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +36,10 @@ class Spool:
         self._limit = limit
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         stamped = ((file.stat().st_mtime, file.name) for file in directory.iterdir() if file.suffix == _SUFFIX)
-        self._names = dict.fromkeys(name for _, name in sorted(stamped))
+        # The oldest first. No plain dictionaries: one whose first entries go again and again looks for the first of the others ever longer.
+        self._names = OrderedDict.fromkeys(name for _, name in sorted(stamped))
+        lesser = tuple(map(_suffix, _LESSER))
+        self._lesser = OrderedDict.fromkeys(name for name in self._names if name.endswith(lesser))
         self._announcements = {name for name in self._names if name.endswith(_suffix(Status.ON))}
 
     def __len__(self) -> int:
@@ -58,8 +63,10 @@ class Spool:
         if not taken and len(self._names) >= self._limit and not self._make_room(record):
             return False
         self._write(name, record)
-        self._names.pop(name, None)  # it is the youngest now
         self._names[name] = None
+        if record.status in _LESSER:
+            self._lesser[name] = None
+        self._make_youngest(name)
         if record.status is Status.ON:
             self._announcements.add(name)
         if before != name:
@@ -69,12 +76,8 @@ class Spool:
     def oldest(self, count: int) -> list[Record]:
         """Return the oldest records, at most so many; a file that is none is passed over for good. Raises `OSError`."""
         found: list[Record] = []
-        for name in tuple(self._names):
-            if len(found) == count:
-                break
-            record = self._read(name)
-            if record is not None:
-                found.append(record)
+        while names := list(islice(self._names, len(found), count)):  # those that are none are no longer there
+            found.extend(record for record in map(self._read, names) if record is not None)
         return found
 
     def done(self, record: Record) -> None:
@@ -89,18 +92,22 @@ class Spool:
         for record in records:
             for name in [_named(record.key, status) for status in Status]:
                 if name in self._names:
-                    self._names[name] = self._names.pop(name)
+                    self._make_youngest(name)
 
     def _make_room(self, record: Record) -> bool:
         """Let go of the oldest record of less weight."""
         if record.status in _LESSER:
             return False
-        lesser = tuple(map(_suffix, _LESSER))
-        victim = next((name for name in self._names if name.endswith(lesser)), None)
+        victim = next(iter(self._lesser), None)
         if victim is None:
             return False
         self._forget(victim)
         return True
+
+    def _make_youngest(self, name: str) -> None:
+        for names in (self._names, self._lesser):
+            if name in names:
+                names.move_to_end(name)
 
     def _write(self, name: str, record: Record) -> None:
         draft = self._directory / f"{name}.new"
@@ -119,17 +126,20 @@ class Spool:
         try:
             return _of_plain(json.loads(file.read_text()))
         except (ValueError, TypeError, KeyError, FileNotFoundError):
-            self._names.pop(name, None)
-            self._announcements.discard(name)
+            self._drop(name)
             with suppress(FileNotFoundError):
                 file.replace(file.with_suffix(".bad"))
             return None
 
     def _forget(self, name: str) -> None:
-        self._announcements.discard(name)
         if name in self._names:
-            del self._names[name]
+            self._drop(name)
             (self._directory / name).unlink(missing_ok=True)
+
+    def _drop(self, name: str) -> None:
+        self._announcements.discard(name)
+        self._names.pop(name, None)
+        self._lesser.pop(name, None)
 
 
 def _suffix(status: Status) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import FrameType
 
 import attrs
 import pytest
@@ -69,6 +71,51 @@ def test_there_is_room_for_so_many_and_interims_go_first(tmp_path: Path) -> None
     assert [START, STOP] == spool.oldest(10)
     assert not spool.add(attrs.evolve(STOP, key="A-3"))
     assert 2 == len(spool)
+
+
+def test_the_oldest_of_the_lesser_goes_first(tmp_path: Path) -> None:
+    """Of those that another life has left as well; one that was written anew, or that no server would take, is the youngest."""
+    kept = [attrs.evolve(INTERIM, key=f"A-{number}", moment=float(number)) for number in range(5)]
+    spool = Spool(tmp_path, limit=5)
+    for record in kept[:3]:
+        spool.add(record)
+    spool = Spool(tmp_path, limit=5)
+    for record in (*kept[3:], kept[0]):
+        spool.add(record)
+    spool.put_off([kept[1]])
+    for number in range(5):
+        assert spool.add(attrs.evolve(START, key=f"B-{number}"))
+        left = [record.key for record in spool.oldest(10) if record.status is Status.INTERIM]
+        assert ["A-2", "A-3", "A-4", "A-0", "A-1"][number + 1 :] == left
+    assert not spool.add(attrs.evolve(START, key="B-5"))
+
+
+def test_room_costs_the_same_however_many_wait(tmp_path: Path) -> None:
+    """Nobody goes through all records, neither for that nor for the oldest of them."""
+    costs = [_steps_of_a_full_spool(tmp_path / str(records), records) for records in (20, 200)]
+    assert costs[0] == costs[1]
+
+
+def _steps_of_a_full_spool(folder: Path, records: int) -> int:
+    """Count what is called to make room for a record, behind so many that stay, and to read one."""
+    spool = Spool(folder, limit=records + 1)
+    for number in range(records):
+        spool.add(attrs.evolve(START, key=f"A-{number}"))
+    spool.add(INTERIM)
+    steps = 0
+
+    def step(_frame: FrameType, event: str, _of: object) -> None:
+        nonlocal steps
+        steps += event in {"call", "c_call"}
+
+    sys.setprofile(step)
+    try:
+        spool.add(attrs.evolve(START, key="B-1"))
+        spool.oldest(1)
+    finally:
+        sys.setprofile(None)
+    assert records + 1 == len(spool)
+    return steps
 
 
 @pytest.mark.parametrize("status", [status for status in Status if "TUNNEL" in status.name])
