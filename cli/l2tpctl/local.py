@@ -33,16 +33,17 @@ from l2tpd.rights import exposed
 )
 @click.option(
     "--secret-file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Shared secret, for hidden AVPs.",
+    type=click.File("rb"),
+    metavar="FILE",
+    help="Its first line is the shared secret, for hidden AVPs; - for standard input.",
 )
 @json_option
-def decode(source: tuple[str, ...], ports: tuple[int, ...], secret_file: Path | None) -> None:
+def decode(source: tuple[str, ...], ports: tuple[int, ...], secret_file: BinaryIO | None) -> None:
     """Explain L2TP datagrams: octets in hexadecimal, or a capture file; `-` reads either from standard input."""
     from l2tpctl import captures
     from l2tpd.wire import describe
 
-    secret = _first_line(secret_file)
+    secret = _secret_of(secret_file).encode("utf-8", "surrogateescape")
     try:
         content = _content(source)
         found = captures.read(content, frozenset(ports or (captures.L2TP_PORT,)))
@@ -52,14 +53,6 @@ def decode(source: tuple[str, ...], ports: tuple[int, ...], secret_file: Path | 
         {**at._asdict(), "octets": at.octets.hex(), "text": describe.datagram(at.octets, secret)} for at in found
     ]
     tell({"datagrams": told}, lambda: "\n".join(_decoded(row) for row in told if isinstance(row, dict)))
-
-
-def _first_line(path: Path | None) -> bytes:
-    """Return the secret of a file: its first line."""
-    try:
-        return b"" if path is None else path.read_bytes().partition(b"\n")[0].rstrip(b"\r")
-    except OSError as error:
-        stop(error)
 
 
 def _content(source: tuple[str, ...]) -> bytes:
@@ -243,7 +236,10 @@ def _secret_of(file: BinaryIO | None) -> str:
     complaint = exposed(mode) if stat.S_ISREG(mode) else ""
     if complaint:
         stop(CommandError(f"{file.name}: {complaint}"))
-    line = file.readline().rstrip(b"\r\n")
+    try:
+        line = file.readline().rstrip(b"\r\n")
+    except OSError as error:
+        stop(CommandError(f"{file.name}: {error.strerror}"))
     if not line:
         stop(CommandError(f"{file.name}: its first line is empty"))
     return line.decode("utf-8", "surrogateescape")

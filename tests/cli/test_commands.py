@@ -13,10 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from control.running import Daemon, program
+from dialogue import sccrq
 from l2tpctl.commands import l2tpctl
 from l2tpd.control.views import LogLine
 from l2tpd.errors import Problem
 from l2tpd.ppp import hashed
+from l2tpd.wire.header import build_control
+from l2tpd.wire.messages import encode
 
 Run = Callable[..., Result]
 
@@ -301,12 +304,35 @@ def test_a_capture_is_explained_packet_by_packet(tmp_path: Path) -> None:
     capture = head + struct.pack("<IIII", 1000, 250_000, len(packet), len(packet)) + packet
     (tmp_path / "x.pcap").write_bytes(capture)
     (tmp_path / "secret").write_text("s3cret\n")
+    (tmp_path / "secret").chmod(0o600)
     words = ["decode", str(tmp_path / "x.pcap"), "--secret-file", str(tmp_path / "secret")]
     shown = ok(CliRunner().invoke(l2tpctl, words))
     assert shown.startswith("#1 1000.250000 192.0.2.1:1701 > 192.0.2.2:1701\ncontrol tunnel=0")
     assert shown == ok(CliRunner().invoke(l2tpctl, ["decode", "-"], input=capture))
     result = CliRunner().invoke(l2tpctl, [*words, "--port", "1702"])
     assert (1, True) == (result.exit_code, "no L2TP datagram" in result.stderr)
+
+
+def test_a_secret_shows_what_is_hidden(tmp_path: Path) -> None:
+    """Its octets are those of the file's first line, whatever the locale."""
+    secret, file = b"gr\xfc\xdfe", tmp_path / "secret"
+    file.write_bytes(secret + b"\r\nmore\n")
+    file.chmod(0o600)
+    octets = build_control(0, 0, 0, 0, encode(sccrq(assigned_tunnel_id=4711), secret=secret, hide=True, random=bytes))
+    shown = ok(CliRunner().invoke(l2tpctl, ["decode", "--secret-file", str(file), octets.hex()]))
+    assert "4711" in shown
+    assert "4711" not in ok(CliRunner().invoke(l2tpctl, ["decode", octets.hex()]))
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_secret_that_others_can_read_decodes_nothing(tmp_path: Path, mode: int) -> None:
+    """As everywhere else; the complaint says what to do."""
+    file = tmp_path / "secret"
+    file.write_text("s3cret\n")
+    file.chmod(mode)
+    result = CliRunner().invoke(l2tpctl, ["decode", "--secret-file", str(file), SCCRQ], prog_name="l2tpctl")
+    told = f"l2tpctl: {file}: others than its owner have access (mode {mode:04o}); use `chmod 600`\n"
+    assert (1, "", told) == (result.exit_code, result.stdout, result.stderr)
 
 
 @pytest.mark.parametrize(
