@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -11,8 +13,9 @@ import pytest
 
 from interop.netns import Cable, Host
 from interop.program import Program, polled, running, spawn
-from vm.inside import ppp, stage
+from vm.inside import handmade, ppp, stage
 from vm.inside.conftest import Start
+from vm.inside.ethernet import entered
 
 LNS = ppp.LNS.replace("auth =", "ipv6 = true\nauth =")
 
@@ -140,3 +143,29 @@ async def dhcp6c(host: Host, folder: Path) -> AsyncIterator[Program]:
     async with running(program, signal.SIGTERM):
         yield program
         print(f"--- dhcp6c wrote:\n{program.log}")
+
+
+async def test_a_pppd_goes_on_without_ipv4(cable: Cable, daemon: Start) -> None:
+    """The peer of our pppd ends IPv4 alone: that is told, and its addresses are shown no longer, until both ends have agreed on them again."""
+    lns = ppp.by_pppd(ppp.LNS).replace('"noccp"', '"noccp", "+ipv6"')
+    client = ppp.client(cable).replace("user =", "ipv6 = true\nuser =", 1)
+    with stage.secrets(cable.us):
+        async with daemon(cable.us, lns) as ours, daemon(cable.them, client) as theirs:
+            (session,) = await ppp.addressed(ours)
+            await ppp.addressed(theirs)
+            await ours.control.event("ppp", "up", network="ipv6")
+            tunnel = await ours.control.call("tunnel.show", tunnel=f"@{session['tunnel_id']}")
+            port = int(tunnel["peer_address"].rpartition(":")[2])
+            terminate_ipv4(cable, port, session["tunnel_id"], session["id"])
+            assert "IPCP terminated by peer" == (await ours.control.event("ppp", "down", network="ipv4"))["message"]
+            (session,) = await ppp.addressed(ours)
+            assert "10.9.0.2" == session["ppp"]["remote_address"]
+
+
+def terminate_ipv4(cable: Cable, port: int, tunnel_id: int, session_id: int) -> None:
+    """Send a Terminate-Request of IPCP (RFC 1661 5.5) to the near host, as if it came from the far end of a tunnel."""
+    frame = b"\xff\x03\x80\x21" + struct.pack("!BBH", 5, 99, 4)
+    packet = handmade.DATA.pack(handmade.DATA_FLAGS, handmade.DATA.size + len(frame), tunnel_id, session_id) + frame
+    datagram = struct.pack("!HHHH", port, handmade.PORT, 8 + len(packet), 0) + packet  # RFC 768; without a checksum
+    with entered(cable.them), socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as sock:
+        sock.sendto(datagram, (cable.us.address, 0))
