@@ -54,6 +54,9 @@ def run(arguments: argparse.Namespace, load: Callable[[Path], Config], serve: Se
     """Do what the parsed `arguments` ask for, with `load` for the configuration and `serve` as the daemon's main task."""
     hold_standard_streams()
     options = _options(arguments)
+    if options.stop_at_eof and not options.foreground:
+        _complain("l2tpd: --stop-at-eof takes --foreground: in the background there is no standard input")
+        return MISUSED
     try:
         config = load(options.config_path)
     except ConfigError as error:
@@ -94,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         help="show version and copyright, and exit",
     )
     add("-f", "--foreground", action="store_true", help="stay in the foreground and log to stderr")
+    add("--stop-at-eof", action="store_true", help="stop when standard input ends; with --foreground only")
     add(
         "-c",
         "--config-file",
@@ -114,6 +118,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     return Options(
         config_path=_absolute(arguments.config_file),
         foreground=arguments.foreground,
+        stop_at_eof=arguments.stop_at_eof,
         log_file=arguments.log_file and _absolute(arguments.log_file),
         debug_level=arguments.debug,
         ready=lambda: None,

@@ -151,6 +151,8 @@ class Daemon:
         async with trio.open_nursery() as services:
             services.start_soon(systemd.feed_watchdog)
             await services.start(signals.watch, self.stop, self.reloader.request, self.reopen_log, self.dump)
+            if self.options.stop_at_eof:
+                services.start_soon(signals.watch_input, self.stop)
             await services.start(self.adapter.run)
             if isinstance(self.adapter.plane, MovingPlane):
                 await services.start(linkwatch.watch, self.circuits)

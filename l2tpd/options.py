@@ -14,6 +14,7 @@ class Options:
 
     config_path: Path
     foreground: bool = False
+    stop_at_eof: bool = False  # when standard input ends
     log_file: Path | None = None
     debug_level: int = 0  # how many steps more verbose than the configuration's log level
     ready: Callable[[], None]

@@ -1,15 +1,18 @@
-"""Turn Unix signals into calls on the event loop."""
+"""Turn Unix signals, and the end of standard input, into calls on the event loop."""
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 
 import trio
 
+from l2tpd.errors import StartupError
 from l2tpd.supervise import contained
 
 _STOP = frozenset({signal.SIGTERM, signal.SIGINT})
+_INPUT = 1 << 12  # octets that are dropped at a time
 
 
 async def watch(
@@ -37,3 +40,17 @@ async def watch(
                 name = signal.Signals(number)
                 with contained(f"what {name.name} asks for", kind="signal"):
                     actions[name]()
+
+
+async def watch_input(stop: Callable[[bool], object], descriptor: int = 0) -> None:
+    """Call `stop(False)` once when a pipe or terminal, by default standard input, has come to its end; what is read before that is dropped.
+
+    Who holds the other end of a pipe lets go of it in whatever way it ends, killed or not. Raises `StartupError` for what cannot be waited for.
+    """
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+        while os.read(descriptor, _INPUT):
+            await trio.lowlevel.wait_readable(descriptor)
+    except OSError as error:
+        raise StartupError(f"--stop-at-eof: standard input cannot be waited for: {error.strerror}") from error
+    stop(False)

@@ -140,6 +140,13 @@ def test_misuse_ends_with_two(command: Command, arguments: list[str]) -> None:
     assert result.stderr.startswith("usage: l2tpd")
 
 
+def test_the_background_has_no_standard_input_to_end(command: Command) -> None:
+    """So who asks to stop with it is told, and nothing is started."""
+    result = command.run("raise AssertionError", "--stop-at-eof", "-c", "l2tpd.toml")
+    assert 2 == result.returncode
+    assert result.stderr.startswith("l2tpd: --stop-at-eof takes --foreground")
+
+
 def test_all_configuration_errors_are_printed(command: Command) -> None:
     """Each error is one line on stderr, without a traceback, and the status is 2, also where a daemon was asked for."""
     missing = command.directory / "missing.toml"

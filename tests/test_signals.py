@@ -3,9 +3,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 import trio
+import trio.testing
 
-from l2tpd.signals import watch
+from l2tpd.errors import StartupError
+from l2tpd.signals import watch, watch_input
 from l2tpd.supervise import crashes
 
 
@@ -83,3 +86,29 @@ async def test_the_former_meaning_returns_with_the_end_of_the_watch() -> None:
         assert before != signal.getsignal(signal.SIGTERM)
         nursery.cancel_scope.cancel()
     assert before == signal.getsignal(signal.SIGTERM)
+
+
+async def test_the_end_of_the_input_is_a_request_to_stop() -> None:
+    """What comes before it is dropped."""
+    calls = Calls()
+    reading, writing = os.pipe()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_input, calls.stop, reading)
+            os.write(writing, b"x" * 10_000)
+            await trio.testing.wait_all_tasks_blocked()
+            assert 1 == len(nursery.child_tasks)
+            os.close(writing)
+            assert "stop" == await calls.next()
+    finally:
+        os.close(reading)
+
+
+async def test_an_input_without_an_end_to_wait_for() -> None:
+    """That of a file is no event; it is said what it was wanted for."""
+    file = os.open(os.devnull, os.O_RDONLY)
+    try:
+        with pytest.raises(StartupError, match="--stop-at-eof: standard input"):
+            await watch_input(lambda _: pytest.fail("it has not ended"), file)
+    finally:
+        os.close(file)

@@ -2,7 +2,8 @@
 
 The command starts a daemon of its own, in a directory of its own that only this user can read, and asks it over its control socket for a tunnel and a
 session, as an operator would. So secrets and password stand in no file and on no command line; what the daemon says of a failure is the sentence that the
-user reads. Control-C is for the command, which tells the daemon to end politely; a second one, at once.
+user reads. Control-C is for the command, which tells the daemon to end politely; a second one, at once. The daemon holds the reading end of a pipe whose other
+end is the command's alone, so it ends as politely where the command is killed.
 """
 
 from __future__ import annotations
@@ -103,8 +104,8 @@ async def _start(wanted: Dial, folder: Path) -> trio.Process:
     file.write_text(configuration(folder, wanted), encoding="utf-8")
     with log.open("wb") as sink:
         return await trio.lowlevel.open_process(
-            [sys.executable, "-P", "-m", "l2tpd", "-f", "-c", os.fspath(file)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-P", "-m", "l2tpd", "-f", "--stop-at-eof", "-c", os.fspath(file)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=None if wanted.verbose else sink,
             start_new_session=True,

@@ -109,6 +109,22 @@ async def test_a_session_lives_until_control_c(tmp_path: Path, version: str) -> 
             assert "peer" == tunnel.core.ending.by
 
 
+async def test_it_is_killed(tmp_path: Path) -> None:
+    """Its daemon does not outlive it for long, and the peer is told."""
+    async with stage(tmp_path, LIMIT) as on:
+        lns = await on.start("lns", listen(port := free_port()) + ANYBODY)
+        async with program(tmp_path, f"127.0.0.1:{port}", "--json") as calling:
+            await calling.line()
+            await until(lambda: lns.registry.sessions)
+            (tunnel,) = lns.registry
+            assert calling.daemons()
+            calling.process.kill()
+            await calling.process.wait()
+            await until(lambda: not calling.daemons())
+            assert tunnel.core.ending is not None
+            assert "peer" == tunnel.core.ending.by
+
+
 LNS = """
 [system]
 control_socket = "{folder}/lns.sock"
