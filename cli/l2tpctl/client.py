@@ -10,7 +10,7 @@ import grp
 import math
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 import trio
@@ -51,21 +51,19 @@ class Client:
             elif answer.id == self._last_id:
                 return answer.result
 
-    async def call_all(self, method: str, params: Mapping[str, Json]) -> Json:
-        """Call a list method page after page and return the result with all rows, without a cursor."""
-        whole: dict[str, Json] = {}
+    async def call_pages(
+        self, method: str, params: Mapping[str, Json], take: Callable[[Mapping[str, Json]], object]
+    ) -> None:
+        """Call a list method page after page; `take` is given one before the next is asked for, so no more than one is held."""
         cursor: Json = None
         while True:
             page = await self.call(method, {**params, "cursor": cursor} if cursor is not None else params)
             if not isinstance(page, dict):
                 raise CommandError(f"l2tpd answered `{method}` with something else than a list")
-            cursor = page.pop("cursor", None)
-            for key, rows in page.items():
-                held = whole.setdefault(key, [])
-                if isinstance(held, list) and isinstance(rows, list):
-                    held.extend(rows)
+            take(page)
+            cursor = page.get("cursor")
             if cursor is None:
-                return whole
+                return
 
     async def next_event(self) -> Mapping[str, Json] | None:
         """Wait for the params of the next notification of what was subscribed to; None when the daemon has ended."""
@@ -150,11 +148,13 @@ def call(path: Path, method: str, params: Mapping[str, Json], patience: float = 
     return trio.run(talk)
 
 
-def call_all(path: Path, method: str, params: Mapping[str, Json]) -> Json:
-    """Connect, call a list method to its end, and return all rows."""
+def call_pages(
+    path: Path, method: str, params: Mapping[str, Json], take: Callable[[Mapping[str, Json]], object]
+) -> None:
+    """Connect, and call a list method page after page."""
 
-    async def talk() -> Json:
+    async def talk() -> None:
         async with connected(path) as client:
-            return await client.call_all(method, params)
+            await client.call_pages(method, params, take)
 
-    return trio.run(talk)
+    trio.run(talk)

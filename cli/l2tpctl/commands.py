@@ -91,7 +91,7 @@ def _said(**options: Json) -> dict[str, Json]:
 def show_tunnels(origin: str | None, state: str | None, peer: str | None) -> None:
     """List tunnels; N marks those that peers created."""
     wanted = _said(origin=origin, state=state and state.lower(), peer=peer)
-    listing(ask("tunnel.list", wanted, pages=True), "tunnels", render.TUNNELS)
+    listing("tunnel.list", "tunnels", render.Table(render.TUNNELS), wanted)
 
 
 part_argument = click.argument("part", required=False, type=click.Choice(["config", "status"]))
@@ -124,7 +124,7 @@ def show_tunnel(tunnel: str, part: str | None) -> None:
 def show_sessions(tunnel: str | None, origin: str | None, state: str | None, peer: str | None) -> None:
     """List sessions, of one tunnel or of all; N marks those that peers created."""
     wanted = _said(tunnel=tunnel, origin=origin, state=state and state.lower(), peer=peer)
-    listing(ask("session.list", wanted, pages=True), "sessions", render.SESSIONS)
+    listing("session.list", "sessions", render.Table(render.SESSIONS), wanted)
 
 
 @show.command("session")
@@ -151,15 +151,14 @@ def show_ppp(ppp: str) -> None:
 @json_option
 def show_peers() -> None:
     """List who may call, and as what."""
-    listing(ask("peers.list", pages=True), "peers", render.PEERS)
+    listing("peers.list", "peers", render.Table(render.PEERS))
 
 
 @show.command("profiles")
 @json_option
 def show_profiles() -> None:
     """Show the profiles with all their settings."""
-    answer = ask("profiles.list", pages=True)
-    tell(answer, lambda: "\n\n".join(_profile(row) for row in rows(answer, "profiles")))
+    listing("profiles.list", "profiles", render.Blocks(_profile))
 
 
 def _profile(row: render.Row) -> str:
@@ -172,15 +171,14 @@ def _profile(row: render.Row) -> str:
 @json_option
 def show_pools() -> None:
     """List the address pools."""
-    listing(ask("pools.list", pages=True), "pools", render.POOLS)
+    listing("pools.list", "pools", render.Table(render.POOLS))
 
 
 @show.command("config")
 @json_option
 def show_config() -> None:
     """Show the configuration in force; secrets are not told."""
-    answer = ask("config.show", pages=True)
-    tell(answer, lambda: "\n\n".join(_table(row) for row in rows(answer, "tables")))
+    listing("config.show", "tables", render.Blocks(_table))
 
 
 def _table(row: render.Row) -> str:
@@ -320,7 +318,7 @@ def listed() -> None:
 def list_ppp(tunnel: str | None, user: str | None, address: str | None, state: str | None) -> None:
     """List PPP of sessions where it ends here, with user and addresses."""
     wanted = _said(tunnel=tunnel, user=user, address=address, state=state and state.lower())
-    listing(ask("ppp.list", wanted, pages=True), "ppp", render.PPP)
+    listing("ppp.list", "ppp", render.Table(render.PPP), wanted)
 
 
 @l2tpctl.group(context_settings=SETTINGS)

@@ -6,10 +6,12 @@ screen, and nothing is ever read as markup.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from l2tpd.control.jsonrpc import Json
 
@@ -150,12 +152,89 @@ NUMERIC = frozenset(
 DURATIONS = frozenset({"uptime", "in_state", "created", "since", "retry_in"})
 
 
-def table(columns: Sequence[tuple[str, Cell]], rows: Iterable[Row]) -> str:
-    """Set rows in columns; on a terminal the widest text is cut so that a line fits."""
-    cells = [[heading for heading, _ in columns], *([cell(row) for _, cell in columns] for row in rows)]
-    widths = _fitted([max(map(len, column)) for column in zip(*cells, strict=True)])
-    to_right = [heading in NUMERIC for heading, _ in columns]
-    return "\n".join(_set(line, widths, to_right) for line in cells)
+class Pages(Protocol):
+    """What becomes of a list that comes in pages."""
+
+    def page(self, found: Sequence[Json], /) -> str:
+        """Return the text of one more page, with what separates it from the others."""
+
+    def end(self) -> str:
+        """Return what comes after the last."""
+
+
+class _Lines:
+    """Pages that end with their last line."""
+
+    def end(self) -> str:
+        """Add nothing."""
+        return ""
+
+
+class Table(_Lines):
+    """Rows in columns; on a terminal the widest text is cut so that a line fits.
+
+    Text that is wider than all on the pages before makes its column wider from its page on.
+    """
+
+    def __init__(self, columns: Sequence[tuple[str, Cell]]) -> None:
+        """Begin with the headings."""
+        self._cells = [cell for _, cell in columns]
+        self._to_right = [heading in NUMERIC for heading, _ in columns]
+        self._headings = [[heading for heading, _ in columns]]
+        self._widths = [len(heading) for heading, _ in columns]
+
+    def page(self, found: Sequence[Json], /) -> str:
+        """Set one more page."""
+        lines = [*self._headings, *([cell(row) for cell in self._cells] for row in rows(found))]
+        self._headings = []
+        self._widths = [max(column) for column in zip(self._widths, *(map(len, line) for line in lines), strict=True)]
+        fitted = _fitted(list(self._widths))
+        return "".join(f"{_set(line, fitted, self._to_right)}\n" for line in lines)
+
+
+class Blocks(_Lines):
+    """Some lines for each row, as `text` sets it, with an empty line between two."""
+
+    def __init__(self, text: Callable[[Row], str]) -> None:
+        self._text = text
+        self._gap = ""
+
+    def page(self, found: Sequence[Json], /) -> str:
+        """Set one more page."""
+        texts = [self._text(row) for row in rows(found)]
+        gap, self._gap = self._gap, "\n" if texts else self._gap
+        return "".join((gap, "\n\n".join(texts), "\n")) if texts else ""
+
+
+class Document:
+    """One document of JSON: an object with the list under its `key`, set as `json.dumps` does with an indentation of 2."""
+
+    def __init__(self, key: str) -> None:
+        self._encode = json.JSONEncoder(indent=2).encode
+        self._before = f"{{\n  {json.dumps(key)}: ["
+        self._after = "]\n}\n"
+
+    def page(self, found: Sequence[Json], /) -> str:
+        """Set one more page."""
+        texts = ["\n    " + self._encode(row).replace("\n", "\n    ") for row in found]
+        text = self._before + ",".join(texts) if texts else ""
+        if texts:
+            self._before, self._after = ",", "\n  ]\n}\n"
+        return text
+
+    def end(self) -> str:
+        """Finish the list and the object."""
+        return ("" if self._before == "," else self._before) + self._after
+
+
+def rows(found: Sequence[Json]) -> list[Row]:
+    """Return what are rows among these."""
+    return [row for row in found if isinstance(row, dict)]
+
+
+def table(columns: Sequence[tuple[str, Cell]], found: Sequence[Json]) -> str:
+    """Set rows in columns, all at once, without the end of the last line."""
+    return Table(columns).page(found).removesuffix("\n")
 
 
 def _fitted(widths: list[int]) -> list[int]:

@@ -109,6 +109,18 @@ def test_no_answer_harms(tmp_path: Path, answer: bytes) -> None:
             harmless(CliRunner().invoke(l2tpctl, ["--socket", str(path), *command.split()]))
 
 
+@pytest.mark.parametrize(("command", "shown"), [("show tunnels", "first"), ("--json show tunnels", '"name": "first"')])
+def test_rows_are_printed_as_they_come(tmp_path: Path, command: str, shown: str) -> None:
+    """Not when the last is there: of many, none has to be kept. Where the rest does not come, the status and a sentence say so."""
+    path = tmp_path / "socket"
+    first = result({"tunnels": [{"name": "first"}], "cursor": "1"})
+    failure = b'"error":{"code":1,"message":"no more"}'
+    with speaking(path, lambda number: b'{"jsonrpc":"2.0","id":%d,%s}\n' % (number, first if number == 1 else failure)):
+        outcome = CliRunner().invoke(l2tpctl, ["--socket", str(path), *command.split()], prog_name="l2tpctl")
+    assert (1, "l2tpctl: no more\n") == (outcome.exit_code, outcome.stderr)
+    assert shown in outcome.stdout
+
+
 EVENTS: tuple[dict[str, Json], ...] = (
     {"object": "tunnel", "what": TITLE, "tunnel_id": TITLE, "version": TITLE, "encap": TITLE, "time": 1e308},
     {"object": "tunnel", "what": [TITLE], "time": HUGE, "name": {TITLE: TITLE}, "peer_address": [TITLE]},

@@ -1,6 +1,8 @@
 """Answers as text: aligned, fitting, and harmless."""
 
+import json
 import os
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -81,6 +83,39 @@ def test_a_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_table_without_rows_is_its_heading() -> None:
     """So that a script can drop the first line always."""
     assert "Name  Range  Used  Free  Quarantined  Size" == render.table(render.POOLS, [])
+
+
+ROWS: list[Json] = [
+    {"name": "n" * width, "used": width, "more": {"empty": [], "list": [1, "a\nb"]}} for width in range(1, 20, 3)
+]
+
+
+@pytest.mark.parametrize("cuts", [(), (7,), (2, 4), (0, 0, 7), (3, 3)])
+def test_a_document_in_pages_is_the_whole(cuts: tuple[int, ...]) -> None:
+    """To the last octet what it would be if all rows were there at once, also without any."""
+    for whole in (ROWS, []):
+        written = "".join(_paged(render.Document("rows"), whole, cuts))
+        assert json.dumps({"rows": whole}, indent=2) + "\n" == written
+
+
+def _paged(pages: render.Pages, whole: list[Json], cuts: tuple[int, ...]) -> list[str]:
+    return [*(pages.page(whole[a:b]) for a, b in pairwise((0, *cuts, len(whole)))), pages.end()]
+
+
+def test_a_table_in_pages() -> None:
+    """The headings come once, and a column is as wide as what it had to hold so far: what fits into it stands below what was there before."""
+    pages = render.Table([("Name", render.field("name")), ("Used", render.field("used"))])
+    found = [pages.page([{"name": name, "used": 1}]) for name in ("abcdefgh", "abc", "abcdefghij", "a")]
+    assert ["Name      Used\nabcdefgh     1\n", "abc          1\n", "abcdefghij     1\n", "a              1\n"] == found
+    assert ("", "") == (pages.page([]), pages.end())
+
+
+def test_blocks_in_pages() -> None:
+    """An empty line stands between two of them, wherever a page ends."""
+    for cuts in ((), (1,), (0, 1, 1, 2)):
+        pages = render.Blocks(lambda row: f"[{row['name']}]\nx")
+        assert "[a]\nx\n\n[b]\nx\n\n[c]\nx\n" == "".join(_paged(pages, [{"name": name} for name in "abc"], cuts))
+    assert "" == "".join(_paged(render.Blocks(str), [], (0,)))
 
 
 def test_details_are_aligned_and_groups_indented() -> None:
