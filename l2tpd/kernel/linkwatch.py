@@ -17,6 +17,7 @@ import trio
 from l2tpd.errors import StartupError
 from l2tpd.kernel import nlmsg
 from l2tpd.supervise import contained
+from l2tpd.tunnel.port import BUFFER
 
 _HEADER: Final = nlmsg.HEADER
 _IFINFO: Final = struct.Struct("=BxHiII")  # linux/rtnetlink.h, struct ifinfomsg: family, type, index, flags, change
@@ -25,7 +26,6 @@ _REQUEST_DUMP: Final = 0x301
 _RTMGRP_LINK: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFF_UP: Final = 1
-_SIZE: Final = 1 << 16
 _BATCH: Final = 64
 
 
@@ -90,7 +90,7 @@ def _opened() -> socket.socket:
 def _drain(sock: socket.socket, owner: Owner) -> None:
     for _ in range(_BATCH):
         try:
-            data = sock.recv(_SIZE)
+            data = bytes(BUFFER[: sock.recv_into(BUFFER)])
         except BlockingIOError:
             return
         except OSError as error:

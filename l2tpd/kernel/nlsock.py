@@ -22,7 +22,7 @@ from l2tpd.kernel import nlmsg
 ROUTE: Final = 0  # linux/netlink.h
 GENERIC: Final = 16
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
-_RECEIVE: Final = 1 << 16
+_RECEIVE: Final = 1 << 16  # octets; one room for all that a conversation reads, see `tunnel.port.BUFFER`
 _TIMEOUT: Final = 10  # seconds: a kernel that does not answer a request is a bug of its own
 _TIMEVAL: Final = struct.Struct("@ll")
 _SIOCGIFINDEX: Final = 0x8933  # linux/sockios.h; any socket takes it
@@ -35,6 +35,7 @@ class Conversation:
     def __init__(self, protocol: int) -> None:
         """Open a socket for `ROUTE` or `GENERIC`. Raises `PlaneError`."""
         self._sequence = 0
+        self._buffer = memoryview(bytearray(_RECEIVE))
         try:
             self._socket = _opened(protocol)
         except OSError as error:
@@ -106,7 +107,7 @@ class Conversation:
 
     def _read(self) -> bytes:
         try:
-            return self._socket.recv(_RECEIVE)
+            return bytes(self._buffer[: self._socket.recv_into(self._buffer)])
         except BlockingIOError as error:
             raise PlaneError(errno.ETIMEDOUT, f"netlink: no answer within {_TIMEOUT} seconds") from error
         except OSError as error:

@@ -25,12 +25,11 @@ from l2tpd import log
 from l2tpd.ppp import packet6
 from l2tpd.rights import RAW, lacking
 from l2tpd.supervise import contain
-from l2tpd.tunnel.port import enlarge_buffer
+from l2tpd.tunnel.port import BUFFER, enlarge_buffer
 
 _IPV6: Final = 0x86DD  # linux/if_ether.h: ETH_P_IPV6
 _PPP: Final = 512  # linux/if_arp.h: ARPHRD_PPP
 _ATTACH_FILTER: Final = 26  # asm-generic/socket.h: SO_ATTACH_FILTER
-_LARGEST: Final = 1 << 16
 _BATCH: Final = 64
 _AGAIN: Final = 10.0  # seconds until the socket, or a filter for it, is asked for once more
 LOUD: Final = 100
@@ -107,7 +106,7 @@ class Overhearer:
             changed |= loud.release(now)
             for _ in range(_BATCH):
                 try:
-                    packet, origin = sock.recvfrom(_LARGEST)
+                    size, origin = sock.recvfrom_into(BUFFER)
                 except OSError:  # there is no more, or an interface has gone
                     break
                 if loud.asks(origin[0], now):
@@ -115,7 +114,7 @@ class Overhearer:
                     self._said.say(
                         "", now, _log.warning, "a subscriber asks too much, and is not heard", interface=origin[0]
                     )
-                self._hand_over(packet, origin[0])
+                self._hand_over(bytes(BUFFER[:size]), origin[0])
             if changed:
                 changed = not _is_attached(sock, loud.indices)
                 again = now + _AGAIN if changed else math.inf
@@ -198,7 +197,7 @@ def _is_attached(sock: socket.socket, but: Collection[int]) -> bool:
 def _attach(sock: socket.socket, but: Collection[int] = ()) -> None:
     """Let questions pass, but not by these interfaces. Raises `OSError`."""
     deaf = (row for index in but for row in ((_JUMP_EQUAL, 0, 1, index), _DROP))
-    rows = (*_QUESTIONS, (_LOAD_WORD, 0, 0, _INDEX), *deaf, (_RETURN, 0, 0, _LARGEST))
+    rows = (*_QUESTIONS, (_LOAD_WORD, 0, 0, _INDEX), *deaf, (_RETURN, 0, 0, len(BUFFER)))
     program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*row) for row in rows))
     sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(rows), ctypes.addressof(program)))
 

@@ -40,6 +40,7 @@ from l2tpd.kernel.worker import Worker, once_free
 from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.frame import ADDRESS_AND_CONTROL
 from l2tpd.ppp.numbers import Protocol as Number
+from l2tpd.tunnel.port import BUFFER
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import Link as Interface
@@ -75,7 +76,6 @@ _PERMANENT, _PROXY, _NDA_DST = 0x80, 0x08, 1
 _ASKED: Final = nlmsg.REQUEST | nlmsg.ACK
 _MADE: Final = _ASKED | nlmsg.CREATE | nlmsg.EXCLUSIVE
 
-_LARGEST: Final = 65536
 _BATCH: Final = 16
 _THREADS: Final = 16  # that wait for the kernel at a time
 _BUSY: Final = 5.0  # seconds for which somebody else may make interfaces
@@ -108,7 +108,7 @@ class Frames:
             if self.descriptor < 0:
                 return True
             try:
-                frame = os.read(self.descriptor, _LARGEST)
+                frame = bytes(BUFFER[: os.readv(self.descriptor, (BUFFER,))])
             except BlockingIOError:
                 return True
             except OSError:  # of a socket that is a channel now, or of a session that is gone

@@ -21,7 +21,7 @@ from typing import Final
 from l2tpd.config.model import Address, Encapsulation
 from l2tpd.errors import StartupError
 from l2tpd.rights import RAW, lacking
-from l2tpd.tunnel.port import ANCILLARY, Arrived, destination, enlarge_buffer, source, tell_destinations
+from l2tpd.tunnel.port import ANCILLARY, BUFFER, Arrived, destination, enlarge_buffer, source, tell_destinations
 
 PROTOCOL: Final = 115
 """IANA, L2TP. It also stands where a port would: without one, the system calls a socket not connected when it is asked for its peer."""
@@ -30,7 +30,6 @@ _DATA: Final = b"\0\3\0\0"  # RFC 3931 4.1.2.1: version 3, reserved
 _CONTROL: Final = bytes(4)  # RFC 3931 4.1.1.2
 _V4: Final = struct.Struct("=HH4sI4x")  # struct sockaddr_l2tpip
 _V6: Final = struct.Struct("=HHI16sII")  # struct sockaddr_l2tpip6
-_LARGEST: Final = 65535
 _LEAST_HEADER: Final = 20  # octets of an IPv4 header without options
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -154,7 +153,8 @@ class IpListener:
 
         One packet is read, for a raw socket gets a copy of everything that the tunnels get, and whoever calls has others to serve.
         """
-        data, ancillary, _flags, name = self._socket.recvmsg(_LARGEST, ANCILLARY)
+        size, ancillary, _flags, name = self._socket.recvmsg_into([BUFFER], ANCILLARY)
+        data = bytes(BUFFER[:size])
         message = data if self._kernel else self._control(data)
         if message[4:8] != _CONTROL:
             raise OSError(errno.ENOMSG, "not for a listener")

@@ -19,6 +19,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from control.double import SESSION_DOWN, TUNNEL_UP, Double, example
+from heap import small
 from l2tpd import log
 from l2tpd.config.model import Address, Encapsulation
 from l2tpd.control import server
@@ -227,6 +228,16 @@ async def test_another_daemons_socket_is_not_removed_at_the_end(double: Double, 
 
 
 # --- answers
+
+
+async def test_requests_are_read_into_small_rooms(double: Double, path: Path) -> None:
+    """Few are large."""
+    async with serving(double, path), client(path) as peer:
+        await peer.ask("system.show")
+        with small():
+            await peer.send(b"{}\n")
+            answer = await peer.stream.receive_some(4096)
+        assert b"error" in answer
 
 
 async def test_requests_are_answered_in_their_order(double: Double, path: Path) -> None:

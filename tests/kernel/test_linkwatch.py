@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 
 import attrs
@@ -10,7 +11,9 @@ import trio
 
 import taps
 from faults.means import no_descriptor_left
+from heap import small
 from l2tpd.errors import StartupError
+from l2tpd.kernel import linkwatch
 from l2tpd.kernel.linkwatch import Report, reports, watch
 from l2tpd.supervise import crashes
 
@@ -52,6 +55,19 @@ def test_what_is_cut_off_is_left(cut: int) -> None:
     whole = message(16, "lan", 1)
     assert len(list(reports(whole[:cut]))) <= 1
     assert [] == list(reports(struct.pack("=IHHII", 3, 16, 0, 0, 0) + whole))
+
+
+def test_reports_are_read_into_one_room() -> None:
+    """All there are."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notebook = Notebook()
+    with ours, theirs:
+        theirs.setblocking(False)
+        for name in ("one", "two"):
+            ours.send(message(16, name, 1))
+        with small():
+            linkwatch._drain(theirs, notebook)
+    assert [Report("one", True, True), Report("two", True, True)] == notebook.told
 
 
 @attrs.define

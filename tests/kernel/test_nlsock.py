@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from heap import small
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import nlsock, rtnl
 from l2tpd.kernel.nlsock import Conversation
@@ -34,11 +36,13 @@ class Socket:
             raise self._error
         self.sent.append(data)
 
-    def recv(self, _size: int) -> bytes:
+    def recv_into(self, buffer: memoryview) -> int:
         """Give the next reading."""
         if not self._readings:
             raise self._error
-        return self._readings.pop(0)
+        reading = self._readings.pop(0)
+        buffer[: len(reading)] = reading
+        return len(reading)
 
     def close(self) -> None:
         """Take no more."""
@@ -123,6 +127,18 @@ def test_numbers_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
     made, _ = talking(monkeypatch)
     made._sequence = 0xFFFFFFFF
     assert 0 == made.next()
+
+
+def test_answers_are_read_into_one_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the conversation's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    monkeypatch.setattr(nlsock, "_opened", lambda _protocol: theirs)
+    part = answer(PART, 1, b"part")
+    with ours, closing(Conversation(nlsock.ROUTE)) as made:
+        ours.send(part + answer(ERROR, 1))
+        made.next()
+        with small():
+            assert [part] == made.ask(b"request")
 
 
 def test_the_kernel_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

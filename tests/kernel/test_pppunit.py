@@ -12,6 +12,7 @@ import trio
 import trio.testing
 
 import taps
+from heap import small
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.ops import Link
 from l2tpd.kernel.pppunit import Frames, UnitCarrier, Units
@@ -66,7 +67,7 @@ async def test_frames_are_read_until_there_can_be_no_more(pair: tuple[socket.soc
         ours.send(frame)
     ours.shutdown(socket.SHUT_WR)
     taken, frames = Taken(), Frames(descriptor)
-    with trio.fail_after(10):
+    with trio.fail_after(10), small():
         await frames.read(taken.take)
     assert [b"one", b"two"] == taken.frames
     assert [descriptor] == frames.shut()
