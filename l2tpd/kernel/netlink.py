@@ -16,8 +16,8 @@ is no such thing: the kernel finds a session by its id alone.
 
 An interface whose addresses make the tunnel's own packets go into it is refused too: they would be wrapped over and over again.
 
-The kernel answers the delete of a tunnel before it is done with it. A create that finds an id or a name taken by what we deleted just now is
-tried again for a while, so that a static tunnel can come back under its numbers at once.
+The kernel answers the delete of a tunnel, and since Linux 6.11 that of a session, before it is done with it. A create that finds an id or a name
+taken by what we deleted just now is tried again for a while, so that a static tunnel, or a session with a fixed name, can come back under its numbers at once.
 """
 
 from __future__ import annotations
@@ -313,7 +313,7 @@ class LinuxPlane:
         if self._paths.get(carried.path) == operation.tunnel_id:
             del self._paths[carried.path]
         self._disown(carried.sessions.values())
-        self._note_end(operation, carried)
+        self._note_end(carried, carried.sessions, {f"tunnel {operation.tunnel_id}"})
         try:
             with suppress(PlaneError):  # it may be gone
                 carried.counted = _moved(self._netlink.counters(operation.tunnel_id))
@@ -322,16 +322,17 @@ class LinuxPlane:
         finally:
             self._closer.close(carried.channels)
 
-    def _note_end(self, operation: DeleteTunnel, carried: _Carried) -> None:
+    def _note_end(self, carried: _Carried, sessions: Mapping[int, _Session], names: set[str]) -> None:
+        """Remember what the kernel may not be done with: sessions of a tunnel, and these names."""
         now = time.monotonic()
         while self._ending and self._ending[0][0] < now:
             self._ending.popleft()
-        names = {f"tunnel {operation.tunnel_id}"}
         if carried.operation.version == 3:  # whose sessions may have ids and interfaces that are the same every time
-            names.update(f"session {session_id}" for session_id in carried.sessions)
-            names.update(*(session.interfaces for session in carried.sessions.values()))
-        patience = min(_ENDING + _ENDING_SESSION * len(carried.sessions), _ENDING_MOST)
-        self._ending.append((now + patience, frozenset(names)))
+            names.update(f"session {session_id}" for session_id in sessions)
+            names.update(*(session.interfaces for session in sessions.values()))
+        if names:
+            patience = _ENDING + _ENDING_SESSION * (len(sessions) + len(self._ending))  # one ends after the other
+            self._ending.append((now + min(patience, _ENDING_MOST), frozenset(names)))
 
     def _disown(self, sessions: Iterable[_Session]) -> None:
         for session in sessions:
@@ -437,7 +438,9 @@ class LinuxPlane:
         session = self._session(operation.tunnel_id, operation.session_id)
         if session is None:
             return
-        del self._tunnels[operation.tunnel_id].sessions[operation.session_id]
+        carried = self._tunnels[operation.tunnel_id]
+        del carried.sessions[operation.session_id]
+        self._note_end(carried, {operation.session_id: session}, set())
         self._disown([session])
         try:
             with suppress(PlaneError):  # it may be gone

@@ -478,6 +478,18 @@ async def test_it_comes_back_at_once(cable: Cable, plane: LinuxPlane, kernel: Ne
     await nothing_left(cable.us, kernel)
 
 
+async def test_a_session_comes_back_at_once(plane: LinuxPlane, near: socket.socket) -> None:
+    """In a tunnel that stays, with its number and name: Linux 6.12 says that it has let go of a session before it has."""
+    await plane.perform(ethernet.tunnel(near, UDP4))
+    await plane.perform(CREATE)
+    for _ in range(100):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(plane.perform, DELETE)
+            await trio.lowlevel.checkpoint()
+            await plane.perform(CREATE)  # its turn comes right after that of the other
+    await plane.perform(DeleteTunnel(tunnel_id=TUNNEL))
+
+
 async def test_a_vlan_link_that_somebody_deleted(
     cable: Cable, plane: LinuxPlane, kernel: Netlink, near: socket.socket
 ) -> None:
