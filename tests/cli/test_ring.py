@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pcapng import FileScanner
 from pcapng.blocks import EnhancedPacket, SectionHeader
 
+from faults.means import no_descriptor_left
 from l2tpctl.captures import datagrams
 from l2tpctl.errors import CommandError
 from l2tpctl.ring import Ring, packet
@@ -119,6 +120,16 @@ def test_a_ring_of_files(tmp_path: Path) -> None:
     kept = sorted(number for path in tmp_path.iterdir() for number in numbers(path))
     assert list(range(kept[0], 200)) == kept
     assert kept[0] > 0
+
+
+def test_a_ring_goes_on_without_another_descriptor(tmp_path: Path) -> None:
+    """The next file has that of the last; only who begins is told that there is none."""
+    with Ring(tmp_path / "r", "1", size=1, count=2) as ring, no_descriptor_left():
+        for number in range(3):
+            ring.write(message(number))
+        with pytest.raises(OSError, match="Too many open files"):
+            Ring(tmp_path / "other", "1")
+    assert ([1], [2]) == (numbers(tmp_path / "r0"), numbers(tmp_path / "r1"))
 
 
 def test_a_longer_file_of_that_name_is_overwritten(tmp_path: Path) -> None:
