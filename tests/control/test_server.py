@@ -342,6 +342,25 @@ async def test_one_user_cannot_take_all_connections(
             assert "result" in await next_one.ask("system.show")
 
 
+async def test_many_users_cannot_take_all_connections(
+    double: Double, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them has fewer than it may; the forty-ninth of all is refused, and root still gets in."""
+    credentials = Credentials(0)
+    monkeypatch.setattr(server, "_PEERCRED", credentials)
+    async with serving(double, path), contextlib.AsyncExitStack() as stack:
+        for number in range(server.MAX_CONNECTIONS_OF_USERS):
+            credentials.uid = 4712 + number // 12
+            peer = await stack.enter_async_context(client(path))
+            assert "result" in await peer.ask("system.show")
+        credentials.uid = 9999
+        async with client(path) as late:
+            assert BUSY == (await late.line())["error"]["code"]
+        credentials.uid = 0
+        async with client(path) as root:
+            assert "result" in await root.ask("system.show")
+
+
 async def test_connections_are_capped_for_everyone(double: Double, path: Path) -> None:
     """The sixty-fifth connection is refused, even root's."""
     async with serving(double, path), contextlib.AsyncExitStack() as stack:
@@ -498,8 +517,10 @@ async def test_a_watcher_that_does_not_read_loses_events_and_is_told_how_many(do
     """Ten thousand events for a sleeping watcher: what fits waits, the rest is one gap with its length, and the sum is right."""
     async with serving(double, path), client(path) as peer:
         await peer.ask("events.subscribe")
+        (queue,) = double.bus.subscribers
         for published in range(10_000):
             double.bus.publish(TUNNEL_UP)
+            assert len(queue._waiting) + len(queue._taken) <= queue.size  # of which one may be a gap
             if published % 100 == 0:
                 await trio.testing.wait_all_tasks_blocked()
         heard = lost = 0

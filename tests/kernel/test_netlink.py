@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -15,7 +16,7 @@ from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl, netlink, nlsock, pppox
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation
+from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation, Outcome
 
 CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP)
 DELETE = DeleteSession(tunnel_id=1, session_id=2)
@@ -126,6 +127,19 @@ async def test_a_tunnel_takes_its_sessions_along(
     assert [DeleteTunnel(tunnel_id=1)] == far.log
     plane.close()
     assert [-1, -1, -1] == [channel.fileno() for channel in channels]
+
+
+@pytest.mark.parametrize(("version", "kept"), [(2, False), (3, True)])
+async def test_what_the_kernel_may_not_be_done_with(
+    plane: LinuxPlane, sock: socket.socket, version: int, kept: bool
+) -> None:
+    """Of many sessions that have ended the last has to wait longer than the first, but not for ever; in version 2 none has a number that comes again."""
+    await plane.perform(attrs.evolve(create_tunnel(sock), version=version))
+    for number in range(1, 501):
+        plane._tunnels[1].sessions[number] = netlink._Session(Outcome(), numberable=True)
+        await plane.perform(DeleteSession(tunnel_id=1, session_id=number))
+    assert kept is bool(plane._ending)
+    assert all(until <= time.monotonic() + netlink._ENDING_MOST for until, _ in plane._ending)
 
 
 async def test_closing_the_plane_closes_its_sockets(

@@ -212,3 +212,23 @@ def test_what_had_waited_keeps_nobody_else_deaf(place: ExitStack) -> None:
     assert 15.0 == loud.next_timer
     assert loud.release(15.0)
     assert 16.5 == loud.next_timer
+
+
+def test_so_many_are_not_heard_at_a_time_and_no_more(place: ExitStack) -> None:
+    """What the kernel takes as a filter; the next one has its place once another is heard again."""
+    del place
+    most = overhear._MOST_DEAF
+    names = [name for number in range(most // 2 + 1) for name in (f"a{number}", f"b{number}")]
+    taps.batch("\n".join(f"link add {a} type veth peer name {b}" for a, b in zip(names[::2], names[1::2], strict=True)))
+    loud = Loud(10.0)
+
+    def is_deaf(name: str, now: float) -> bool:
+        return any(loud.asks(name, now) for _ in range(overhear.LOUD + 1))
+
+    assert all(is_deaf(name, 5.0) for name in names[:most])
+    assert not is_deaf(names[most], 5.0)
+    assert most == len(loud.indices)
+    with overhear.opened() as sock:
+        overhear._attach(sock, loud.indices)
+    assert loud.release(15.0)
+    assert is_deaf(names[most], 15.0)
