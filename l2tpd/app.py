@@ -23,6 +23,7 @@ import attrs
 import trio
 
 from l2tpd import __version__, log
+from l2tpd.clock import PassClock
 from l2tpd.config.model import Config
 from l2tpd.errors import ConfigError, L2tpError, StartupError
 from l2tpd.options import Options
@@ -150,7 +151,9 @@ class Process:
             self._open_log()
             raise_descriptor_limit()
             tune_collector()
-            trio.run(self.serve, self.config, attrs.evolve(self.options, ready=functools.partial(self._ready, ready)))
+            options = attrs.evolve(self.options, ready=functools.partial(self._ready, ready))
+            clock = PassClock()
+            trio.run(self.serve, self.config, options, clock=clock, instruments=[clock])
         except KeyboardInterrupt:  # before the signal receiver was open
             return FAILED
         except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - the last line of defence
