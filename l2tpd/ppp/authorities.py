@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -63,8 +64,9 @@ class SecretsFiles:
                 return known.secrets
             before = self._known.get(path)
             since = before.since if before is not None and before.mark == mark else now
+            settled = bool(mark) and (now - since > _TICK or _has_rested(mark))
             found = await trio.to_thread.run_sync(_read, path, limiter=self._limit)
-            self._known[path] = _Known(mark, since, bool(mark) and now - since > _TICK, found)
+            self._known[path] = _Known(mark, since, settled, found)
             return found
 
     def _current(self, path: Path, mark: tuple[int, ...]) -> _Known | None:
@@ -96,12 +98,17 @@ class LocalUsers:
 
 
 def _mark(path: Path) -> tuple[int, ...]:
-    """Return what changes with a file; nothing where it cannot be told."""
+    """Return what changes with a file, last the time of its last change in nanoseconds; nothing where it cannot be told."""
     try:
         found = path.stat()
     except OSError:
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _has_rested(mark: tuple[int, ...]) -> bool:
+    """Tell whether the last change of a file lies so far back that another one would show: by the clock on the wall, which may have been set back since."""
+    return time.time() - mark[-1] / 1e9 > _TICK
 
 
 def _read(path: Path) -> secrets.Secrets:

@@ -78,6 +78,15 @@ async def test_a_file_that_is_known_is_not_read_again(tmp_path: Path, monkeypatc
     assert REFUSED == await files.check(asked(b"alice", b"wrong"))
 
 
+async def test_a_file_that_has_long_rested_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Right after a start, too, when all call again: when a file was changed last is told by the file."""
+    monkeypatch.setattr(authorities, "SECRETS", {Auth.PAP: Path(os.__file__)})  # as old as this Python
+    files = SecretsFiles()
+    assert REFUSED == await files.check(asked(b"alice", b"wonder"))
+    monkeypatch.delattr(authorities, "_read")
+    assert REFUSED == await files.check(asked(b"alice", b"wonder"))
+
+
 async def test_many_who_come_at_once_have_a_file_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a start, or a change, all call again: a file of thousands of lines takes as long to read as it takes to let hundreds in."""
     path, reads = tmp_path / "pap-secrets", list[Path]()
