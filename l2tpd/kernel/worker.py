@@ -30,11 +30,11 @@ _TIMEOUT = 10.0  # seconds: work that takes longer than this is stuck, and must 
 
 @attrs.define(eq=False)
 class _Job(Generic[T]):
-    """A piece of work on its way, and what came of it."""
+    """A piece of work on its way, and what came of it; made by the task that waits for it."""
 
     work: Callable[[], T]
-    token: trio.lowlevel.TrioToken
-    done: trio.Event = attrs.field(factory=trio.Event)
+    token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    task: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
     results: list[T] = attrs.field(factory=list)
     error: BaseException | None = None
 
@@ -45,7 +45,7 @@ class _Job(Generic[T]):
         except BaseException as error:  # noqa: BLE001, ASYNC103 - it is the caller's, whatever it is
             self.error = error
         with suppress(trio.RunFinishedError):  # nobody is left to hear of it
-            self.token.run_sync_soon(self.done.set)
+            self.token.run_sync_soon(trio.lowlevel.reschedule, self.task)
 
     def result(self) -> T:
         """Return what the work returned, or raise what it raised."""
@@ -73,10 +73,9 @@ class Worker:
         if self._closed:
             raise RuntimeError(f"the thread `{self._thread.name}` has ended")
         await trio.lowlevel.checkpoint_if_cancelled()
-        job = _Job(work, trio.lowlevel.current_trio_token())
+        job = _Job(work)
         self._queue.put(job.carry_out)
-        with trio.CancelScope(shield=True):
-            await job.done.wait()
+        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
         return job.result()
 
     def close(self, last: Callable[[], None] | None = None) -> None:

@@ -110,7 +110,7 @@ def test_nobody_is_left_to_hear_of_it() -> None:
     done: list[str] = []
 
     async def hands_over() -> worker._Job[None]:
-        return worker._Job(lambda: done.append("work"), trio.lowlevel.current_trio_token())
+        return worker._Job(lambda: done.append("work"))
 
     job = trio.run(hands_over)
     thread = Worker("test")
