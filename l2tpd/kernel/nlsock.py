@@ -1,15 +1,14 @@
 """A blocking netlink socket: requests go out, answers come back. Everything here blocks, and lets other threads run while it does.
 
 The kernel works inside the send call and has answered when it returns, so each request costs two short calls of the system and hardly any Python:
-a thread that works here keeps the interpreter to itself for some ten microseconds at a time, and the event loop gets its turn. Around each call the
-threads may change places, which costs more than most requests do: what belongs together goes in one datagram. The socket belongs to the network
-namespace that its maker was in.
+a thread that works here keeps the interpreter to itself for some ten microseconds at a time, and the event loop gets its turn. While it sends, the
+threads may change places, which costs more than most requests do: what belongs together goes in one datagram, and answers that are there are taken
+without that. The socket belongs to the network namespace that its maker was in.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import struct
@@ -17,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from l2tpd.errors import PlaneError
-from l2tpd.kernel import nlmsg
+from l2tpd.kernel import brief, nlmsg
 
 ROUTE: Final = 0  # linux/netlink.h
 GENERIC: Final = 16
@@ -52,7 +51,8 @@ class Conversation:
 
     def ask(self, request: bytes) -> list[bytes]:
         """Send a request with the number that `next` gave last, and return its answers. Raises `PlaneError` with what the kernel says."""
-        return list(self.stream(request))
+        self._send(request)
+        return list(self._collect(self._sequence, self._take))
 
     def ask_all(self, requests: Sequence[Callable[[int], bytes]]) -> dict[int, PlaneError]:
         """Send requests, each made for its number, in one datagram: the kernel carries out every one, in this order, whatever became of those before.
@@ -63,7 +63,7 @@ class Conversation:
         self._send(b"".join([*map(nlmsg.unacknowledged, others), last]))
         refused: dict[int, PlaneError] = {}
         while True:
-            for answer in nlmsg.answers(self._read()):
+            for answer in nlmsg.answers(self._take()):
                 place = len(others) - ((self._sequence - answer.sequence) & 0xFFFFFFFF)
                 if place < 0 or not answer.final:
                     continue  # of a request that was given up
@@ -76,7 +76,7 @@ class Conversation:
         """Return the index of an interface, 0: there is none. Raises `PlaneError`."""
         asked = _IFREQ.pack(interface.encode(), 0)
         try:
-            return int(_IFREQ.unpack(fcntl.ioctl(self._socket.fileno(), _SIOCGIFINDEX, asked))[1])
+            return int(_IFREQ.unpack(brief.ioctl(self._socket.fileno(), _SIOCGIFINDEX, asked))[1])
         except OSError as error:
             if error.errno == errno.ENODEV:
                 return 0
@@ -85,7 +85,7 @@ class Conversation:
     def stream(self, request: bytes) -> Iterator[bytes]:
         """Do as `ask` does, but yield the answers as they come: of a dump, while the kernel is still at it. The next request gives up the rest."""
         self._send(request)
-        return self._collect(self._sequence)
+        return self._collect(self._sequence, self._read)
 
     def _send(self, data: bytes) -> None:
         try:
@@ -93,9 +93,9 @@ class Conversation:
         except OSError as error:
             raise _told(error) from error
 
-    def _collect(self, sequence: int) -> Iterator[bytes]:
+    def _collect(self, sequence: int, read: Callable[[], bytes]) -> Iterator[bytes]:
         while True:
-            for answer in nlmsg.answers(self._read()):
+            for answer in nlmsg.answers(read()):
                 if answer.sequence != sequence:
                     continue  # of a request that was given up
                 if not answer.final:
@@ -104,6 +104,15 @@ class Conversation:
                     raise _refusal(answer)
                 else:
                     return
+
+    def _take(self) -> bytes:
+        """Return what the kernel has answered by the time that a request was sent, as it answers all but dumps; else wait."""
+        try:
+            return bytes(self._buffer[: self._socket.take_into(self._buffer)])
+        except BlockingIOError:
+            return self._read()
+        except OSError as error:
+            raise _told(error) from error
 
     def _read(self) -> bytes:
         try:
@@ -122,8 +131,8 @@ def _told(error: OSError) -> PlaneError:
     return PlaneError(error.errno or 0, f"netlink: {error.strerror or error}")
 
 
-def _opened(protocol: int) -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+def _opened(protocol: int) -> brief.Socket:
+    sock = brief.Socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
     try:
         sock.bind((0, 0))
         # The kernel's own timeout: Python's would ask before each reading whether there is something to read.

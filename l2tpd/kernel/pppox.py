@@ -8,13 +8,13 @@ a peer that talks at once loses nothing.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
 from collections.abc import Mapping
 
 from l2tpd.errors import PlaneError
+from l2tpd.kernel import brief
 
 DEVICE = "/dev/ppp"
 
@@ -23,8 +23,6 @@ _PX_PROTO_OL2TP = 1  # linux/if_pppox.h
 _NO_ADDRESS = bytes(16)  # struct sockaddr_in; only a socket that makes the tunnel as well says one
 # struct sockaddr_pppol2tp and sockaddr_pppol2tpv3: family, protocol, pid, fd, addr, s_tunnel, s_session, d_tunnel, d_session
 _SESSION: Mapping[int, struct.Struct] = {2: struct.Struct("=HIii16sHHHH"), 3: struct.Struct("=HIii16sIIII")}
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def new_socket() -> socket.socket:
@@ -43,10 +41,12 @@ def open_session(
     address = _SESSION[version].pack(
         _AF_PPPOX, _PX_PROTO_OL2TP, 0, -1, _NO_ADDRESS, tunnel_id, session_id, peer_tunnel_id, peer_session_id
     )
-    if _libc.connect(sock.fileno(), address, len(address)):
-        number = ctypes.get_errno()
+    try:
+        brief.connect(sock.fileno(), address)
+    except OSError as error:
         sock.close()
-        raise PlaneError(number, f"cannot connect to session {tunnel_id}/{session_id}: {os.strerror(number)}")
+        text = f"cannot connect to session {tunnel_id}/{session_id}: {error.strerror}"
+        raise PlaneError(error.errno or 0, text) from error
     return sock
 
 

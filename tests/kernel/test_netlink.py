@@ -383,6 +383,8 @@ class Socket:
         buffer[: len(reading)] = reading
         return len(reading)
 
+    take_into = recv_into
+
     def close(self) -> None:
         """Take no more."""
         self.closed = True

@@ -15,7 +15,7 @@ import pytest
 
 from heap import small
 from l2tpd.errors import PlaneError
-from l2tpd.kernel import nlsock, rtnl
+from l2tpd.kernel import brief, nlsock, rtnl
 from l2tpd.kernel.nlsock import Conversation
 
 ERROR, PART = 2, 0x1C
@@ -43,6 +43,8 @@ class Socket:
         reading = self._readings.pop(0)
         buffer[: len(reading)] = reading
         return len(reading)
+
+    take_into = recv_into
 
     def close(self) -> None:
         """Take no more."""
@@ -132,13 +134,14 @@ def test_numbers_begin_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_answers_are_read_into_one_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the conversation's."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    monkeypatch.setattr(nlsock, "_opened", lambda _protocol: theirs)
+    monkeypatch.setattr(nlsock, "_opened", lambda _protocol: brief.Socket(fileno=theirs.detach()))
     part = answer(PART, 1, b"part")
     with ours, closing(Conversation(nlsock.ROUTE)) as made:
-        ours.send(part + answer(ERROR, 1))
         made.next()
-        with small():
-            assert [part] == made.ask(b"request")
+        for asked in (made.ask, made.stream):
+            ours.send(part + answer(ERROR, 1))
+            with small():
+                assert [part] == list(asked(b"request"))
 
 
 def test_the_kernel_refuses(monkeypatch: pytest.MonkeyPatch) -> None:

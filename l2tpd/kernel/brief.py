@@ -1,0 +1,47 @@
+"""Calls of the system that never wait, made without letting other threads run.
+
+Theory of operation. Around each call of the system Python lets other threads have the interpreter, since the call may wait. To go on, a thread that works
+beside a busy event loop then has to get it back, and so has the loop a moment later: where the kernel answers at once, all that costs many times what the
+call does, and a session takes a dozen such calls. Nothing that may wait belongs here: the event loop would wait with it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+
+_libc = ctypes.PyDLL(None, use_errno=True)  # unlike CDLL it keeps the interpreter
+
+
+def ioctl(descriptor: int, request: int, argument: bytes) -> bytes:
+    """Return what the kernel makes of a request's argument. Raises `OSError`."""
+    buffer = ctypes.create_string_buffer(argument, len(argument))
+    _check(_libc.ioctl(descriptor, ctypes.c_ulong(request), buffer))
+    return buffer.raw
+
+
+def connect(descriptor: int, address: bytes) -> None:
+    """Connect a socket of a kind that knows its peer by looking it up. Raises `OSError`."""
+    _check(_libc.connect(descriptor, address, len(address)))
+
+
+def opened(path: str, flags: int) -> int:
+    """Return a descriptor of a device. Raises `OSError`."""
+    return _check(_libc.open(path.encode(), flags))
+
+
+class Socket(socket.socket):
+    """A socket that can be asked for what is there."""
+
+    def take_into(self, buffer: memoryview) -> int:
+        """Put a datagram that has arrived into `buffer`, and return its size there. Raises `BlockingIOError` where there is none, and other `OSError`s."""
+        room = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        return _check(_libc.recv(self.fileno(), room, ctypes.c_size_t(len(buffer)), socket.MSG_DONTWAIT))
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result

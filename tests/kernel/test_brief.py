@@ -1,0 +1,59 @@
+"""Calls of the system that keep the interpreter."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from l2tpd.kernel import brief
+
+SIOCGIFINDEX = 0x8933
+LO = struct.pack("=16si20x", b"lo", 0)
+
+
+def test_an_ioctl() -> None:
+    """It does as Python's own."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        assert fcntl.ioctl(sock, SIOCGIFINDEX, LO) == brief.ioctl(sock.fileno(), SIOCGIFINDEX, LO)
+        with pytest.raises(OSError, match="No such device") as refused:
+            brief.ioctl(sock.fileno(), SIOCGIFINDEX, bytes(40))
+    assert errno.ENODEV == refused.value.errno
+
+
+def test_an_address_in_octets() -> None:
+    """A socket is connected, or the kernel says why not."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        brief.connect(sock.fileno(), struct.pack("=H2s4s8x", socket.AF_INET, b"\x06\xa5", b"\x7f\0\0\1"))
+        assert ("127.0.0.1", 1701) == sock.getpeername()
+        with pytest.raises(OSError, match="Invalid argument"):
+            brief.connect(sock.fileno(), b"\x02\x00")
+
+
+def test_a_device(tmp_path: Path) -> None:
+    """It is opened with these flags; one that is not there is no device."""
+    descriptor = brief.opened("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        assert not os.get_inheritable(descriptor)
+        assert 1 == os.write(descriptor, b"x")
+    finally:
+        os.close(descriptor)
+    with pytest.raises(FileNotFoundError):
+        brief.opened(str(tmp_path / "none"), os.O_RDWR)
+
+
+def test_what_has_arrived() -> None:
+    """Datagrams are taken one by one, as far as they fit, and nobody waits for the next."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    room = memoryview(bytearray(8))
+    with brief.Socket(fileno=near.detach()) as sock, far:
+        with pytest.raises(BlockingIOError):
+            sock.take_into(room)
+        far.send(b"first")
+        far.send(b"the second")
+        assert [b"first", b"the seco"] == [bytes(room[: sock.take_into(room)]) for _ in range(2)]
