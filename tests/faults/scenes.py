@@ -93,10 +93,10 @@ async def short_of_descriptors(
     """Ask for a session by PPP with so few descriptors left for both daemons: what is up stays up, and the new one comes once there are more."""
     async with stage(directory, seconds=60, data_plane=data_plane) as on:
         port = free_port()
-        await on.start("lns", listen(port) + ANYBODY + lns_keys)
+        lns = await on.start("lns", listen(port) + ANYBODY + lns_keys)
         tunnels = calls("t", port, SOON) + calls("old", port, "") + session("old", "o") + keys
         lac = await on.start("lac", tunnels)
-        await until(lambda: up(lac, "t") and _has_addresses(lac, "old", "o"))
+        await until(lambda: up(lac, "t") and _has_addresses(lac, "old", "o") and _all_have_addresses(lns))
         told = [hear(on, daemon) for daemon in on.daemons]
         old = {(found.core.local_id, call_id) for found in lac.registry for call_id in found.core.calls}
         on.write("lac", tunnels + session("t", "s", "persist = true\n"))
@@ -113,6 +113,10 @@ async def short_of_descriptors(
 def _has_addresses(daemon: Daemon, name: str, of: str) -> bool:
     found = call(daemon, name, of)
     return found is not None and bool(found.ppp_remote)
+
+
+def _all_have_addresses(daemon: Daemon) -> bool:
+    return all(found.ppp_remote for tunnel in daemon.registry for found in tunnel.core.calls.values())
 
 
 HERE, HOME, OTHER = "10.1.0.1", "10.1.0.11", "10.1.0.12"
