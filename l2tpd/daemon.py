@@ -70,6 +70,7 @@ if TYPE_CHECKING:
 DUMPED = 200
 """How many tunnels are written to the log on SIGUSR2."""
 
+_PPP = int(Category.PPP)  # in plain numbers, since each frame is looked at: an enumeration takes ten times as long
 _log = log.get("daemon")
 
 
@@ -368,7 +369,7 @@ class Daemon:
         tunnel = self.registry.by_id.get(tunnel_id)
         call = tunnel.core.calls.get(session_id) if tunnel else None
         traced = self.site.trace | (tunnel.core.trace if tunnel else 0) | (call.trace if call else 0)
-        if traced & Category.PPP:
+        if traced & _PPP:
             ids = _ids(tunnel_id, session_id)
             log.traced(Category.PPP, f"tunnel {_whose(ids)}: PPP: {line}", **ids)
 
