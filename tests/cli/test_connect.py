@@ -120,7 +120,7 @@ async def test_it_is_killed(tmp_path: Path) -> None:
             assert calling.daemons()
             calling.process.kill()
             await calling.process.wait()
-            await until(lambda: not calling.daemons())
+            await until(lambda: not calling.daemons() and tunnel.core.ending is not None)
             assert tunnel.core.ending is not None
             assert "peer" == tunnel.core.ending.by
 
