@@ -80,7 +80,7 @@ PAIRS: tuple[Pair, ...] = (xl2tpd_calls_us, we_call_xl2tpd, we_call_ourselves)
 
 @pytest.mark.parametrize("pair", [pytest.param(pair, marks=pytest.mark.stock, id=pair.__name__) for pair in PAIRS])
 async def test_packets_pass_until_the_client_hangs_up(cable: Cable, daemon: Start, tmp_path: Path, pair: Pair) -> None:
-    """Pings and TCP pass both ways, through the session as the kernel counts it; after the client's goodbye nothing is left on either side."""
+    """Pings and TCP pass both ways, through the session as the kernel counts it; after the client's goodbye that is told, and nothing is left on either side."""
     async with pair(cable, daemon, tmp_path / "xl2tpd") as call:
         session = (await ppp.addressed(call.ours[-1]))[0]["ppp"]
         if call.ours[-1].program is not call.ours[0].program:
@@ -97,6 +97,8 @@ async def test_packets_pass_until_the_client_hangs_up(cable: Cable, daemon: Star
         assert OCTETS // 2 < between[inward] - before[inward]
         assert OCTETS // 2 < after[outward] - between[outward]
         await call.client_hangs_up()
+        told = await call.ours[0].control.event("ppp", "down", network="ipv4")
+        assert OCTETS // 2 < min(told["rx_bytes"], told["tx_bytes"])
         await nothing_left_of(call, cable)
 
 
