@@ -194,7 +194,9 @@ async def test_two_sessions_with_the_same_route(caplog: pytest.LogCaptureFixture
     told: list[PppEvent] = []
     async with lns(PROFILE + ALICE + 'routes = ["192.0.2.0/24", "10.9.0.2/32"]\n') as server:
         server.engine.instances.tell = told.append
-        first, second = await server.up("alice"), await server.up("alice")
+        first = await server.up("alice")
+        await until(lambda: len(told) == 1)
+        second = await server.up("alice")
         await until(lambda: len(told) == 2)
         assert "no route to what is behind the peer" in caplog.text
         assert "another session has it" in caplog.text
