@@ -14,6 +14,7 @@ USES = {
     "bus": "the stamp of an event, which is only shown",
     "capture": "the stamp of a captured message, which goes to a file",
     "log": "the stamp of a line",
+    "ppp.authorities": "how long ago a secrets file was changed, whose stamp is of that clock; one that jumps stamps the next change otherwise",
     "radius.client": "Event-Timestamp (RFC 2869 5.3, RFC 5176 6.3), the name of a life, the age of a record from another life",
 }
 """Who reads it, and what for; everything else goes by the event loop's clock, which is monotonic."""
