@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import pytest
 from interop.daemon import Daemon
 from interop.netns import Cable, Host, require_root
 from interop.netns import cable as laid
-from vm.inside import stage
+from l2tpd.kernel.netlink import LinuxPlane, Netlink
+from vm.inside import ethernet, stage
 
 Start = Callable[[Host, str], AbstractAsyncContextManager[Daemon]]
 
@@ -48,3 +50,28 @@ def daemon(tmp_path: Path) -> Start:
         return stage.l2tpd(host, tmp_path / f"l2tpd-{next(numbers)}", config)
 
     return start
+
+
+@pytest.fixture
+def plane(cable: Cable) -> Iterator[LinuxPlane]:
+    """A plane at our end of the cable."""
+    with ethernet.opened(cable.us) as made:
+        yield made
+
+
+@pytest.fixture
+def kernel(cable: Cable) -> Iterator[Netlink]:
+    """A look at the kernel at our end apart from the plane's own."""
+    with ethernet.entered(cable.us):
+        made = Netlink()
+    with closing(made):
+        yield made
+
+
+@pytest.fixture
+def near(cable: Cable) -> Iterator[socket.socket]:
+    """A socket as a tunnel over UDP and IPv4 has one."""
+    with ethernet.entered(cable.us):
+        made = ethernet.carrier(ethernet.WAYS["udp4"])
+    with made:
+        yield made

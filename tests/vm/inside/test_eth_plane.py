@@ -37,31 +37,6 @@ CANCELS = 40
 UDP4 = WAYS["udp4"]
 
 
-@pytest.fixture
-def plane(cable: Cable) -> Iterator[LinuxPlane]:
-    """A plane at our end of the cable."""
-    with ethernet.opened(cable.us) as made:
-        yield made
-
-
-@pytest.fixture
-def kernel(cable: Cable) -> Iterator[Netlink]:
-    """A look at the kernel at our end apart from the plane's own."""
-    with ethernet.entered(cable.us):
-        made = Netlink()
-    with closing(made):
-        yield made
-
-
-@pytest.fixture
-def near(cable: Cable) -> Iterator[socket.socket]:
-    """A socket as a tunnel over UDP and IPv4 has one."""
-    with ethernet.entered(cable.us):
-        made = ethernet.carrier(UDP4)
-    with made:
-        yield made
-
-
 async def interfaces(host: Host) -> dict[str, Any]:
     """Return what there is of interfaces in a namespace, by name."""
     return {found["ifname"]: found for found in json.loads(await said(host, "ip", "-j", "-s", "link"))}
