@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -29,7 +29,7 @@ from l2tpctl.completion import (
     tunnel_names,
 )
 from l2tpctl.keys import pairs, schemas, typed
-from l2tpctl.options import LEVELS, SETTINGS, Choice, json_option, show_everything, socket_option
+from l2tpctl.options import LEVELS, SETTINGS, Choice, json_option, perform, socket_option
 from l2tpctl.ring import STDOUT
 from l2tpd.control.jsonrpc import Json
 
@@ -511,7 +511,6 @@ for command in (*local.COMMANDS, migrate.import_command):
     l2tpctl.add_command(command)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run `l2tpctl`."""
-    show_everything()
-    l2tpctl(prog_name="l2tpctl")
+    perform(l2tpctl, "l2tpctl")

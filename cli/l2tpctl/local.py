@@ -208,7 +208,10 @@ def hash_password() -> None:
             "utf-8", "surrogateescape"
         )
     else:
-        password = sys.stdin.buffer.readline().rstrip(b"\r\n")
+        try:
+            password = sys.stdin.buffer.readline().rstrip(b"\r\n")
+        except OSError as error:
+            stop(CommandError(f"cannot read standard input: {error.strerror}"))
     if not password:
         stop(CommandError("there is no password on standard input"))
     text = hashed.make(password, os.urandom(hashed.SALT))

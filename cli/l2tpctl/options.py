@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,10 +71,38 @@ def json_option(command: F) -> F:
     )(command)
 
 
-def show_everything() -> None:
+def perform(command: click.Command, name: str) -> NoReturn:
+    """Run a command as the program `name`. It ends with status 1 where what it says cannot be written: with a sentence, but for a pipe that nobody reads."""
+    _hold_streams()
+    _show_everything()
+    try:
+        command(prog_name=name)  # click deals with the pipe
+    except OSError as error:  # of files, commands have said theirs
+        _forget(1)
+        try:
+            click.echo(f"{name}: cannot write to standard output: {error.strerror}", err=True)
+        except OSError:
+            _forget(2)
+    sys.exit(1)
+
+
+def _hold_streams() -> None:
+    """Put what can be neither read nor written where whoever started us has closed a standard stream: its number is no socket's, and its use an error."""
+    for fd, name, mode, flags in ((0, "stdin", "r", os.O_WRONLY), (1, "stdout", "w", os.O_RDONLY)):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, flags), fd)
+            setattr(sys, name, os.fdopen(fd, mode, closefd=False))
+
+
+def _show_everything() -> None:
     """Have stdout take what its encoding cannot say, as stderr does: escaped, not with a traceback."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _forget(fd: int) -> None:
+    """Have Python write to nowhere what is left of a stream, which it does once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
 
 
 def stop(error: Exception) -> NoReturn:

@@ -15,13 +15,14 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import attrs
 import click
 
 from l2tpctl import render
 from l2tpctl.errors import CommandError
-from l2tpctl.options import show_everything, socket_option, stop
+from l2tpctl.options import perform, socket_option, stop
 from l2tpctl.render import printable, quoted
 from l2tpd.control.jsonrpc import Json
 
@@ -297,7 +298,6 @@ def l2tpwatch(
     sys.exit(run(watch))
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run `l2tpwatch`."""
-    show_everything()
-    l2tpwatch(prog_name="l2tpwatch")
+    perform(l2tpwatch, "l2tpwatch")

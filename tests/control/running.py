@@ -50,12 +50,18 @@ class Daemon:
                 self._ready.set()
 
 
-def program(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run Python on these words, in a process of its own and with this in its environment."""
+def program(*words: str, stdout: int = subprocess.PIPE, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python on these words, in a process of its own, with this in its environment and its output to this descriptor."""
     roots = [str(Path(__file__).parents[2] / part) for part in ("", "cli")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(roots), **more}
     # One that becomes another user could not write coverage data, and would say so where its own words are expected.
     environment = {key: value for key, value in environment.items() if not key.startswith("COVERAGE_")}
     return subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env=environment, timeout=60, check=False
+        [sys.executable, *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=False,
     )

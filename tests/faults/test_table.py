@@ -42,6 +42,7 @@ FAULTS = [
     Fault("the disk under the log is full", "lines are lost and counted", "faults/test_disk.py", "test_a_full_disk_under_the_log"),
     Fault("... under the spool", "no half records, no loss of what is kept", "faults/test_disk.py", "test_a_full_disk_under_the_spool"),
     Fault("... under a capture", "the client says so", "cli/test_capture.py", "test_a_failure_is_a_sentence"),
+    Fault("... under what a command prints, or that is closed", "the command says so", "cli/test_options.py", "test_a_full_output"),
     Fault("the directory of the log is gone", "written on; opening anew fails with a word", "faults/test_disk.py", "test_a_log_whose_directory_is_gone"),
     Fault("syslog is gone, and returns", "lines are lost and counted", "test_log.py", "test_syslog_may_come_late_go_and_come_back"),
     Fault("syslog does not read", "nobody waits", "test_log.py", "test_a_syslog_that_does_not_read_never_blocks"),
