@@ -117,9 +117,10 @@ class SharedTuns:
         """Count one user less, and take back what it has claimed; the interface goes with the last one."""
         held = [prefix for prefix in prefixes if common.members.remove(prefix, member)]
         common.users -= 1
-        if common.tun is not None:
-            for prefix in held:
-                await self._tuns.delete_route(common.tun, prefix)
+        tun = common.tun
+        for prefix in held:
+            if tun is not None and tun is common.tun:  # else the last one has left meanwhile: its routes went with it
+                await self._tuns.delete_route(tun, prefix)
         if not common.users:
             await self._close(common)
 

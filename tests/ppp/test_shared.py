@@ -263,6 +263,18 @@ async def test_the_interface_goes_with_the_last_one() -> None:
         assert f"{third.lns.ppp_remote} scope link" in " ".join(taps.ip("route", "show", "dev", "subs").split())
 
 
+async def test_the_last_one_leaves_before_one_with_many_networks() -> None:
+    """Whose routes are still being taken back then, one by one, while the interface goes."""
+    async with stage() as scene:
+        many, one = await scene.connect(), await scene.connect()
+        for number in range(8):
+            await scene.carriers[0].route(f"10.77.{number}.0/24")
+        for line in (many, one):
+            line.scope.cancel()
+        await until(lambda: all(line.scope.cancelled_caught for line in (many, one)))
+        assert "subs" not in interfaces()
+
+
 @pytest.mark.parametrize("goes", [True, False])
 async def test_a_route_that_is_somebody_elses(goes: bool) -> None:
     """It is waited for in case its interface is on its way out; once the session is over, nothing of it is left in either case."""
