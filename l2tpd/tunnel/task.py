@@ -234,6 +234,8 @@ class Tunnel:
             yield partial(self.core.feed_call, call, CallInput.TUNNEL_GONE, None, now)
         yield partial(drop, self.core, now)
         yield self.flush
+        if self.core.plane_asked:  # the bug may have kept a flush from it; twice does nothing
+            yield partial(self._ask_plane, DeleteTunnel(tunnel_id=self.core.local_id), now)
         yield self._release
 
     # --- tasks ----------------------------------------------------------------------------------------------------------------

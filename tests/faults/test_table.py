@@ -91,6 +91,7 @@ FAULTS = [
     Fault("a bug in one tunnel", "it ends alone", "test_daemon.py", "test_a_bug_in_one_tunnel_ends_no_other"),
     Fault("... that waits to be opened", "the others stop politely", "test_daemon.py", "test_a_bug_in_one_that_waits_to_be_opened"),
     Fault("... as it ends", "its calls count no longer, those that can be are told of", "tunnel/test_task.py", "test_a_bug_that_keeps_calls_from_ending"),
+    Fault("... in what hears of its end", "the data plane lets go of it all the same", "tunnel/test_task.py", "test_a_bug_in_what_hears_of_an_end"),
     Fault("... in a datagram's way to its tunnel", "it costs the datagram", "test_daemon.py", "test_a_bug_while_a_stray_is_dispatched"),
     Fault("... in dialling", "the tunnel ends, the dialler goes on", "test_dialer.py", "test_a_bug_while_a_session_is_asked_for_again"),
     Fault("... in PPP of a session that an interface's end is to end", "the session ends alone", "test_circuits.py", "test_ppp_that_cannot_be_ended"),

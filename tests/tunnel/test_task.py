@@ -268,8 +268,28 @@ async def test_a_bug_that_keeps_calls_from_ending(monkeypatch: pytest.MonkeyPatc
             assert tunnel.sock is None
 
 
+def _fail(*_: object) -> None:
+    raise ZeroDivisionError
+
+
 def _is_the_end_of_a_call(event: Event) -> bool:
     return isinstance(event, SessionEvent) and event.what is What.DELETED
+
+
+async def test_a_bug_in_what_hears_of_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the first call's end cannot be told, and with it what came after, the data plane lets go of the tunnel all the same."""
+    async with house() as lns:
+        lns.daemon.adapter.plane = plane = RecordingPlane()
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            for number in (1, 2):
+                await call.bring_up(number)
+            assert (1, 2) == (len(plane.tunnels), len(plane.sessions))
+            monkeypatch.setattr(lns.daemon.circuits, "follow", _fail)
+            await call.say(stopccn(tunnel_id=call.tunnel_id))
+            await _crashed(lns, call.theirs)
+            await until(lambda: not plane.tunnels)
+            assert not plane.sessions
 
 
 async def test_a_crashed_tunnels_peer_may_call_again(monkeypatch: pytest.MonkeyPatch) -> None:
