@@ -47,10 +47,21 @@ async def watch_input(stop: Callable[[bool], object], descriptor: int = 0) -> No
 
     Who holds the other end of a pipe lets go of it in whatever way it ends, killed or not. Raises `StartupError` for what cannot be waited for.
     """
-    try:
-        await trio.lowlevel.wait_readable(descriptor)
-        while os.read(descriptor, _INPUT):
+    goes_on = True
+    while goes_on:
+        try:
             await trio.lowlevel.wait_readable(descriptor)
-    except OSError as error:
-        raise StartupError(f"--stop-at-eof: standard input cannot be waited for: {error.strerror}") from error
+        except OSError as error:
+            raise StartupError(f"--stop-at-eof: standard input cannot be waited for: {error.strerror}") from error
+        goes_on = _goes_on(descriptor)
     stop(False)
+
+
+def _goes_on(descriptor: int) -> bool:
+    """Drop what has come; tell whether more may."""
+    try:
+        return bool(os.read(descriptor, _INPUT))
+    except BlockingIOError:  # who has the same end was faster
+        return True
+    except OSError:  # a terminal that is gone, say, or a connection that was broken off
+        return False

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 
 import pytest
 import trio
@@ -102,6 +103,40 @@ async def test_the_end_of_the_input_is_a_request_to_stop() -> None:
             assert "stop" == await calls.next()
     finally:
         os.close(reading)
+
+
+async def test_an_input_that_breaks_off() -> None:
+    """That is an end like any other: it is no reason to stop otherwise than politely."""
+    calls = Calls()
+    ours, theirs = socket.socketpair()
+    with ours:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_input, calls.stop, ours.fileno())
+            await trio.testing.wait_all_tasks_blocked()
+            ours.send(b"what nobody reads")
+            theirs.close()
+            assert "stop" == await calls.next()
+
+
+async def test_an_input_that_others_read_too() -> None:
+    """Who finds nothing there waits for more."""
+    calls = Calls()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    again = os.dup(reading)
+    try:
+        async with trio.open_nursery() as nursery:
+            for descriptor in (reading, again):
+                nursery.start_soon(watch_input, calls.stop, descriptor)
+            await trio.testing.wait_all_tasks_blocked()
+            os.write(writing, b"x")
+            await trio.testing.wait_all_tasks_blocked()
+            assert 2 == len(nursery.child_tasks)
+            os.close(writing)
+            assert ["stop", "stop"] == [await calls.next(), await calls.next()]
+    finally:
+        os.close(reading)
+        os.close(again)
 
 
 async def test_an_input_without_an_end_to_wait_for() -> None:
