@@ -54,14 +54,18 @@ class Circuits:
             del self._sessions[event.interface]
 
     def follow_ppp(self, event: PppEvent) -> None:
-        """Take note of PPP that comes up or goes down; with one of its networks all lose their interface."""
+        """Take note of PPP that comes up or goes down, of which a pppd's may go on with its other network."""
         key = (event.tunnel_id, event.session_id)
         if event.what is What.UP:
             self._ppp.setdefault(event.interface, set()).add(key)
-        elif (keys := self._ppp.get(event.interface)) is not None:
+        elif (keys := self._ppp.get(event.interface)) is not None and not self._goes_on(key, event.interface):
             keys.discard(key)
             if not keys:
                 del self._ppp[event.interface]
+
+    def _goes_on(self, key: Key, interface: str) -> bool:
+        instance = self._instances.get(key)
+        return instance is not None and interface in instance.report.interfaces
 
     def link_changed(self, report: Report) -> None:
         """Tell the sessions whose interface this is."""

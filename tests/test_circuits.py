@@ -16,7 +16,7 @@ from l2tpd.ppp.instances import Instances
 from l2tpd.registry import Registry
 from l2tpd.tunnel.task import Tunnel
 from l2tpd.wire.numbers import MessageType
-from ppp.test_instances import UP, Fixed, a_report
+from ppp.test_instances import SIX, UP, Fixed, a_report
 
 pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"INTERFACES ARE NOT MADE: {taps.why_not()}")
 
@@ -40,6 +40,25 @@ def test_who_sets_its_interface_down_itself_goes_on(by_itself: bool) -> None:
             circuits.follow_ppp(attrs.evolve(UP, what=What.DOWN, interface=name))
             circuits.link_changed(Report(name, up=False, there=False))
             assert len(one.ended) == ends
+
+
+def test_a_network_that_ends_alone_leaves_the_interface_to_the_other() -> None:
+    """As a pppd's does: where the interface goes then, the session ends; once both are down, it is nobody's."""
+    told: list[PppEvent] = []
+    instances, registry = Instances(told.append), Registry[Tunnel]()
+    one, circuits = Fixed(a_report(told), sets_down=True), Circuits(registry, instances)
+    gone = Report("ppp0", up=False, there=False)
+    with instances.holding(one), taps.namespace():
+        one.report.tell = circuits.follow_ppp
+        for times in (1, 2):
+            one.report.up(UP, 1.0)
+            one.report.up(SIX, 1.0)
+            one.report.down("ipv4", None, "IPCP terminated by peer", 2.0)
+            circuits.link_changed(gone)
+            assert ["the interface ppp0 was deleted"] * times == one.ended
+            one.report.all_down(None, "over", 3.0)
+            circuits.link_changed(gone)
+            assert times == len(one.ended)
 
 
 class Broken(Fixed):
