@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from ipaddress import ip_network
 from typing import Final, NamedTuple
 
 from l2tpd.config.model import Config, Pool
@@ -79,6 +80,7 @@ class Addresses:
         self._reserved: Mapping[str, Place] = {}
         self._holdings = Holdings()
         self._held: dict[tuple[Hashable, Use], Held] = {}
+        self._routed: dict[Hashable, list[str]] = {}  # beside what is held
 
     def configure(self, config: Config) -> None:
         """Go by a configuration from now on; what is handed out stays so, and what rests rests."""
@@ -127,14 +129,23 @@ class Addresses:
         self._hold(owner, use, Held(address, home, user))
         return True
 
-    def owner(self, address: str) -> Hashable | None:
-        """Return who has this very address or prefix, None: nobody."""
-        return self._holdings.owner(address)
+    def route(self, prefix: str, owner: Hashable) -> bool:
+        """Note that a prefix is routed to somebody, and nobody else gets it as an address either; tell whether that may be: nobody else has this very one."""
+        network = ip_network(prefix)
+        single = network.prefixlen == network.max_prefixlen
+        text = str(network.network_address) if single else prefix
+        before = self._holdings.owner(text)
+        if before is None:
+            self._holdings.route(text, owner)
+            self._routed.setdefault(owner, []).append(text)
+        return before in (None, owner)
 
     def release(self, owner: Hashable, now: float) -> None:
         """Take back all that somebody has."""
         for use in Use:
             self._give_up(owner, use, now)
+        for text in self._routed.pop(owner, ()):
+            self._holdings.unroute(text)
 
     def fill(self, name: str, now: float) -> Fill:
         """Tell how full a pool of the configuration is."""

@@ -28,11 +28,14 @@ class Holdings:
     def __init__(self) -> None:
         """Begin without any."""
         self._owners: dict[str, Hashable] = {}
+        self._routed: dict[str, Hashable] = {}  # to whom, of what nobody had then
         self._stretches: list[_Stretch] = []  # in ascending order
 
     def __contains__(self, text: object) -> bool:
-        """Tell whether anybody has an address or prefix, a part of it, or what it is a part of."""
-        return text in self._owners or (isinstance(text, str) and next(self._meeting(text), None) is not None)
+        """Tell whether anybody has an address or prefix, a part of it, or what it is a part of, or this very one is routed to somebody."""
+        if text in self._owners or text in self._routed:
+            return True
+        return isinstance(text, str) and next(self._meeting(text), None) is not None
 
     @property
     def all(self) -> KeysView[str]:
@@ -40,8 +43,8 @@ class Holdings:
         return self._owners.keys()
 
     def owner(self, text: str) -> Hashable | None:
-        """Return who has this very address or prefix, None: nobody."""
-        return self._owners.get(text)
+        """Return who has this very address or prefix, or has it routed to it, None: nobody."""
+        return self._routed.get(text) if text not in self._owners else self._owners[text]
 
     def add(self, text: str, owner: Hashable) -> None:
         """Note that an owner has an address or prefix, for which `others_have` does not hold."""
@@ -55,8 +58,18 @@ class Holdings:
         if ":" in text:
             del self._stretches[bisect_left(self._stretches, _stretch(text))]
 
+    def route(self, text: str, owner: Hashable) -> None:
+        """Note to whom an address or prefix is routed that nobody has."""
+        self._routed[text] = owner
+
+    def unroute(self, text: str) -> None:
+        """Note that it is so no longer."""
+        del self._routed[text]
+
     def others_have(self, text: str, owner: Hashable) -> bool:
-        """Tell whether somebody else has it or a part of it, or the owner has this very one."""
+        """Tell whether somebody else has it, a part of it or a route for it, or the owner has this very one."""
+        if self._routed.get(text, owner) != owner:
+            return True
         return text in self._owners or any(self._owners[one.text] != owner for one in self._meeting(text))
 
     def has_around(self, text: str, owner: Hashable) -> bool:

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_network
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -36,8 +35,6 @@ class Leases:
         self._names = _Names()
         self._users: dict[Call, str] = {}
         self._sessions: Counter[str] = Counter()  # by user
-        self._routes: dict[str, Call] = {}  # by prefix
-        self._routed: dict[Call, list[str]] = {}
 
     def fill(self, pool: str) -> Fill:
         """Tell how full a pool of the configuration is."""
@@ -97,8 +94,6 @@ class Leases:
             self._names.give_back(asked.interface_name, interface)
             self._addresses.release(call, self._clock())
             self._leave(call)
-            for prefix in self._routed.pop(call, ()):
-                del self._routes[prefix]
 
     # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
 
@@ -124,15 +119,7 @@ class Leases:
 
     def claim_route(self, call: Call, prefix: str) -> bool:
         """Let a session have a prefix routed to its peer for as long as the lease lasts, unless another one has it; tell which."""
-        network = ip_network(prefix)
-        single = network.prefixlen == network.max_prefixlen
-        owner = self._addresses.owner(str(network.network_address) if single else prefix)
-        if owner is None:
-            owner = self._routes.get(prefix)
-        if owner is None:
-            self._routes[prefix] = call
-            self._routed.setdefault(call, []).append(prefix)
-        return owner in (None, call)
+        return self._addresses.route(prefix, call)
 
     def _leave(self, call: Call) -> None:
         user = self._users.pop(call, None)

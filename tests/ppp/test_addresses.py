@@ -321,3 +321,40 @@ def test_a_prefix_of_which_its_last_holder_has_an_address_still() -> None:
             pools.take("links", "c", 10, user, Use.LINK)
     pools.release("a", 10)
     assert first == pools.take("links", "c", 10, use=Use.LINK)
+
+
+SMALL = """
+[pool.a]
+range = "10.0.0.1-10.0.0.2"
+[pool.links]
+range = "2001:db8:1::/63"
+prefix_length = 64
+"""
+
+
+@pytest.mark.parametrize(
+    ("prefix", "first", "pool", "use"),
+    [
+        ("10.0.0.1/32", "10.0.0.1", "a", Use.ADDRESS),
+        ("2001:db8:1::/64", "2001:db8:1::/64", "links", Use.LINK),
+    ],
+)
+def test_what_is_routed_to_somebody_is_nobody_elses_address(prefix: str, first: str, pool: str, use: Use) -> None:
+    """Its packets would go there; it is had again once the route has gone, and the other way round what somebody has is routed to nobody else."""
+    pools = Addresses()
+    pools.configure(parse([("l2tpd.toml", SMALL)]))
+    assert pools.route(prefix, "alice")
+    assert pools.route(prefix, "alice")
+    assert not pools.route(prefix, "bob")
+    assert not pools.claim(first, "bob", 0, use=use)
+    other = pools.take(pool, "bob", 0, use=use)
+    assert first != other
+    with pytest.raises(Exhausted):
+        pools.take(pool, "carol", 0, use=use)
+    assert pools.claim(first, "alice", 0, use=use)
+    pools.release("alice", 0)
+    assert first == pools.take(pool, "carol", 1000, use=use)
+    assert not pools.route(prefix, "bob")
+    assert pools.route("198.51.100.0/24", "bob")
+    pools.release("carol", 1000)
+    assert pools.route(prefix, "bob")

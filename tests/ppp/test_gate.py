@@ -210,6 +210,14 @@ async def test_two_sessions_with_the_same_route(caplog: pytest.LogCaptureFixture
         await until(lambda: third.is_up and "192.0.2.0/24 dev sub" in taps.ip("route"))
 
 
+async def test_an_address_that_is_routed_to_another_session() -> None:
+    """A pool passes it over: its packets would go to the other."""
+    async with lns(PROFILE + ALICE + 'routes = ["10.9.0.3/32"]\n[user.bob]\npassword = "wonder"\n') as server:
+        first = await server.up("alice")
+        second = await server.up("bob")
+        assert ("10.9.0.2", "10.9.0.4") == (first.lns.ppp_remote, second.lns.ppp_remote)
+
+
 async def test_a_name_whose_former_interface_still_is() -> None:
     """As the route, so the name: who comes next has it a moment later."""
     async with lns(PROFILE + ALICE) as server:
