@@ -73,7 +73,10 @@ class Conversation:
                     return refused
 
     def index(self, interface: str) -> int:
-        """Return the index of an interface, 0: there is none. Raises `PlaneError`."""
+        """Return the index of an interface, 0: there is none. Raises `PlaneError`.
+
+        For a name that no interface has, the kernel may look for a module first, and the event loop waits with us: not a way to learn whether there is one.
+        """
         asked = _IFREQ.pack(interface.encode(), 0)
         try:
             return int(_IFREQ.unpack(brief.ioctl(self._socket.fileno(), _SIOCGIFINDEX, asked))[1])
