@@ -52,6 +52,7 @@ _NONE: Final[Mapping[str, Place]] = {}
 REMEMBERED: Final = (
     1 << 18
 )  # addresses that have been used and are free: of IPv6, more than anybody has memory for would come together
+_STEPS: Final = 2000  # over addresses that may not be handed out, while somebody waits: a prefix that somebody has may hold billions
 _LOOKS: Final = 1000  # at addresses that were passed over, before one is said not to be there: a thousand logins later, all were looked at
 
 
@@ -201,9 +202,12 @@ class AddressPool:
         return address
 
     def _fresh(self) -> str:
+        until = len(self._passed) + _STEPS
         for address in self._unused:
             if not (address in self._reserved or self._known(address) or self._pass_over(address)):
                 return address
+            if len(self._passed) >= until:
+                break  # whoever comes next goes on from here
         return ""
 
     def _longest_rested(self) -> str:

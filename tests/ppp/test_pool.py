@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -212,3 +213,22 @@ def test_a_pool_that_nobody_could_use_up_does_not_grow_for_ever(monkeypatch: pyt
         pool.give_back(taken[-1], second)
     assert taken == 5 * taken[:10]
     assert 10 == len(set(taken))
+
+
+def test_a_wide_prefix_that_somebody_has_stops_nobody() -> None:
+    """Who asks is told after a while that there is nothing, and not after all that lies in it was looked at; others come to what lies behind it."""
+
+    class Wide:
+        looks = 0
+
+        def __contains__(self, prefix: object) -> bool:
+            self.looks += 1
+            return str(prefix).startswith("2001:db8:0:")
+
+    taken = Wide()
+    pool, found = AddressPool("2001:db8:0:8000::-2001:db8:2:ffff:ffff:ffff:ffff:ffff", length=64, taken=taken), ""
+    for asked in range(1, 20):
+        with suppress(Exhausted):
+            found = found or pool.take(0)
+        assert taken.looks <= asked * 3000
+    assert "2001:db8:1::/64" == found
