@@ -49,6 +49,7 @@ class Common:
     addresses: set[str] = attrs.field(factory=set)  # ours
     members: Subscribers[SharedCarrier] = attrs.field(factory=Subscribers)
     changing: trio.Lock = attrs.field(factory=trio.Lock)  # while it is made or removed
+    refusal: PlaneError | None = None  # why it could not be made when that was last tried
 
     def take(self, packet: memoryview) -> None:
         """Hand a packet to the session that it is for; there may be none for a broadcast, and such. A bug there ends that session."""
@@ -94,9 +95,10 @@ class SharedTuns:
 
     async def prepare(self, common: Common, wanted: Interface) -> str:
         """See to it that an interface is there and has our address; return its name. Raises `PlaneError`."""
+        known = common.refusal
         async with common.changing:
             if common.tun is None:
-                common.tun, common.mtu = await self._open(common, wanted), wanted.mtu
+                common.tun, common.mtu = await self._make(common, wanted, known), wanted.mtu
             elif (
                 wanted.address not in common.addresses or wanted.mtu > common.mtu
             ):  # a reload has changed the profile, or a peer takes more
@@ -130,6 +132,16 @@ class SharedTuns:
         if tuns is None:
             raise PlaneError(errno.EOPNOTSUPP, "this data plane makes no interfaces")
         return tuns
+
+    async def _make(self, common: Common, wanted: Interface, known: PlaneError | None) -> Tun:
+        """Make the interface, unless somebody has just tried in vain: that may take seconds, and those who waited would try one after the other."""
+        if common.refusal is not None and common.refusal is not known:
+            raise PlaneError(common.refusal.errno, common.refusal.text)
+        try:
+            return await self._open(common, wanted)
+        except PlaneError as error:
+            common.refusal = PlaneError(error.errno, error.text)  # without the traceback of this one
+            raise
 
     async def _open(self, common: Common, wanted: Interface) -> Tun:
         tun = await self._tuns.open_tun(wanted)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
+from typing import NoReturn
 
 import attrs
 import pytest
 import trio
+import trio.testing
 
 import taps
 from l2tpd.config.load import parse
@@ -404,6 +407,41 @@ async def test_what_a_shared_interface_cannot() -> None:
             with pytest.raises(PlaneError, match=complaint):
                 await lost.open(wanted, 1400, Protocol.IPV4)
             await lost.finish()
+
+
+class Refusing(UserPlane):
+    """A plane that makes no interface, once it may say so."""
+
+    def __init__(self) -> None:
+        super().__init__(Worker("refuses"))
+        self.attempts, self.may_answer = 0, trio.Event()
+
+    async def open_tun(self, interface: Interface) -> NoReturn:
+        self.attempts += 1
+        await self.may_answer.wait()
+        raise PlaneError(errno.EEXIST, f"an interface `{interface.name}` exists already")
+
+
+async def test_all_who_wait_for_an_interface_hear_that_there_is_none() -> None:
+    """An attempt may take seconds: they do not try in their turn. Who comes later does."""
+    with closing(Refusing()) as plane:
+        shared, refused = SharedTuns(lambda: plane), list[int]()
+
+        async def come() -> None:
+            carrier = SharedCarrier(Cable(), shared, "default")
+            with pytest.raises(PlaneError, match="`subs` exists already") as told:
+                await carrier.open(Interface(name="subs", mtu=1400, address="10.9.0.1"), 1400, Protocol.IPV4)
+            refused.append(told.value.errno)
+            await carrier.finish()
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(come)
+            await trio.testing.wait_all_tasks_blocked()
+            plane.may_answer.set()
+        assert (1, [errno.EEXIST] * 5) == (plane.attempts, refused)
+        await come()
+        assert 2 == plane.attempts
 
 
 def _given(plane: UserPlane | None) -> UserPlane | None:
