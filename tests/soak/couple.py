@@ -39,6 +39,9 @@ QUIET = 90.0
 CONFIGURED, CREATED = 8, 24
 """Tunnels of the LAC's configuration, and how many there may be besides."""
 
+LOOKS = 20
+"""How often descriptors are counted, within a second; what stays is there at every look."""
+
 LAST = 60
 """Lines of each daemon that are shown where something failed."""
 
@@ -123,10 +126,14 @@ class Stock:
     done: Mapping[str, int]  # by words of `DONE`
 
     @classmethod
-    def of(cls, pid: int, told: Samples) -> Stock:
-        """Take stock of a process that tells these metrics."""
+    async def of(cls, pid: int, told: Samples) -> Stock:
+        """Take stock of a process that has told these metrics; its end of the connection by which it told them may take it a moment to close."""
         done = {word: int(total(told, *metric)) for word, metric in DONE.items()}
-        return cls(descriptors(pid), len(list(Path(f"/proc/{pid}/task").iterdir())), private(pid), done)
+        has = descriptors(pid)
+        for _ in range(LOOKS):
+            await trio.sleep(1 / LOOKS)
+            has = min(has, descriptors(pid))
+        return cls(has, len(list(Path(f"/proc/{pid}/task").iterdir())), private(pid), done)
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -473,7 +480,7 @@ class Couple:
         for end in (lac, lns):
             end.control.events.clear()
         for name, end in self.ends.items():
-            stocks[self.plane, name] = Stock.of(end.program.pid, await self.scrape(name))
+            stocks[self.plane, name] = await Stock.of(end.program.pid, await self.scrape(name))
 
     async def _is_quiet(self) -> bool | None:
         wanted = {"lac": (CONFIGURED, 2 * CONFIGURED), "lns": (CONFIGURED, 2 * CONFIGURED)}

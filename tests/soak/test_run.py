@@ -15,7 +15,7 @@ import trio
 from interop.daemon import Control, Daemon
 from interop.program import Program, running, spawn
 from scrapes import key
-from soak.couple import DONE, LAST, Couple, Objects, Stock, private
+from soak.couple import DONE, LAST, Couple, Objects, Stock, descriptors, private
 from soak.run import MEMORY_MORE, judge, told
 
 STOCK = Stock(descriptors=20, threads=2, memory=40 << 20, done=dict.fromkeys(DONE, 0))
@@ -29,7 +29,7 @@ def test_private_memory_is_ones_own() -> None:
     assert 64 << 20 < private(os.getpid()) - before < 192 << 20, len(ours)
 
 
-def test_stock_says_what_was_done() -> None:
+async def test_stock_says_what_was_done() -> None:
     """Each count is the sum of a metric's samples with the labels that are asked for."""
     metrics = {
         key("l2tpd_sessions_ended_total", result="none", by="us", was_up="yes"): 3.0,
@@ -37,9 +37,23 @@ def test_stock_says_what_was_done() -> None:
         key("l2tpd_events_total", event="config-reloaded"): 2.0,
         key("l2tpd_events_total", event="config-refused"): 1.0,
     }
-    stock = Stock.of(os.getpid(), metrics)
+    stock = await Stock.of(os.getpid(), metrics)
     assert {"tunnels": 0, "sessions": 7, "reloads": 2, "scripts": 0, "dropped packets": 0} == stock.done
     assert "over: 0 tunnels, 7 sessions, 2 reloads" in str(stock)
+
+
+async def test_a_descriptor_that_is_about_to_be_closed_is_not_counted() -> None:
+    """One that stays is."""
+    kept = descriptors(os.getpid())
+    closing = os.open(os.devnull, os.O_RDONLY)
+
+    async def close() -> None:
+        await trio.sleep(0.1)
+        os.close(closing)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(close)
+        assert kept == (await Stock.of(os.getpid(), {})).descriptors
 
 
 @pytest.mark.parametrize(
