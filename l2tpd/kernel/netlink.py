@@ -176,6 +176,7 @@ class LinuxPlane:
         # Until when, and what, the kernel may not be done with.
         self._ending: deque[tuple[float, frozenset[str]]] = deque()
         self._owners: dict[str, _Carried] = {}  # by interface
+        self._refused: set[Delete] = set()  # to be asked for once more
         self._worker = Worker("netlink")
         self._opened_links: Links | None = None
         self._closer = Closer()
@@ -309,7 +310,8 @@ class LinuxPlane:
     def _delete_tunnel(self, operation: DeleteTunnel) -> None:
         carried = self._tunnels.pop(operation.tunnel_id, None)
         if carried is None:
-            return  # never ours: one of this number would be somebody else's
+            self._forget_again(operation, f"tunnel {operation.tunnel_id}")
+            return
         if self._paths.get(carried.path) == operation.tunnel_id:
             del self._paths[carried.path]
         self._disown(carried.sessions.values())
@@ -437,6 +439,7 @@ class LinuxPlane:
     def _delete_session(self, operation: DeleteSession) -> None:
         session = self._session(operation.tunnel_id, operation.session_id)
         if session is None:
+            self._forget_again(operation, _whose(operation))
             return
         carried = self._tunnels[operation.tunnel_id]
         del carried.sessions[operation.session_id]
@@ -455,11 +458,20 @@ class LinuxPlane:
         carried = self._tunnels.get(tunnel_id)
         return carried.sessions.get(session_id) if carried else None
 
+    def _forget_again(self, operation: Delete, whose: str) -> None:
+        """Carry out what was refused once; else it was never ours, and one of this number would be somebody else's."""
+        if operation in self._refused:
+            try:
+                self._forget(operation, whose)
+            finally:
+                self._refused.discard(operation)
+
     def _forget(self, operation: Delete, whose: str) -> None:
         try:
             self._netlink.carry_out(operation)
         except PlaneError as error:
             if error.errno not in _GONE:  # gone: with its socket, say
+                self._refused.add(operation)
                 raise PlaneError(error.errno, f"the kernel does not let go of {whose}: {error.text}") from error
 
 

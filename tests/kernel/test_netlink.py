@@ -6,7 +6,7 @@ import errno
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import Any
 
 import attrs
@@ -16,7 +16,16 @@ from l2tpd.config.model import Pseudowire
 from l2tpd.errors import PlaneError
 from l2tpd.kernel import genl, netlink, nlsock, pppox
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
-from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, ModifySession, Operation, Outcome
+from l2tpd.kernel.ops import (
+    CreateSession,
+    CreateTunnel,
+    Delete,
+    DeleteSession,
+    DeleteTunnel,
+    ModifySession,
+    Operation,
+    Outcome,
+)
 
 CREATE = CreateSession(tunnel_id=1, session_id=2, peer_session_id=3, pseudowire=Pseudowire.PPP)
 DELETE = DeleteSession(tunnel_id=1, session_id=2)
@@ -179,6 +188,25 @@ async def test_refusals_say_what_was_refused(plane: LinuxPlane, far: Far, sock: 
     with pytest.raises(PlaneError, match=r"^the kernel refused session 1/2: busy$"):
         await plane.perform(CREATE)
     with pytest.raises(PlaneError, match=r"^the kernel does not let go of tunnel 1: not yours$"):
+        await plane.perform(DeleteTunnel(tunnel_id=1))
+
+
+@pytest.mark.parametrize("delete", [DELETE, DeleteTunnel(tunnel_id=1)], ids=["session", "tunnel"])
+async def test_a_refused_delete_can_be_repeated(
+    plane: LinuxPlane, far: Far, sock: socket.socket, channels: list[socket.socket], delete: Delete
+) -> None:
+    """The kernel is asked again; once it has let go, or been asked twice, it is left alone."""
+    for refused in (1, 2):
+        for operation in (create_tunnel(sock), CREATE):
+            await plane.perform(operation)
+        far.log.clear()
+        for number in (1, 2):
+            far.refusals = {type(delete): PlaneError(errno.ENOBUFS, "no memory")} if number <= refused else {}
+            with pytest.raises(PlaneError, match="no memory") if number <= refused else nullcontext():
+                await plane.perform(delete)
+        far.refusals = {}
+        await plane.perform(delete)
+        assert [delete] * 2 == far.log
         await plane.perform(DeleteTunnel(tunnel_id=1))
 
 
