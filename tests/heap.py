@@ -9,8 +9,8 @@ import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SMALL = 1 << 14
-"""Octets: far less than the largest packet has, and more than is made of a small one."""
+SMALL = 3 << 14
+"""Octets: less than the largest packet has, and more than is made of a small one, also where somebody notes which lines have run."""
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ async def program(tmp_path: Path, *words: str, host: Host | None = None) -> Asyn
     finally:
         process.kill()
         for pid in running.daemons():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it ends with the command, by itself
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("version", ["l2tpv2", "l2tpv3", "auto"])
