@@ -38,7 +38,7 @@ from l2tpd.kernel.ops import (
 )
 from l2tpd.session.inputs import Input as CallInput
 from l2tpd.session.task import carry_change, carry_link, carry_session, carry_tunnel, first_of
-from l2tpd.supervise import contained, goodbye
+from l2tpd.supervise import contained, crashes, goodbye
 from l2tpd.trace import Category
 from l2tpd.tunnel.actions import drop, end_calls
 from l2tpd.tunnel.outputs import Output, Remark
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from l2tpd.wire.messages import Message
 
 KERNEL = int(Category.KERNEL)
+_ILL = 10  # calls whose end meets a bug, after which a tunnel drops the others too: to log each takes a millisecond of everybody's
 _OPENING = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN})
 
 
@@ -230,8 +231,10 @@ class Tunnel:
     def _last_steps(self, text: str, now: float) -> Iterator[Callable[[], None]]:
         yield partial(self.core.close, now, StopResult.GENERAL, text)
         yield self.flush
+        before = crashes["tunnel"]
         for call in list(self.core.calls.values()):
-            yield partial(self.core.feed_call, call, CallInput.TUNNEL_GONE, None, now)
+            if crashes["tunnel"] < before + _ILL:
+                yield partial(self.core.feed_call, call, CallInput.TUNNEL_GONE, None, now)
         yield partial(drop, self.core, now)
         yield self.flush
         if self.core.plane_asked:  # the bug may have kept a flush from it; twice does nothing

@@ -20,6 +20,7 @@ from l2tpd.kernel.recording import RecordingPlane
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
 from l2tpd.session.call import Call
+from l2tpd.supervise import crashes
 from l2tpd.tunnel.core import ControlConnection
 from l2tpd.tunnel.states import State
 from l2tpd.wire.avp import ASSIGNED_SESSION_ID
@@ -266,6 +267,23 @@ async def test_a_bug_that_keeps_calls_from_ending(monkeypatch: pytest.MonkeyPatc
             assert {0} == set(site.calls_by_state.values())
             assert 2 - ill == len(ended.rest(10))
             assert tunnel.sock is None
+
+
+async def test_a_bug_that_keeps_many_calls_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not met for each of them, for that holds all tunnels up; they are counted no longer all the same."""
+    many = 30
+    async with house() as lns:
+        with Peer(lns.address) as lac:
+            call = await lac.connect()
+            for number in range(1, many + 1):
+                await call.bring_up(number)
+            assert many == lns.daemon.registry.sessions
+            before = crashes["tunnel"]
+            monkeypatch.setattr(ControlConnection, "feed_call", _fail)
+            await call.say(stopccn(tunnel_id=call.tunnel_id))
+            await _crashed(lns, call.theirs)
+            assert crashes["tunnel"] < before + many
+            assert (0, 0) == (lns.daemon.site.ending, lns.daemon.registry.sessions)
 
 
 def _fail(*_: object) -> None:
