@@ -11,6 +11,7 @@ each instruction is emulated, and deleting a session waits until other processor
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -24,6 +25,7 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from functools import partial
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import trio
 
@@ -66,6 +68,7 @@ AT_A_TIME = 16  # of them that are asked for at a time
 RINGS = 1000  # calls that are answered
 CALLS = 100  # PPP sessions that come up
 TURNS = 3  # of either LNS
+PATIENCE = 60.0  # seconds that all sessions of a turn may take: one whose LNS never answers is given up, by either end, within 30
 BEAT = 0.002  # seconds between two beats of the heart
 HANDMADE_PORT = 5001
 NETWORKS = {"ours": "10.7.0", "ip l2tp": "10.8.0"}
@@ -326,29 +329,52 @@ async def sessions_of_ppp(ends: Cable) -> list[Row]:
     """Bring PPP up on many sessions of one client of ours: with our LNS, and with xl2tpd, which starts a pppd for each.
 
     Both ends share the guest's only processor, so that what an LNS costs is told apart: all that the processor did, in whatever process or in the kernel
-    itself, but for the client and for us. Either LNS writes the log that it writes unasked. The medians of some turns are compared.
+    itself, but for the client and for us. Either LNS writes the log that it writes unasked. The medians of some turns are compared. A session that does
+    not come up is told on standard error, and counted: nobody calls again, and what it cost is shared by those that did.
     """
     ours, theirs = [], []
-    for _ in range(TURNS):
-        ours.append(await _called_ours(ends))
-        theirs.append(await _called_theirs(ends))
-    (our_time, our_cost), (their_time, their_cost) = (
-        tuple(map(statistics.median, zip(*found, strict=True))) for found in (ours, theirs)
+    for turn in range(1, TURNS + 1):
+        ours.append(_told("ours", turn, await _called_ours(ends)))
+        theirs.append(_told("xl2tpd + pppd", turn, await _called_theirs(ends)))
+    our_pace, their_pace = (statistics.median(called.pace for called in found) for found in (ours, theirs))
+    our_cost, their_cost = (statistics.median(called.cost for called in found) for found in (ours, theirs))
+    pace, cost, lost = (
+        f"{CALLS} sessions of PPP, {what}"
+        for what in ("per s", "ms of the LNS each", f"how many did not come up in {TURNS} turns")
     )
-    pace, cost = (f"{CALLS} sessions of PPP, {what}" for what in ("per s", "ms of the LNS each"))
     return [
-        {"figure": pace, "ours": CALLS / our_time, "xl2tpd + pppd": CALLS / their_time, "ratio": their_time / our_time},
+        {"figure": pace, "ours": our_pace, "xl2tpd + pppd": their_pace, "ratio": our_pace / their_pace},
         {"figure": cost, "ours": our_cost, "xl2tpd + pppd": their_cost, "ratio": their_cost / our_cost, "aim": 10},
+        {"figure": lost, "ours": _lost(ours), "xl2tpd + pppd": _lost(theirs)},
     ]
 
 
-async def _called_ours(ends: Cable) -> tuple[float, float]:
+class Called(NamedTuple):
+    """What became of all sessions of a turn."""
+
+    pace: float  # sessions a second, from the tunnel to the last that came up
+    cost: float  # milliseconds of processor that the LNS took for each that came up
+    lost: list[str]  # of each other one, what its client said of it
+
+
+def _told(whose: str, turn: int, called: Called) -> Called:
+    """Tell on standard error what did not come up."""
+    for line in called.lost:
+        print(f"{whose}, turn {turn}: {line}", file=sys.stderr)
+    return called
+
+
+def _lost(turns: Sequence[Called]) -> int:
+    return sum(len(called.lost) for called in turns)
+
+
+async def _called_ours(ends: Cable) -> Called:
     with stage.secrets(ends.us), tempfile.TemporaryDirectory(prefix="bench-") as folder:
         async with _l2tpd(ends.us, Path(folder, "lns"), ppp.LNS):
             return await _called(ends, Path(folder, "ours"))
 
 
-async def _called_theirs(ends: Cable) -> tuple[float, float]:
+async def _called_theirs(ends: Cable) -> Called:
     options = stage.LNS_OPTIONS + "lcp-max-configure 60\n"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         async with stage.xl2tpd_lns(ends.us, Path(folder, "lns"), options):
@@ -366,18 +392,49 @@ def _patient(config: str) -> str:
     return config.replace("interval = 1\n", "interval = 60\n").replace("hello_timeout = 2.0", "hello_timeout = 60.0")
 
 
-async def _called(ends: Cable, folder: Path) -> tuple[float, float]:
-    """Open all sessions at once; return the seconds from the tunnel to the last address, and the milliseconds of processor that the LNS took for each."""
+async def _called(ends: Cable, folder: Path) -> Called:
+    """Open all sessions at once, and wait until each has come up or ended. Raises `AssertionError` when none comes up."""
     more = "".join(f"[tunnel.hq.session.s{number}]\n" for number in range(1, CALLS))
     async with _l2tpd(ends.them, folder, ppp.client(ends) + more) as ours:
         await ours.program.says("tunnel up")
-        client = Process(ours.program.pid)
+        client, sessions = Process(ours.program.pid), Sessions()
         begin, before = trio.current_time(), _others(client)
-        await ours.program.until(
-            lambda: _up(ours.program), lambda: f"PPP did not come up: {ours.program.log}", within=300
-        )
+        with contextlib.suppress(AssertionError):  # in time, that is: what is missing then is lost
+            await ours.program.until(lambda: sessions.settled(ours.program.lines), lambda: "", within=PATIENCE)
         cost = _others(client) - before
-        return trio.current_time() - begin, cost * 1000 / CALLS
+        if not sessions.up:
+            raise AssertionError(f"PPP did not come up: {ours.program.log}")
+        pace = rate(len(sessions.up), sessions.last - begin)
+        return Called(pace, cost * 1000 / len(sessions.up), sessions.lost())
+
+
+class Sessions:
+    """What a client's log says of its sessions, as it is written."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.up: set[str] = set()
+        self.last = 0.0  # when the last came up
+        self._down: dict[str, str] = {}
+        self._read = 0
+
+    def settled(self, lines: Sequence[str]) -> bool | None:
+        """Read what is new; tell whether each session has come up or ended."""
+        for line in lines[self._read :]:
+            name = line.partition(" sid=")[2].partition(" ")[0]
+            if " PPP up " in line:
+                self.up.add(name)
+                self.last = trio.current_time()
+            elif " session down " in line:
+                self._down[name] = line
+        self._read = len(lines)
+        return len(self.up | self._down.keys()) >= CALLS or None
+
+    def lost(self) -> list[str]:
+        """Return what was said of those that did not come up."""
+        ended = [line for name, line in self._down.items() if name not in self.up]
+        silent = CALLS - len(self.up) - len(ended)
+        return ended + ["a session neither came up nor ended"] * silent
 
 
 def _others(client: Process) -> float:
@@ -385,10 +442,6 @@ def _others(client: Process) -> float:
     user, nice, system, _idle, _wait, *interrupts = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
     busy = sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
     return busy - client.cpu() - time.process_time()
-
-
-def _up(program: Program) -> bool | None:
-    return sum("PPP up" in line for line in program.lines) >= CALLS or None
 
 
 # --- guests -------------------------------------------------------------------------------------------------------------------
