@@ -92,6 +92,11 @@ class Links:
             raise
         return name
 
+    def add_address(self, interface: str, link: Link) -> None:
+        """Give an interface that is settled otherwise the addresses of `link`, if it has any. Raises `PlaneError` with what is wrong."""
+        if (address := _address_of(link)) is not None:
+            self._take([_addressing(self._index(interface), interface, address)])
+
     def disown(self, interface: str) -> None:
         """Have the kernel give an interface no IPv6 address of its own making; one that knows no IPv6 does so anyway."""
         index = self._index(interface)
@@ -140,9 +145,7 @@ class Links:
             joining = partial(rtnl.set_link, index=index, master=bridge)
             steps.append(_Step(f"interface {name} cannot join the bridge", joining))
         if address is not None:
-            near, far = address
-            adding = partial(rtnl.add_address, index=index, near=near, far=far)
-            steps.append(_Step(f"interface {name} does not take the address {near}", adding, errno.EEXIST))
+            steps.append(_addressing(index, name, address))
         switching_on = partial(rtnl.set_link, index=index, up=True)
         steps.append(_Step(f"interface {name} cannot be switched on", switching_on))
         self._take(steps)
@@ -211,6 +214,11 @@ class Links:
             return self._route.ask(request(self._route.next()))
         except PlaneError as error:
             raise PlaneError(error.errno, f"{failure}: {error.text}") from error
+
+
+def _addressing(index: int, name: str, address: _Address) -> _Step:
+    adding = partial(rtnl.add_address, index=index, near=address.near, far=address.far)
+    return _Step(f"interface {name} does not take the address {address.near}", adding, errno.EEXIST)
 
 
 def _address_of(link: Link) -> _Address | None:

@@ -65,9 +65,8 @@ _PASS, _DROP = 0, 1
 _NETWORKS: Final = (Number.IPV4, Number.IPV6)
 _CCP: Final = Number.CCP.to_bytes(2, "big")
 
-# linux/rtnetlink.h, linux/if_link.h, linux/neighbour.h
-_NEWLINK, _NEWROUTE, _GETROUTE, _NEWNEIGH, _DELNEIGH = 16, 24, 26, 28, 29
-_IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_PPP_DEV_FD = 3, 18, 1, 2, 1
+# linux/rtnetlink.h, linux/neighbour.h
+_NEWROUTE, _GETROUTE, _NEWNEIGH, _DELNEIGH = 24, 26, 28, 29
 _IFINFO: Final = struct.Struct("=xxHiI4x")  # ifinfomsg: type, index, flags
 _ETHERNET, _NOARP = 1, 1 << 7  # linux/if_arp.h, linux/if.h
 _ROUTE: Final = struct.Struct("=BBBBBBBBI")  # rtmsg: family, lengths, tos, table, protocol, scope, type, flags
@@ -224,14 +223,16 @@ class Units:
             raise PlaneError(error.errno or 0, f"the kernel makes no PPP interface: {error.strerror}") from error
 
     def _equip(self, descriptor: int, channel: int, interface: Interface, mru: int, protocol: int) -> str:
-        self._new_interface(descriptor, interface.name)
+        self._new_interface(descriptor, interface)
         number = _ioctl(descriptor, _GUNIT)
-        _ioctl(channel, _CONNECT, number)
+        name = interface.name or f"ppp{number}"
+        self._opened_links().add_address(name, interface)
         _ioctl(descriptor, _SMRU, mru)
         for network in _NETWORKS:
             if network != protocol:  # of a new interface all may pass
                 brief.ioctl(descriptor, _SNPMODE, _NPIOCTL.pack(network, _DROP))
-        return self._settle(interface.name or f"ppp{number}", interface)
+        _ioctl(channel, _CONNECT, number)  # last: it has been on from the beginning, and no packet is to see half of it
+        return name
 
     def _extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
         try:
@@ -239,10 +240,7 @@ class Units:
         except OSError as error:
             text = f"interface {unit.name} lets no packets of protocol 0x{protocol:04x} pass: {error.strerror}"
             raise PlaneError(error.errno or 0, text) from error
-        self._settle(unit.name, interface)
-
-    def _settle(self, name: str, interface: Interface) -> str:
-        return self._opened_links().settle(name, interface, interface.mtu)
+        self._opened_links().settle(unit.name, interface, interface.mtu)
 
     def _route(self, name: str, prefix: Network) -> None:
         self._opened_links().add_route(name, prefix)
@@ -252,12 +250,12 @@ class Units:
             self._links = Links()
         return self._links
 
-    def _new_interface(self, descriptor: int, name: str) -> None:
-        """Make a unit; without a name it is `ppp` and its number. Raises `PlaneError`."""
-        until = time.monotonic() + _BUSY
+    def _new_interface(self, descriptor: int, interface: Interface) -> None:
+        """Make a unit. Raises `PlaneError`."""
+        name, until = interface.name, time.monotonic() + _BUSY
         while True:
             try:
-                self._ask(_new_unit, name, descriptor)
+                self._ask(rtnl.add_unit, name, descriptor, interface.mtu)
             except PlaneError as error:
                 if error.errno == errno.EEXIST:
                     raise PlaneError(error.errno, f"an interface `{name}` exists already") from error
@@ -344,14 +342,6 @@ def _has_default() -> bool:
 
 
 # --- rtnetlink --------------------------------------------------------------------------------------------------------------------
-
-
-def _new_unit(sequence: int, name: str, descriptor: int) -> bytes:
-    """Return the request to make a unit that lives as long as a descriptor of the device."""
-    data = nlmsg.nested(_IFLA_INFO_DATA, nlmsg.attribute(_IFLA_PPP_DEV_FD, _INT.pack(descriptor)))
-    wanted = nlmsg.attribute(_IFLA_IFNAME, name.encode() + b"\0") if name else b""
-    wanted += nlmsg.nested(_IFLA_LINKINFO, nlmsg.attribute(_IFLA_INFO_KIND, b"ppp"), data)
-    return nlmsg.message(_NEWLINK, _MADE, sequence, bytes(_IFINFO.size) + wanted)
 
 
 def _get_route(sequence: int, address: IPv4Address) -> bytes:

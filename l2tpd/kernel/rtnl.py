@@ -35,7 +35,7 @@ _LINK_SCOPE, _NOWHERE_SCOPE = 253, 255
 # linux/if_link.h
 _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_EXT_MASK = 3, 4, 5, 10, 18, 29
 _IFLA_AF_SPEC, _AF_INET6, _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_NONE = 26, 10, 8, b"\1"
-_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_VLAN_ID = 1, 2, 1
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_VLAN_ID, _IFLA_PPP_DEV_FD = 1, 2, 1, 1
 _SKIP_STATISTICS: Final = 1 << 3  # RTEXT_FILTER_SKIP_STATS
 # linux/if_addr.h
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
@@ -93,6 +93,17 @@ def add_vlan(sequence: int, name: str, lower: int, vlan_id: int) -> bytes:
         nested(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"vlan"), data),
     )
     return nlmsg.message(_NEWLINK, _MADE, sequence, bytes(_IFINFO.size) + b"".join(what))
+
+
+def add_unit(sequence: int, name: str, descriptor: int, mtu: int) -> bytes:
+    """Return the request to make a PPP interface, switched on, that lives as long as a descriptor of the device; without a name it is `ppp` and its number."""
+    data = nested(_IFLA_INFO_DATA, attribute(_IFLA_PPP_DEV_FD, _I32.pack(descriptor)))
+    what = (
+        attribute(_IFLA_IFNAME, name.encode() + b"\0") if name else b"",
+        attribute(_IFLA_MTU, _I32.pack(mtu)),
+        nested(_IFLA_LINKINFO, attribute(_IFLA_INFO_KIND, b"ppp"), data),
+    )
+    return nlmsg.message(_NEWLINK, _MADE, sequence, _IFINFO.pack(0, 0, 0, _IFF_UP, _IFF_UP) + b"".join(what))
 
 
 def delete_link(sequence: int, index: int) -> bytes:

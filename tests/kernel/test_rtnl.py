@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
@@ -12,7 +13,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from l2tpd.kernel import rtnl
+from l2tpd.kernel import nlmsg, rtnl
 
 ASKED, MADE = 0x5, 0x605
 NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, NEWROUTE, DELROUTE, GETROUTE = 16, 17, 18, 19, 20, 24, 25, 26
@@ -100,6 +101,17 @@ def test_vlan_links() -> None:
     assert ("vlan", 12) == (message.get(("linkinfo", "kind")), message.get(("linkinfo", "data", "vlan_id")))
     message = read(ifinfmsg, rtnl.delete_link(7, 6))
     assert ((DELLINK, ASKED), 6) == (head(message), message["index"])
+
+
+@pytest.mark.parametrize("name", ["", "caller7"])
+def test_ppp_interfaces(name: str) -> None:
+    """One is made under its final name if it has one, with its MTU and switched on: nothing more has to be asked for."""
+    request = rtnl.add_unit(7, name, 9, 1400)
+    message = read(ifinfmsg, request)
+    assert ((NEWLINK, MADE), (1, 1)) == (head(message), (message["flags"], message["change"]))
+    assert (name or None, 1400) == (message.get_attr("IFLA_IFNAME"), message.get_attr("IFLA_MTU"))
+    assert message.get(("linkinfo", "kind")) == "ppp"
+    assert request.endswith(nlmsg.attribute(1, (9).to_bytes(4, sys.byteorder)))  # IFLA_PPP_DEV_FD
 
 
 @pytest.mark.parametrize(
