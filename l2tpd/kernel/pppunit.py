@@ -144,15 +144,15 @@ class Units:
 
     def __init__(self) -> None:
         """Begin without threads; they come with the first session."""
-        self._limit = trio.CapacityLimiter(_THREADS)
         self.overhearer = Overhearer()
         self._worker: Worker | None = None
+        self._waiters: Worker | None = None  # whose waiting overlaps
         self._kernel: nlsock.Conversation | None = None
         self._links: Links | None = None
 
     async def attach(self, sock: int) -> Frames:
         """Make a channel of a PPPoX socket; what waits in the socket comes by the channel. Raises `PlaneError`."""
-        return Frames(await trio.to_thread.run_sync(_attach, sock, limiter=self._limit))
+        return Frames(await self._wait(partial(_attach, sock)))
 
     async def make(self, channel: Frames, interface: Interface, mru: int, protocol: int, spent: Frames) -> Unit:
         """Make an interface on a channel, with addresses, up, for packets of `protocol` (0x0021, 0x0057) alone, and close `spent`. Raises `PlaneError`."""
@@ -174,14 +174,14 @@ class Units:
         """Remove an interface, so that another can be made on its channel."""
         closing = unit.frames.shut()  # first: without its channel a unit reads as if it were gone
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_remove, channel.descriptor, closing, limiter=self._limit)
+            await self._wait(partial(_remove, channel.descriptor, closing))
 
     async def close_all(self, descriptors: Sequence[int]) -> None:
         """Close these, one after the other; with a unit goes its interface."""
         if not descriptors:
             return
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_close_all, descriptors, limiter=self._limit)
+            await self._wait(partial(_close_all, descriptors))
 
     async def announce(self, peer: str) -> int:
         """Answer ARP for a peer on the Ethernet that its address belongs to, and return the index of that. Raises `PlaneError`."""
@@ -197,14 +197,21 @@ class Units:
         return await self._work(partial(self._add_default, interface))
 
     def close(self) -> None:
-        """End the thread. Blocks."""
+        """End the threads. Blocks."""
         if self._worker is not None:
             self._worker.close(self._close_sockets)
+        if self._waiters is not None:
+            self._waiters.close()
 
     async def _work(self, work: Callable[[], T]) -> T:
         if self._worker is None:
             self._worker = Worker("ppp interfaces")
         return await self._worker.run(work)
+
+    async def _wait(self, work: Callable[[], T]) -> T:
+        if self._waiters is None:
+            self._waiters = Worker("ppp descriptors", _THREADS)
+        return await self._waiters.run(work)
 
     # --- in the worker thread -----------------------------------------------------------------------------------------------------
 

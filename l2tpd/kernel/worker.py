@@ -1,7 +1,8 @@
 """Threads that block, so that the event loop does not: one for work on the kernel, and one that closes sockets.
 
 Theory of operation. A thread keeps the network namespace that it was born in, whatever happens to the process later, and a netlink socket answers one
-request at a time: so a worker is one thread from beginning to end, which takes one piece of work after another in the order in which they came. What
+request at a time: so a worker is one thread from beginning to end, which takes one piece of work after another in the order in which they came. Where
+neither matters it may be several, whose waiting for the kernel overlaps; trio's own threads would take more for each piece than that itself does. What
 has been handed over is carried out, and whoever handed it over waits for it even when cancelled: work on the kernel that nobody hears the end of
 would be lost.
 """
@@ -58,39 +59,52 @@ class _Job(Generic[T]):
 
 
 class Worker:
-    """A thread of its own for blocking work, from now until `close`."""
+    """Threads of its own for blocking work, from now until `close`: one, or as many as there is work at a time, but at most `most`."""
 
-    def __init__(self, name: str) -> None:
-        """Start the thread; `name` is what a debugger shows."""
+    def __init__(self, name: str, most: int = 1) -> None:
+        """Start a thread; `name` is what a debugger shows. Several may take work that came in one order in another."""
+        self._name = name
+        self._most = most
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._closed = False
-        self._last: Callable[[], None] | None = None
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
+        self._waiting = 0  # tasks, for their work
+        self._threads: list[threading.Thread] = []
+        self._start()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Carry out `work` in the thread and return what it returns, or raise what it raises. Once handed over, it cannot be cancelled."""
+        """Carry out `work` in a thread and return what it returns, or raise what it raises. Once handed over, it cannot be cancelled."""
         if self._closed:
-            raise RuntimeError(f"the thread `{self._thread.name}` has ended")
+            raise RuntimeError(f"the thread `{self._name}` has ended")
         await trio.lowlevel.checkpoint_if_cancelled()
+        if len(self._threads) < min(self._waiting + 1, self._most):
+            with suppress(RuntimeError):  # the system has no more: those that are there do
+                self._start()
         job = _Job(work)
+        self._waiting += 1
         self._queue.put(job.carry_out)
         await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)
+        self._waiting -= 1
         return job.result()
 
     def close(self, last: Callable[[], None] | None = None) -> None:
-        """End the thread when what was handed over is done, with `last` as its last work, and wait for that. Blocks, for ten seconds at the most."""
+        """End the threads when what was handed over is done, with `last` as the last work, and wait for that. Blocks, for ten seconds each at the most."""
         self._closed = True
-        self._last = last
-        self._queue.put(None)
-        self._thread.join(_TIMEOUT)
+        if last is not None:
+            self._queue.put(last)
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(_TIMEOUT)
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _serve(self) -> None:
         while (carry_out := self._queue.get()) is not None:
             carry_out()
             del carry_out  # what it works on should not have to wait for the next one to come
-        if self._last is not None:
-            self._last()
 
 
 class Closer:

@@ -35,6 +35,23 @@ async def test_one_thread_does_everything(thread: Worker) -> None:
     assert threading.current_thread() not in threads
 
 
+async def test_several_threads() -> None:
+    """There are as many as there is work at a time, but no more than were allowed; all of them end."""
+    both, threads = threading.Barrier(2, timeout=60), set()
+
+    def meets_another() -> None:
+        both.wait()
+        threads.add(threading.current_thread())
+
+    with closing(Worker("test", 2)) as pool:
+        first = [await pool.run(threading.current_thread) for _ in range(3)]
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(pool.run, meets_another)
+    assert {first[0]} == set(first) < threads
+    assert (2, [False, False]) == (len(threads), [thread.is_alive() for thread in threads])
+
+
 async def test_what_comes_of_it(thread: Worker) -> None:
     """The result, or the exception, is the caller's, and does not end the thread."""
     assert "well" == await thread.run(lambda: "well")
