@@ -117,6 +117,15 @@ async def settled(before: Belongings) -> None:
     assert before == (now := belongings()), f"{now} is left of {before}"
 
 
+async def quiet() -> None:
+    """Wait until nothing has come or gone for half a second: who takes stock then does not count what is about to end."""
+    found, looks = belongings(), 0
+    while looks < 100:
+        await trio.sleep(0.005)
+        now = belongings()
+        found, looks = now, looks + 1 if now == found else 0
+
+
 async def everywhere(scenario: Callable[[Blow], Awaitable[object]], *, stride: int = 1) -> int:
     """Run a scenario with a blow after every step, or every `stride`-th one; return how many steps it has when it is left alone."""
     before = belongings()

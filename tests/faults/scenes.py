@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +10,34 @@ import attrs
 import trio
 
 import taps
-from faults.blows import Blow, nothing_kept
+from faults.blows import Blow, everywhere, nothing_kept, quiet
 from faults.means import no_descriptor_left
+from l2tpd.control.jsonrpc import Json
 from l2tpd.daemon import Daemon
 from l2tpd.errors import PlaneError
 from l2tpd.events import What
 from l2tpd.kernel.ops import Operation, Outcome
 from l2tpd.kernel.recording import RecordingPlane
-from pair import ANYBODY, QUICK, Stage, call, calls, carried, free_port, hear, listen, session, stage, tunnel, until, up
-
-POOL = (
-    '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n{keys}[pool.all]\nrange = "10.9.0.2-10.9.0.9"\n'
+from l2tpd.tunnel.states import State
+from pair import (
+    ANYBODY,
+    QUICK,
+    Stage,
+    call,
+    calls,
+    carried,
+    console,
+    free_port,
+    hear,
+    listen,
+    session,
+    stage,
+    tunnel,
+    until,
+    up,
 )
+
+POOL = '[profile.ppp.default]\nlocal_address = "10.9.0.1"\npool = "all"\n{keys}[pool.all]\nrange = "10.9.0.2-10.9.0.9"\nquarantine = 0\n'
 """What an LNS has for callers whose packets go through the user-space plane."""
 
 PREFIXES = 'ipv6 = true\nprefix_pool = "links"\ndelegated_pool = "sites"\n'
@@ -79,6 +95,46 @@ async def link(
         nothing_kept(daemon)
     with trio.fail_after(60):  # the kernel itself lets go of some a moment after it was told to
         await until(lambda: interfaces() == before)
+
+
+async def ended_at_any_moment(
+    directory: Path,
+    keys: Mapping[str, Json],
+    lines: str,
+    lns_keys: str,
+    done: Callable[[Daemon], object],
+    kept: Callable[[], object],
+    *,
+    data_plane: str,
+    stride: int,
+    encap: str = "udp",
+) -> int:
+    """Ask for a session again and again, and close it a step later each time, until it is `done` first; return how many steps that takes.
+
+    After each time both daemons have what they had before, sessions have left what is `kept` without them, and their tunnel is the same.
+    """
+    async with stage(directory, seconds=240, data_plane=data_plane) as on:
+        lac = await lns_and_lac(on, lines, lns_keys=lns_keys, encap=encap)
+        await until(lambda: up(lac, "t") and all(one.core.state is State.ESTABLISHED for one in on.daemons[0].registry))
+        stays, at, before = tunnel(lac, "t"), console(lac), kept()
+
+        async def scenario(blow: Blow) -> None:
+            over = trio.CancelScope()
+            blow.strikes(over)
+            at.create_session(stays.core.local_id, "s", keys)
+            with over:
+                await until(lambda: done(lac))
+            blow.holds()
+            lac.dialer.close_session("t", "s", "enough")
+            await until(lambda: not any(daemon.registry.sessions for daemon in on.daemons))
+            await until(lambda: not any(daemon.leases._addresses._held for daemon in on.daemons))
+            await until(lambda: kept() == before)
+
+        await scenario(Blow(0))  # never strikes: what is made once for all sessions is there afterwards
+        await quiet()
+        steps = await everywhere(scenario, stride=stride)
+        assert (stays, True) == (tunnel(lac, "t"), up(lac, "t"))
+    return steps
 
 
 def addressed(lac: Daemon, *, six: bool = False) -> bool:

@@ -11,9 +11,20 @@ import trio
 
 import taps
 from faults.blows import Blow, everywhere, nothing_kept
-from faults.scenes import ETHERNET, POOL, PREFIX_POOLS, PREFIXES, V3, addressed, interfaces, link, lns_and_lac
+from faults.scenes import (
+    ETHERNET,
+    POOL,
+    PREFIX_POOLS,
+    PREFIXES,
+    V3,
+    addressed,
+    ended_at_any_moment,
+    interfaces,
+    link,
+    lns_and_lac,
+)
 from l2tpd.kernel.recording import RecordingPlane
-from pair import ANYBODY, call, calls, carried, free_port, listen, session, stage, until, up
+from pair import ANYBODY, calls, carried, free_port, listen, session, stage, until, up
 
 INTERFACES = pytest.mark.skipif(bool(taps.why_not()), reason=f"no interfaces: {taps.why_not()}")
 
@@ -201,22 +212,6 @@ async def test_ethernet(tmp_path: Path, encap: str) -> None:
 @pytest.mark.parametrize("keys", ["", "shared_interface = true\n"], ids=["own", "shared"])
 async def test_a_session_that_ends_at_any_moment(tmp_path: Path, keys: str) -> None:
     """A session is closed at every step of its PPP: its interfaces and addresses go with it, the tunnel stays."""
-
-    async def scenario(blow: Blow) -> None:
-        async with stage(tmp_path, data_plane="user") as on:
-            lac = await lns_and_lac(on, "", lns_keys=POOL.format(keys=keys))
-            await until(lambda: up(lac, "t"))
-            over = trio.CancelScope()
-            on.write("lac", calls("t", lac.dialer.lines["t"].instance.peer.port) + session("t", "s"), stop=0.01)
-            await lac.reloader.reload()
-            blow.strikes(over)
-            with over:
-                await until(lambda: (found := call(lac, "t", "s")) is not None and found.ppp_remote)
-            blow.holds()
-            lac.dialer.close_session("t", "s", "enough")
-            await until(lambda: not any(daemon.registry.sessions for daemon in on.daemons))
-            await until(lambda: not any(daemon.leases._addresses._held for daemon in on.daemons))
-            await until(lambda: interfaces() == ["lo"])
-            assert up(lac, "t")
-
-    assert 10 < await everywhere(scenario, stride=3)
+    assert 10 < await ended_at_any_moment(
+        tmp_path, {}, "", POOL.format(keys=keys), addressed, interfaces, data_plane="user", stride=1
+    )

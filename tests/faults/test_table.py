@@ -85,6 +85,8 @@ FAULTS = [
     Fault("a tunnel of very many sessions ends", "others get turns in between", "faults/test_many.py", "test_a_tunnel_of_many_sessions_ends"),
     Fault("a session ends at any moment", "its tunnel lives on, nothing is left of it", "faults/test_cancelled.py", "test_a_session_that_ends_at_any_moment"),
     Fault("... of the kernel's PPP", "its tunnel lives on, nothing is left of it", "vm/inside/test_ppp_builtin.py", "test_sessions_that_end_at_any_moment"),
+    Fault("... of the kernel's Ethernet or VLAN, over UDP or IP", "its tunnel lives on, nothing is left of it", "vm/inside/test_faults.py", "test_an_ethernet_session_that_ends_at_any_moment"),
+    Fault("... of pppd", "its tunnel lives on, nothing is left of it, nor of pppds", "vm/inside/test_faults.py", "test_a_session_of_pppd_that_ends_at_any_moment"),
     Fault("the kernel is not done with a tunnel that comes back", "it comes back", "vm/inside/test_eth_plane.py", "test_it_comes_back_at_once"),
     Fault("... with a session", "it comes back", "vm/inside/test_eth_plane.py", "test_a_session_comes_back_at_once"),
     Fault("`l2tpctl connect` is killed", "its daemon ends, the peer is told", "cli/test_connect.py", "test_it_is_killed"),

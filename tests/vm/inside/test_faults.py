@@ -12,11 +12,24 @@ import trio
 import taps
 from faults.blows import Blow, everywhere
 from faults.others import THREE, nobodys, require_readable
-from faults.scenes import ETHERNET, POOL, V3, address_removed, addressed, link, refused_once, short_of_descriptors
+from faults.scenes import (
+    ETHERNET,
+    POOL,
+    V3,
+    address_removed,
+    addressed,
+    ended_at_any_moment,
+    interfaces,
+    link,
+    refused_once,
+    short_of_descriptors,
+)
+from l2tpd.control.jsonrpc import Json
 from l2tpd.daemon import Daemon
 from pair import ANYBODY, QUICK, calls, carried, free_port, listen, session, stage, until
 
 PPPD = 'ppp_engine = "pppd"\n'
+VLAN = "[profile.session.default]\nvlan_id = 7\n"
 BY_PPPD = f"[profile.ppp.default]\n{PPPD}"
 
 
@@ -33,13 +46,16 @@ def in_the_kernel() -> str:
     return taps.ip("l2tp", "show", "tunnel") + taps.ip("l2tp", "show", "session") + sockets
 
 
+def session_carried(lac: Daemon) -> bool:
+    """Tell whether the session `s` of `t` is carried."""
+    return carried(lac, "t", "s")
+
+
 async def cancelled_everywhere(
     directory: Path, lines: str, lns_keys: str, *, stride: int, encap: str = "udp", ppp: bool = True
 ) -> None:
     """Cancel two daemons at every so many steps of a session's way up; look into the kernel after each time."""
-
-    def done(lac: Daemon) -> bool:
-        return addressed(lac) if ppp else carried(lac, "t", "s")
+    done = addressed if ppp else session_carried
 
     async def scenario(blow: Blow) -> None:
         await link(directory, blow, lines, lns_keys, done, data_plane="kernel", encap=encap)
@@ -67,6 +83,39 @@ async def test_cancelled_pppd(tmp_path: Path) -> None:
 async def test_cancelled_ethernet(tmp_path: Path, encap: str) -> None:
     """An Ethernet pseudowire of version 3, over UDP and over IP."""
     await cancelled_everywhere(tmp_path, ETHERNET, V3, stride=8, encap=encap, ppp=False)
+
+
+def of_sessions() -> tuple[list[str], str, list[str]]:
+    """Return what the network namespace has of sessions, whatever tunnels there are."""
+    sockets = Path("/proc/thread-self/net/pppol2tp").read_text().splitlines()
+    return interfaces(), taps.ip("l2tp", "show", "session"), [line for line in sockets if line.startswith("  SESSION")]
+
+
+@pytest.mark.parametrize("encap", ["udp", "ip"])
+@pytest.mark.parametrize(
+    ("keys", "lns_keys"),
+    [({"pseudowire": "eth"}, ""), ({"pseudowire": "eth-vlan", "vlan_id": 7}, VLAN)],
+    ids=["ethernet", "vlan"],
+)
+async def test_an_ethernet_session_that_ends_at_any_moment(
+    tmp_path: Path, keys: dict[str, Json], lns_keys: str, encap: str
+) -> None:
+    """Its interface goes with it, the tunnel lives on."""
+    lines = 'version = "l2tpv3"\n'
+    steps = await ended_at_any_moment(
+        tmp_path, keys, lines, V3 + lns_keys, session_carried, of_sessions, data_plane="kernel", stride=3, encap=encap
+    )
+    print(f"{steps} steps")
+    assert 10 < steps
+
+
+async def test_a_session_of_pppd_that_ends_at_any_moment(tmp_path: Path) -> None:
+    """Its interface goes with it, and so do both pppds; the tunnel lives on."""
+    steps = await ended_at_any_moment(
+        tmp_path, {}, BY_PPPD, POOL.format(keys=PPPD), addressed, of_sessions, data_plane="kernel", stride=53
+    )
+    print(f"{steps} steps, a blow after every 53rd of them")
+    assert 20 < steps
 
 
 @pytest.mark.parametrize("left", [0, 1, 2, 3, 5])
