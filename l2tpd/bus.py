@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from l2tpd.events import Event, Lost, Stamped
+from l2tpd.supervise import contained
 
 T = TypeVar("T")
 
@@ -105,11 +106,15 @@ class Fan(Generic[T]):
     def offer(self, item: T) -> None:
         """Offer an item to everyone who wants it; never waits."""
         for queue in self.subscribers:
-            if queue.wants is None or queue.wants(item):
+            if queue.wants is None:
                 queue.offer(item)
+                continue
+            with contained("what a subscriber wants", kind="bus"):
+                if queue.wants(item):
+                    queue.offer(item)
 
     def attach(self, wants: Callable[[T], bool] | None, size: int = DEFAULT_SIZE) -> Queue[T]:
-        """Open a subscription that holds at most `size` items; the caller closes it. `wants` must be quick and must not raise."""
+        """Open a subscription that holds at most `size` items; the caller closes it. `wants` must be quick; where it raises, the item is not wanted."""
         queue = Queue(self, wants, size)
         self.subscribers.append(queue)
         return queue

@@ -2,13 +2,16 @@
 
 import gc
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
-from l2tpd.bus import Bus, Subscription
+from l2tpd.bus import Bus, Fan, Subscription
+from l2tpd.capture import Tap
 from l2tpd.events import DaemonStopping, Event, Lost, Stamped, TunnelEvent, What
+from l2tpd.supervise import crashes
 
 
 def up(number: int) -> TunnelEvent:
@@ -141,3 +144,18 @@ async def test_who_reads_late_catches_up_in_one_go() -> None:
     assert [up(2), up(3)] == events(items)
     assert Lost(2) == gap
     assert [] == subscription.rest(10)
+
+
+@pytest.mark.parametrize("fan", [Bus(), Tap()], ids=["events", "captured messages"])
+async def test_a_bug_in_what_a_subscriber_wants(fan: Fan[Any]) -> None:
+    """It costs that subscriber the item: neither who publishes nor who else listens hears of it; it is counted."""
+
+    def broken(item: object) -> bool:
+        return bool(1 / (item != 1))
+
+    before, ill, well = crashes["bus"], fan.attach(broken), fan.attach(None)
+    for number in (1, 2):
+        fan.offer(number)
+    fan.close()
+    assert [[2], [1, 2]] == [[item async for item in queue] for queue in (ill, well)]
+    assert before + 1 == crashes["bus"]

@@ -19,6 +19,7 @@ from typing import Protocol
 import attrs
 import trio
 
+from l2tpd import log
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.ops import (
     Create,
@@ -33,6 +34,9 @@ from l2tpd.kernel.ops import (
     inverse,
 )
 from l2tpd.kernel.plane import DataPlane
+from l2tpd.supervise import crashes
+
+_log = log.get("kernel")
 
 
 class Performed(Protocol):
@@ -220,6 +224,8 @@ class Adapter:
             raise
         except Exception as bug:
             # A bug in one operation must not end the task that serves all of them.
+            crashes["plane"] += 1
+            _log.error(f"the data plane crashed at {type(operation).__name__}", exc_info=bug)
             raise PlaneError(0, f"internal error: {bug!r}") from bug
         finally:
             self._note(operation, began, refused=refused)

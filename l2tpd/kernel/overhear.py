@@ -24,7 +24,7 @@ import trio
 from l2tpd import log
 from l2tpd.ppp import packet6
 from l2tpd.rights import RAW, lacking
-from l2tpd.supervise import contain
+from l2tpd.supervise import contain, contained
 from l2tpd.tunnel.port import BUFFER, enlarge_buffer
 
 _IPV6: Final = 0x86DD  # linux/if_ether.h: ETH_P_IPV6
@@ -122,11 +122,9 @@ class Overhearer:
     def _hand_over(self, packet: bytes, interface: str) -> None:
         """Give a packet to whom it concerns; a bug there is no other's loss."""
         taker = self._takers.get(interface)
-        try:
+        with contained(f"what is asked by {interface}", kind="link"):
             if taker is not None:
                 taker(packet)
-        except Exception as bug:  # noqa: BLE001 - the boundary between one subscriber and all
-            _log.error("what a subscriber asks crashed", interface=interface, exc_info=bug)
 
 
 class Loud:

@@ -51,7 +51,7 @@ from l2tpd.ppp.numbers import Protocol as Number
 from l2tpd.ppp.uplink import Uplink, machine_duid
 from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.session.call import NO_IPV6, Ipv6Facts
-from l2tpd.supervise import goodbye
+from l2tpd.supervise import crashes, goodbye
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
@@ -243,6 +243,7 @@ class _Running:
             self.remark(_Said("received", bytes(frame)))
             self._flush()
         except Exception as bug:  # noqa: BLE001 - the boundary between this link and the tunnel that feeds it
+            crashes["link"] += 1
             _log.error("PPP crashed", tid=self.tunnel_id, sid=self.call.local_id, exc_info=bug)
             self.link.lower_down(trio.current_time(), "internal error")
         self._look()

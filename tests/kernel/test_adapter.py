@@ -25,6 +25,7 @@ from l2tpd.kernel.ops import (
 )
 from l2tpd.kernel.plane import DataPlane
 from l2tpd.kernel.recording import RecordingPlane
+from l2tpd.supervise import crashes
 
 
 def tunnel(number: int = 1) -> CreateTunnel:
@@ -234,12 +235,14 @@ class Buggy(NullPlane):
 
 async def test_a_bug_of_the_plane_ends_one_operation() -> None:
     """It is a refusal that says so, for creates and deletes, and the next operation works."""
+    before = crashes["plane"]
     async with bench(Buggy()) as on:
         with pytest.raises(PlaneError, match=r"internal error: KeyError\('a bug'\)"):
             await on.adapter.submit(tunnel(13))
         on.adapter.delete(DeleteTunnel(tunnel_id=13))
         await settled()
         assert [(DeleteTunnel(tunnel_id=13), "internal error: KeyError('a bug')")] == on.refused
+        assert before + 3 == crashes["plane"]  # what is to be deleted is asked for once more
         assert Outcome() == await on.adapter.submit(tunnel(1))
 
 

@@ -20,6 +20,7 @@ from l2tpd.kernel import overhear
 from l2tpd.kernel.overhear import Loud, Overhearer
 from l2tpd.kernel.tuntap import open_tap
 from l2tpd.ppp import packet6
+from l2tpd.supervise import crashes
 
 pytestmark = pytest.mark.skipif(bool(taps.why_not()), reason=f"NOTHING IS OVERHEARD: {taps.why_not()}")
 
@@ -62,7 +63,7 @@ async def test_what_asks_the_router_is_heard(place: ExitStack, caplog: pytest.Lo
     first, second, other = (interface(place, name) for name in ("ppp0", "ppp1", "ppp2"))
     ethernet = interface(place, "eth0", kind=1)
     heard: list[tuple[str, bytes]] = []
-    hearer = Overhearer()
+    hearer, before = Overhearer(), crashes["link"]
     async with trio.open_nursery() as nursery:
         nursery.start_soon(hearer.serve)
         takers = {name: partial(hear, heard, name) for name in ("ppp0", "ppp1", "eth0")}
@@ -85,7 +86,8 @@ async def test_what_asks_the_router_is_heard(place: ExitStack, caplog: pytest.Lo
             while len(heard) < 3:
                 await trio.sleep(0.001)
         nursery.cancel_scope.cancel()
-    assert "what a subscriber asks crashed" in caplog.text
+    assert "what is asked by ppp2 crashed" in caplog.text
+    assert before + 1 == crashes["link"]
     assert [("ppp0", SOLICITATION), ("ppp1", DHCP), ("ppp1", SOLICITATION)] == heard
 
 

@@ -26,6 +26,7 @@ from l2tpd.ppp.numbers import Auth
 from l2tpd.ppp.task import Builtin
 from l2tpd.ppp.tun import TunCarrier
 from l2tpd.session.call import Call, Kind
+from l2tpd.supervise import crashes
 from l2tpd.wire.numbers import CallResult
 from pppcable import Cable, until
 
@@ -279,3 +280,20 @@ async def test_frames_that_make_no_sense_do_nothing() -> None:
         await trio.sleep(0.1)
         assert lns.ending is None
         assert "10.9.0.2" == lns.call.ppp_remote
+
+
+async def test_a_bug_in_taking_a_frame() -> None:
+    """The session ends with it, and it is counted; whoever brought the frame goes on."""
+
+    def broken(_tunnel: int, _session: int, line: object) -> None:
+        if str(line).startswith("received"):
+            raise ZeroDivisionError
+
+    lns, client = pair()
+    lns.engine = Builtin(lns.leases, lambda: "lns", broken)
+    before = crashes["link"]
+    async with both(lns, client):
+        await until(lambda: lns.ending)
+    assert lns.ending is not None
+    assert "internal error" == lns.ending[1]
+    assert before < crashes["link"]
