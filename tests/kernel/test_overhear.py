@@ -16,6 +16,7 @@ import trio
 
 import taps
 from faults.means import no_descriptor_left
+from heap import small
 from l2tpd.kernel import overhear
 from l2tpd.kernel.overhear import Loud, Overhearer
 from l2tpd.kernel.tuntap import open_tap
@@ -74,7 +75,7 @@ async def test_what_asks_the_router_is_heard(place: ExitStack, caplog: pytest.Lo
             for packet in (ECHO, ANSWER, SOLICITATION):
                 os.write(descriptor, packet)
         os.write(second, DHCP)
-        with trio.fail_after(10):
+        with trio.fail_after(10), small():
             while len(heard) < 2:
                 await trio.sleep(0.001)
         hearer.remove("ppp0", takers["ppp0"])
