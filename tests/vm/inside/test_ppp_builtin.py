@@ -299,6 +299,7 @@ async def test_sessions_that_end_at_any_moment(cable: Cable, daemon: Start, tmp_
         assert ends.client is not None
         assert ends.lns is not None
         await ppp.addressed(ends.client)
+        await stage.pings(cable.them, "10.9.0.1")  # so the other end has its interface too, and the sockets that stay
         before = [descriptors(ours) for ours in ends.ours.values()]
         for number in range(30):
             await trio.sleep(number * 0.01)

@@ -50,6 +50,32 @@ def test_a_panic_is_an_error_with_the_kernels_words(run: Run) -> None:
         run("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger; sleep 30")
 
 
+KILLED = """\
+import mmap, os, signal, time
+
+def fork_for_ever():
+    pages = mmap.PAGESIZE * 4
+    areas = [mmap.mmap(-1, pages, mmap.MAP_PRIVATE, (3, 7)[n % 2]) for n in range(400)]  # two protections: none are joined
+    for area in areas:
+        area.write(bytes(pages))
+    while child := os.fork():
+        os.waitpid(child, 0)
+    os._exit(0)
+
+for turn in range(40):
+    parent = os.fork() or fork_for_ever()
+    time.sleep(0.15 + turn / 1000)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+"""
+
+
+def test_a_process_that_is_killed_while_it_forks(run: Run, tmp_path: Path) -> None:
+    """It ends, and the guest lives on: daemons that run pppd are killed at any moment."""
+    (tmp_path / "killed.py").write_text(KILLED)
+    assert 0 == run(f"python3 {tmp_path}/killed.py")
+
+
 def test_a_time_limit_is_an_error(run: Run) -> None:
     """A guest that exceeds its limit is ended and said to have."""
     with pytest.raises(RigError, match=r"exceeded its limit of 1 s"):

@@ -18,7 +18,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -46,10 +48,31 @@ L2TP L2TP_V3 L2TP_IP L2TP_ETH L2TP_DEBUGFS
 PPP PPPOE PPPOL2TP PPP_ASYNC PPP_MULTILINK PPP_FILTER PPP_MPPE
 """
 OPTIONS = WANTED.split()
-SETTINGS = {"KERNEL_STACK_ORDER": "4"}  # see STATE
-STATE = ("arch/x86/um/user-offsets.c", "HOST_FP_SIZE, 2696", "HOST_FP_SIZE, 12288")
-"""Before 6.13, User Mode Linux has 2,696 octets for a process's extended processor state. Those of a processor with AMX are 11,008, and its ptrace
-refuses to set less, so that no process could start; with more octets, which stand on the stack too, that has to be larger."""
+SETTINGS = {"KERNEL_STACK_ORDER": "4"}  # for the state of a processor, see REPAIRS
+
+
+class Repair(NamedTuple):
+    """A fault of User Mode Linux that ends guests: in which series, and what to write in the place of what stands there."""
+
+    versions: Sequence[str]
+    path: str
+    found: str
+    wanted: str
+
+
+REPAIRS = (
+    # Before 6.13 there are 2,696 octets for a process's extended processor state. Those of a processor with AMX are 11,008, and its ptrace refuses to set
+    # less, so that no process could start; with more octets, which stand on the stack too, that has to be larger.
+    Repair(("6.1", "6.12"), "arch/x86/um/user-offsets.c", "HOST_FP_SIZE, 2696", "HOST_FP_SIZE, 12288"),
+    # Since 6.8 a fork that is given up, as when the process that forks is killed, leaves a mark in the tree of areas where it stopped. User Mode Linux,
+    # alone of all architectures, walks that tree as it frees it, and took the mark for an area: a panic.
+    Repair(
+        ("6.12",),
+        "arch/um/kernel/tlb.c",
+        "for_each_vma(vmi, vma)\n\t\tum_tlb_mark_sync",
+        "for_each_vma(vmi, vma)\n\t\tif (!xa_is_zero(vma))\n\t\t\tum_tlb_mark_sync",
+    ),
+)
 RECIPE = 2
 """Raised when kernels that were built before may not be used any more although their options are the same."""
 
@@ -62,7 +85,8 @@ def fragment() -> str:
 
 def build(version: str) -> Path:
     """Return the kernel of a series, from the cache or built now from the newest source that Debian has."""
-    marks = hashlib.sha256(f"{RECIPE}\n{STATE}\n{fragment()}".encode()).hexdigest()[:12]
+    repairs = [repair for repair in REPAIRS if version in repair.versions]
+    marks = hashlib.sha256(f"{RECIPE}\n{repairs}\n{fragment()}".encode()).hexdigest()[:12]
     folder = cache() / "uml" / version / marks
     with locked(folder):
         built = sorted(folder.glob("linux-*"), key=lambda path: path.stat().st_mtime)
@@ -80,15 +104,24 @@ def _built(version: str, folder: Path) -> Path:
         tree = work / "tree"
         tree.mkdir()
         _do(work, "tar", "-C", str(tree), "--strip-components=1", "-xf", str(archive))
+        for repair in REPAIRS:
+            if version in repair.versions:
+                _repair(tree, repair)
         _configure(tree)
         _make(tree, f"-j{len(os.sched_getaffinity(0))}", "linux")
         _do(work, "strip", "-o", "linux", str(tree / "linux"))
         return (work / "linux").rename(folder / f"linux-{release}")
 
 
+def _repair(tree: Path, repair: Repair) -> None:
+    source = tree / repair.path
+    text = source.read_text()
+    if repair.found not in text:
+        raise RigError(f"{repair.path} of this kernel has changed: look whether a repair is still needed")
+    source.write_text(text.replace(repair.found, repair.wanted))
+
+
 def _configure(tree: Path) -> None:
-    source, found, wanted = STATE
-    (tree / source).write_text((tree / source).read_text().replace(found, wanted))
     config = tree / ".config"
     defaults = tree / "arch/um/configs/x86_64_defconfig"
     config.write_text(defaults.read_text() + fragment())
