@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from l2tpd.wire.messages import Message
 
 KERNEL = int(Category.KERNEL)
-_ILL = 10  # calls whose end meets a bug, after which a tunnel drops the others too: to log each takes a millisecond of everybody's
+_BUGS_MET = 10  # calls whose end meets a bug, after which a tunnel drops the others too: to log each takes a millisecond of everybody's
 _OPENING = frozenset({State.IDLE, State.WAIT_CTL_REPLY, State.WAIT_CTL_CONN})
 
 
@@ -233,7 +233,7 @@ class Tunnel:
         yield self.flush
         before = crashes["tunnel"]
         for call in list(self.core.calls.values()):
-            if crashes["tunnel"] < before + _ILL:
+            if crashes["tunnel"] < before + _BUGS_MET:
                 yield partial(self.core.feed_call, call, CallInput.TUNNEL_GONE, None, now)
         yield partial(drop, self.core, now)
         yield self.flush
