@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -66,7 +67,7 @@ GUEST_PYTHONS = [
 GUEST_PYTHON = GUEST_PYTHONS[0] if GUEST_PYTHONS else None
 GUEST_KERNELS = {"uml": ("6.1", "6.12"), "qemu": ("6.1",)}
 # Of the extra `test` without Hypothesis, which pytest-trio imports where it is: five seconds under emulation.
-GUEST_TOOLS = ("pytest>=8.2", "pytest-trio>=0.8")
+GUEST_TOOLS = ("pytest>=8.2", "pytest-rerunfailures>=16.7", "pytest-trio>=0.8")
 GUEST_LIMIT = 1800  # seconds
 GUEST_SILENCE = 400  # seconds until a guest is taken for stuck and started once more: no wait of a test is longer
 # Looking at the stack of a test that runs may crash it, and each wait of a test says by itself what did not come.
@@ -213,6 +214,7 @@ def in_guests(session: nox.Session, rig: str) -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--version", choices=GUEST_KERNELS[rig], action="append")
     chosen, arguments = parser.parse_known_args(session.posargs)
+    arguments += shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))  # a guest has an environment of its own
     # A guest cannot keep what it compiles, and would do so anew for each process.
     session.run(
         "python", "-m", "compileall", "-q", "l2tpd", "cli", "tests/examples", "tests/interop", "tests/vm", silent=True
