@@ -31,13 +31,26 @@ def opened(path: str, flags: int) -> int:
     return _check(_libc.open(path.encode(), flags))
 
 
+def write(descriptor: int, octets: bytes) -> None:
+    """Write to a descriptor that does not block. Raises `OSError`."""
+    _check(_libc.write(descriptor, octets, ctypes.c_size_t(len(octets))))
+
+
+def read_into(descriptor: int, buffer: memoryview) -> int:
+    """Put what a descriptor has that does not block into `buffer`, and return its size. Raises `BlockingIOError` where there is nothing, other `OSError`s."""
+    return _check(_libc.read(descriptor, _room(buffer), ctypes.c_size_t(len(buffer))))
+
+
 class Socket(socket.socket):
     """A socket that can be asked for what is there."""
 
     def take_into(self, buffer: memoryview) -> int:
         """Put a datagram that has arrived into `buffer`, and return its size there. Raises `BlockingIOError` where there is none, and other `OSError`s."""
-        room = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        return _check(_libc.recv(self.fileno(), room, ctypes.c_size_t(len(buffer)), socket.MSG_DONTWAIT))
+        return _check(_libc.recv(self.fileno(), _room(buffer), ctypes.c_size_t(len(buffer)), socket.MSG_DONTWAIT))
+
+
+def _room(buffer: memoryview) -> ctypes.Array[ctypes.c_char]:
+    return (ctypes.c_char * len(buffer)).from_buffer(buffer)
 
 
 def _check(result: int) -> int:

@@ -110,7 +110,7 @@ class Frames:
             if self.descriptor < 0:
                 return True
             try:
-                frame = bytes(BUFFER[: os.readv(self.descriptor, (BUFFER,))])
+                frame = bytes(BUFFER[: brief.read_into(self.descriptor, BUFFER)])
             except BlockingIOError:
                 return True
             except OSError:  # of a socket that is a channel now, or of a session that is gone
@@ -405,7 +405,7 @@ class UnitCarrier:
             if self._cipher is not None and packet.startswith(_CCP):
                 self._cipher.send(packet, descriptor)
             else:
-                os.write(descriptor, packet)
+                brief.write(descriptor, packet)
 
     @property
     def strengths(self) -> frozenset[int]:

@@ -57,3 +57,20 @@ def test_what_has_arrived() -> None:
         far.send(b"first")
         far.send(b"the second")
         assert [b"first", b"the seco"] == [bytes(room[: sock.take_into(room)]) for _ in range(2)]
+
+
+def test_frames() -> None:
+    """They are read and written whole by a descriptor that does not block; what does not work says why."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    room = memoryview(bytearray(8))
+    near.setblocking(False)
+    with near, far:
+        with pytest.raises(BlockingIOError):
+            brief.read_into(near.fileno(), room)
+        far.send(b"a frame that is too long")
+        far.send(b"")
+        assert [b"a frame "] == [bytes(room[: brief.read_into(near.fileno(), room)])]
+        brief.write(near.fileno(), b"one\0two")
+        assert b"one\0two" == far.recv(100)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        brief.write(-1, b"")
