@@ -29,6 +29,7 @@ from l2tpd.config.model import Address, Config, Encapsulation, Listen, Mode, Ppp
 from l2tpd.console import Console
 from l2tpd.control import server
 from l2tpd.dialer import Dialer
+from l2tpd.draws import Draws
 from l2tpd.errors import LocalProtocolError, PlaneError, StartupError
 from l2tpd.events import DaemonStopping, Event, PppEvent, SessionEvent, TunnelEvent, What
 from l2tpd.ids import Allocator
@@ -108,7 +109,7 @@ class Daemon:
         self.ppp.instances.tell = self._tell_ppp
         self.circuits = Circuits(self.registry, self.ppp.instances)
         self.crashes = 0
-        self._ids = {bits: Allocator(bits, os.urandom, CYCLE) for bits in (16, 32)}
+        self._ids = {bits: Allocator(bits, Draws(os.urandom), CYCLE) for bits in (16, 32)}
         self._tunnels: trio.Nursery | None = None
         self._stop = trio.Event()
         self._at_once = trio.Event()

@@ -22,6 +22,7 @@ import trio
 
 from l2tpd import log
 from l2tpd.config.model import DnsHandover, PppAuthority
+from l2tpd.draws import Draws
 from l2tpd.errors import LocalProtocolError, PlaneError
 from l2tpd.events import Network, PppEvent, What
 from l2tpd.kernel.ops import Link as Interface
@@ -100,6 +101,7 @@ class Builtin:
         self.way_of = way_of
         self.accountant: Accountant | None = None
         self.instances = Instances()
+        self._random = Draws(os.urandom)
         self._duid = machine_duid()
         self.lost: Counter[str] = Counter()
         self.authorities: dict[PppAuthority, Authority] = {
@@ -113,7 +115,7 @@ class Builtin:
         try:
             with self.leases.lease(call) as lease:
                 report, call.proxy = proxy.reported(call.proxy), None
-                link = Link(terms.settings(lease, self._name(), report), os.urandom)
+                link = Link(terms.settings(lease, self._name(), report), self._random)
                 gate = self._gate(tunnel_id, call, lease, link)
                 running = _Running(
                     accountant=self.accountant,
