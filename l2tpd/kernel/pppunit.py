@@ -387,8 +387,7 @@ class UnitCarrier:
     """Carries one session's PPP over its PPPoX socket: frames of PPP's own through this process, packets through an interface of the kernel's."""
 
     def __init__(self, sock: int, units: Units) -> None:
-        """Take over a descriptor of the socket."""
-        os.set_blocking(sock, False)
+        """Take over a descriptor of the socket, which does not block."""
         self._units = units
         self._socket = Frames(sock)
         self._channel: Frames | None = None

@@ -49,6 +49,7 @@ class Taken:
 def pair() -> Iterator[tuple[socket.socket, int]]:
     """A socket of whole frames: one end to use, and the descriptor of the other, which is the test's to close."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.setblocking(False)
     with ours:
         yield ours, theirs.detach()
 
