@@ -38,12 +38,12 @@ from l2tpd.kernel import brief, nlmsg, nlsock, rtnl
 from l2tpd.kernel.links import Links, Network
 from l2tpd.kernel.overhear import Overhearer
 from l2tpd.kernel.pppcipher import STRENGTHS, UnitCipher
+from l2tpd.kernel.pppframes import Ear, Frames
 from l2tpd.kernel.pppox import DEVICE
 from l2tpd.kernel.worker import Worker, once_free
 from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.frame import ADDRESS_AND_CONTROL
 from l2tpd.ppp.numbers import Protocol as Number
-from l2tpd.tunnel.port import BUFFER
 
 if TYPE_CHECKING:
     from l2tpd.kernel.ops import Link as Interface
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
     from l2tpd.ppp.mppe import Keys
 
 T = TypeVar("T")
-
-Taker = Callable[[bytes], None]
-"""Takes a received frame, from its protocol field on; neither waits nor raises."""
 
 # linux/ppp-ioctl.h
 _GCHAN, _ATTCHAN, _CONNECT, _DISCONN = 0x80047437, 0x40047438, 0x4004743A, 0x7439
@@ -78,55 +75,9 @@ _PERMANENT, _PROXY, _NDA_DST = 0x80, 0x08, 1
 _ASKED: Final = nlmsg.REQUEST | nlmsg.ACK
 _MADE: Final = _ASKED | nlmsg.CREATE | nlmsg.EXCLUSIVE
 
-_BATCH: Final = 16
 _THREADS: Final = 16  # that wait for the kernel at a time
 _BUSY: Final = 5.0  # seconds for which somebody else may make interfaces
 _AGAIN: Final = 0.001
-
-
-# --- descriptors ------------------------------------------------------------------------------------------------------------------
-
-
-class Frames:
-    """A descriptor from which frames are read; -1 once it is shut."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Take over a descriptor that does not block."""
-        self.descriptor = descriptor
-
-    async def read(self, take: Taker) -> None:
-        """Hand every frame to `take`; return when there can be no more. Raises `trio.ClosedResourceError` when it is shut."""
-        while True:
-            if self.descriptor < 0:
-                raise trio.ClosedResourceError
-            await trio.lowlevel.wait_readable(self.descriptor)
-            if not self._drain(take):
-                return
-
-    def _drain(self, take: Taker) -> bool:
-        """Read a batch; tell whether more may come. A frame may be empty; a whole batch of such is the end."""
-        some = False
-        for _ in range(_BATCH):
-            if self.descriptor < 0:
-                return True
-            try:
-                frame = bytes(BUFFER[: brief.read_into(self.descriptor, BUFFER)])
-            except BlockingIOError:
-                return True
-            except OSError:  # of a socket that is a channel now, or of a session that is gone
-                return False
-            if frame:
-                some = True
-                take(frame)
-        return some
-
-    def shut(self) -> list[int]:
-        """Wake who reads, and return the descriptor that is to be closed, unless that has happened before."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor < 0:
-            return []
-        trio.lowlevel.notify_closing(descriptor)
-        return [descriptor]
 
 
 class Unit(NamedTuple):
@@ -143,7 +94,8 @@ class Units:
     """Makes and removes PPP interfaces, in the network namespace of this thread; used from the event loop's."""
 
     def __init__(self) -> None:
-        """Begin without threads; they come with the first session."""
+        """Begin without threads; they come with the first session. Raises `OSError` when no descriptor is left."""
+        self.ear = Ear()
         self.overhearer = Overhearer()
         self._worker: Worker | None = None
         self._waiters: Worker | None = None  # whose waiting overlaps
@@ -152,7 +104,7 @@ class Units:
 
     async def attach(self, sock: int) -> Frames:
         """Make a channel of a PPPoX socket; what waits in the socket comes by the channel. Raises `PlaneError`."""
-        return Frames(await self._wait(partial(_attach, sock)))
+        return Frames(await self._wait(partial(_attach, sock)), self.ear)
 
     async def make(self, channel: Frames, interface: Interface, mru: int, protocol: int, spent: Frames) -> Unit:
         """Make an interface on a channel, with addresses, up, for packets of `protocol` (0x0021, 0x0057) alone, and close `spent`. Raises `PlaneError`."""
@@ -160,7 +112,7 @@ class Units:
         closing = spent.shut()  # from here on nothing is cancelled
         work = partial(self._make, channel.descriptor, interface, mru, protocol, closing)
         descriptor, name = await self._work(work)
-        return Unit(Frames(descriptor), name)
+        return Unit(Frames(descriptor, self.ear), name)
 
     async def extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
         """Let packets of another protocol pass through an interface as well, and give it their address. Raises `PlaneError`."""
@@ -202,6 +154,7 @@ class Units:
             self._worker.close(self._close_sockets)
         if self._waiters is not None:
             self._waiters.close()
+        self.ear.close()
 
     async def _work(self, work: Callable[[], T]) -> T:
         if self._worker is None:
@@ -389,7 +342,7 @@ class UnitCarrier:
     def __init__(self, sock: int, units: Units) -> None:
         """Take over a descriptor of the socket, which does not block."""
         self._units = units
-        self._socket = Frames(sock)
+        self._socket = Frames(sock, units.ear)
         self._channel: Frames | None = None
         self._unit: Unit | None = None
         self._cipher: UnitCipher | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import attrs
 import pytest
@@ -12,10 +12,9 @@ import trio
 import trio.testing
 
 import taps
-from heap import small
 from l2tpd.errors import PlaneError
 from l2tpd.kernel.ops import Link
-from l2tpd.kernel.pppunit import Frames, UnitCarrier, Units
+from l2tpd.kernel.pppunit import UnitCarrier, Units
 from l2tpd.ppp.numbers import Protocol
 
 needs_namespaces = pytest.mark.skipif(bool(taps.why_not()), reason=f"ROUTES OF PPP ARE NOT TESTED: {taps.why_not()}")
@@ -55,45 +54,13 @@ def pair() -> Iterator[tuple[socket.socket, int]]:
 
 
 @pytest.fixture
-def units() -> Iterator[Units]:
+async def units() -> AsyncIterator[Units]:
     made = Units()
-    yield made
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.ear.serve)
+        yield made
+        nursery.cancel_scope.cancel()
     made.close()
-
-
-async def test_frames_are_read_until_there_can_be_no_more(pair: tuple[socket.socket, int]) -> None:
-    """An empty one is none, and no end; the end of the other side is."""
-    ours, descriptor = pair
-    for frame in (b"one", b"two"):
-        ours.send(frame)
-    ours.shutdown(socket.SHUT_WR)
-    taken, frames = Taken(), Frames(descriptor)
-    with trio.fail_after(10), small():
-        await frames.read(taken.take)
-    assert [b"one", b"two"] == taken.frames
-    assert [descriptor] == frames.shut()
-    assert [] == frames.shut()
-    os.close(descriptor)
-
-
-async def test_who_reads_hears_of_the_end(pair: tuple[socket.socket, int]) -> None:
-    """A descriptor that is shut is read no longer, neither by who waits nor by who comes later."""
-    _, descriptor = pair
-    frames, taken = Frames(descriptor), Taken()
-    closed: list[bool] = []
-
-    async def read() -> None:
-        with pytest.raises(trio.ClosedResourceError):
-            await frames.read(taken.take)
-        closed.append(True)
-
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
-            await trio.testing.wait_all_tasks_blocked()
-            os.close(frames.shut()[0])
-        await read()
-    assert [True, True] == closed
 
 
 async def test_the_kernel_writes_address_and_control(pair: tuple[socket.socket, int], units: Units) -> None:

@@ -72,8 +72,13 @@ async def test_a_peer_that_hangs_up() -> None:
     """The end of the frames is the end of the session."""
     ours, descriptor = pair()
     ours.close()
+    both = engines("", [])
     with trio.fail_after(20):
-        result = await engines("", []).run(1, call(), descriptor)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(both.serve)
+            result = await both.run(1, call(), descriptor)
+            nursery.cancel_scope.cancel()
+    both.close()
     assert (CallResult.LOST_CARRIER, "the kernel has the session no longer") == result
     assert closed(descriptor)
 

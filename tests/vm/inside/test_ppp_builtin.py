@@ -446,6 +446,7 @@ async def test_a_second_interface() -> None:
         peer, ours = session(kernel, stack, 1, 2), session(kernel, stack, 2, 1)
         carrier = UnitCarrier(os.dup(ours.fileno()), units)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(units.ear.serve)
             peer.send(b"\xc0\x21 waits in the socket")
             for number in (1, 2):
                 await carrier.open(Link(name="again", mtu=1400), 1400, Protocol.IPV4)

@@ -177,6 +177,7 @@ async def test_no_packet_of_our_own_leaves_unencrypted() -> None:
             return any(what in frame for frame in said) or None
 
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(units.ear.serve)
             await carrier.open(Link(name="sealed", mtu=1400), 1400, Protocol.CCP)
             nursery.start_soon(pump, carrier, taken)
             carrier.encrypt(keys, must=True)
