@@ -45,7 +45,7 @@ async def test_a_wrong_password_ends_the_call_and_says_why(cable: Cable, daemon:
             daemon(cable.us, ppp.by_pppd(ppp.LNS)) as ours,
             stage.xl2tpd_lac(cable.them, tmp_path / "lac", cable.us.address, WRONG),
         ):
-            await ours.program.says("Peer alice failed CHAP authentication")  # the caller may end both before ours can tell by its status
+            await ours.program.says("Peer alice failed CHAP authentication")  # whether its status says so is a race
             await ours.control.event("session", "deleted")  # by whichever pppd ended first
             await ppp.nothing_left_of_pppd(cable.us)
             assert [0] == [pool["used"] for pool in (await ours.control.call("pools.list"))["pools"]]
