@@ -190,7 +190,7 @@ class _DataCounts:
                 self._taken = trio.current_time()
 
         try:
-            await supervise.contain("reading the data plane's counts", ask, on_crash=lambda _: None, kind="metrics")
+            await supervise.contain("reading the data plane's counts", ask, kind="metrics")
         finally:
             self._asked = None
             asked.set()

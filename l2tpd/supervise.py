@@ -6,7 +6,7 @@ import errno
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import trio
 
@@ -15,20 +15,26 @@ from l2tpd import log
 PAUSE = 0.1  # seconds until a system that lets nobody in, for want of descriptors or memory, is asked again
 REST = 1.0  # seconds between a crash of what serves everybody and its next beginning: it may crash at once
 
+T = TypeVar("T")
+
 _log = log.get("supervise")
 
 crashes: Counter[str] = Counter()
 """Exceptions contained so far, by kind of task."""
 
 
+def _nothing(_: object) -> None:
+    """Leave a crash at what its log says."""
+
+
 async def contain(
     name: str,
-    fn: Callable[[], Awaitable[object]],
+    fn: Callable[[], Awaitable[T]],
     *,
-    on_crash: Callable[[ExceptionGroup[Exception]], object],
+    on_crash: Callable[[ExceptionGroup[Exception]], object] = _nothing,
     kind: str = "task",
-) -> None:
-    """Run `fn`; should it crash, log the traceback once, count it under `kind` and call `on_crash` with the exceptions.
+) -> T | None:
+    """Run `fn` and return what it returns; should it crash, log the traceback once, count it under `kind`, call `on_crash` with the exceptions, and return None.
 
     `name` says in the log whose crash it was; `kind` is one of a few words of the program's, never a peer's, since each is counted apart.
     Cancellation passes. A crash of `on_crash` itself is logged and goes no further.
@@ -36,11 +42,12 @@ async def contain(
     # except*, not except: a cancel that arrives while the bug unwinds makes trio raise a BaseExceptionGroup of the bug and Cancelled, which
     # `except Exception` does not match; here the bug is contained and Cancelled goes on its way.
     try:
-        await fn()
+        return await fn()
     except* Exception as group:  # noqa: BLE001 - see above
         crashes[kind] += 1
         _log.error(f"{name} crashed", kind=kind, exc_info=group)
         _report(name, on_crash, group)
+    return None
 
 
 def _report(
@@ -55,7 +62,7 @@ def _report(
 async def keep(name: str, fn: Callable[[], Awaitable[object]], *, kind: str) -> NoReturn:
     """Run what serves everybody, until cancelled: a crash of it is contained, and a moment later it begins anew."""
     while True:
-        await contain(name, fn, on_crash=lambda _group: None, kind=kind)
+        await contain(name, fn, kind=kind)
         await trio.sleep(REST)
 
 
@@ -100,7 +107,7 @@ async def _serve(
         async with trio.SocketStream(accepted) as stream:
             await serve(stream)
 
-    await contain(name, serve_it, on_crash=lambda _group: None, kind=kind)
+    await contain(name, serve_it, kind=kind)
 
 
 def goodbye(seconds: float) -> trio.CancelScope:

@@ -94,7 +94,7 @@ class Overhearer:
             else:
                 reason = ""
                 with sock:
-                    await contain("what subscribers ask", partial(self._read, sock), on_crash=_nothing, kind="link")
+                    await contain("what subscribers ask", partial(self._read, sock), kind="link")
             await trio.sleep(_AGAIN)
 
     async def _read(self, sock: socket.socket) -> None:
@@ -198,7 +198,3 @@ def _attach(sock: socket.socket, but: Collection[int] = ()) -> None:
     rows = (*_QUESTIONS, (_LOAD_WORD, 0, 0, _INDEX), *deaf, (_RETURN, 0, 0, len(BUFFER)))
     program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*row) for row in rows))
     sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(rows), ctypes.addressof(program)))
-
-
-def _nothing(_: object) -> None:
-    """Leave a crash at what its log says."""

@@ -165,7 +165,7 @@ class SharedTuns:
             with suppress(trio.ClosedResourceError):
                 await read_packets(tun, common.take)
 
-        await contain(f"interface {tun.name}", read, on_crash=_nothing, kind="link")
+        await contain(f"interface {tun.name}", read, kind="link")
         if tun is common.tun:  # it was not closed by us: who comes now needs another one
             self._forget(common)
             for member in common.members.owners():
@@ -302,7 +302,3 @@ class SharedCarrier(Unencrypting):
 def _nowhere(address: bytes) -> bool:
     """Tell whether an address is one of IPv6 that means something on its link alone, or nothing: no harm is meant by it."""
     return len(address) == 16 and (is_link_scope(address) or not any(address))
-
-
-def _nothing(_: object) -> None:
-    """Leave a crash at what its log says."""

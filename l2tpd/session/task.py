@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from l2tpd.tunnel.core import ControlConnection
 
 
+_CRASHED = CallResult.LOST_CARRIER, "internal error"
+
+
 class Ppp(Protocol):
     """Whatever runs PPP on a session."""
 
@@ -89,15 +92,9 @@ async def carry_link(
     core: ControlConnection, session_id: int, work: Pump, scope: trio.CancelScope, flush: Callable[[], None]
 ) -> None:
     """Run what an established session needs to run until `scope` is cancelled, because the session has ended, or it ends, which ends the session."""
-    ending: tuple[int, str] = (CallResult.LOST_CARRIER, "internal error")
-
-    async def run() -> None:
-        nonlocal ending
-        ending = await work()
-
     with scope:
-        await contain(f"link of session {core.local_id}/{session_id}", run, on_crash=lambda _: None, kind="link")
-        result, text = ending
+        ending = await contain(f"link of session {core.local_id}/{session_id}", work, kind="link")
+        result, text = ending or _CRASHED
         core.close_session(session_id, trio.current_time(), text, result)
         flush()
 
