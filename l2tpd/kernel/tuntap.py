@@ -21,7 +21,6 @@ import math
 import os
 import socket
 import struct
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
+from l2tpd.bell import Bell
 from l2tpd.config.model import Pseudowire, Sublayer
 from l2tpd.errors import Malformed, PlaneError
 from l2tpd.kernel.carriage import Carriage, Counters, Frame, carriage, check_numbers
@@ -203,8 +203,9 @@ class Port:
     send: Callable[[Frame], None]
     _counters: Counters
     _taker: Callable[[Frame], None] | None = None
-    _waiting: deque[bytes] = attrs.field(factory=deque)
-    closed: trio.Event = attrs.field(factory=trio.Event)
+    _waiting: list[bytes] = attrs.field(factory=list)
+    closed: bool = False
+    ending: Bell = attrs.field(factory=Bell)
 
     def spoofed(self) -> None:
         """Count a packet whose source is not the peer's."""
@@ -213,11 +214,12 @@ class Port:
 
     def attach(self, taker: Callable[[Frame], None]) -> None:
         """Have frames handed to `taker`, first those that wait; there are none any more once it is shut."""
-        if self.closed.is_set():
+        if self.closed:
             return
         self._taker = taker
-        while self._waiting:
-            taker(self._waiting.popleft())
+        waiting, self._waiting = self._waiting, []
+        for frame in waiting:
+            taker(frame)
 
     def put(self, frame: Frame) -> None:
         """Hand a frame on or let it wait. Raises `OSError` when too many do."""
@@ -230,7 +232,8 @@ class Port:
 
     def shut(self) -> list[int]:
         """Wake who waits for the end, and forget who sends and who takes: they know us as well. There is no descriptor to close."""
-        self.closed.set()
+        self.closed = True
+        self.ending.ring()
         self.send, self._taker = _drop, None
         return []
 
@@ -261,8 +264,8 @@ def _drain(session: Session, tap: Tap, buffer: memoryview) -> bool:
 
 async def pump_port(session: Session, port: Port) -> Ending:
     """Deliver PPP frames that waited for earlier ones, until the session is deleted."""
-    while not port.closed.is_set():
-        await session.wait(port.closed.wait)
+    while not port.closed:
+        await session.wait(port.ending.wait)
     return CallResult.ADMIN, "the session was deleted"
 
 

@@ -21,6 +21,7 @@ import attrs
 import trio
 
 from l2tpd import log
+from l2tpd.bell import Bell
 from l2tpd.config.model import DnsHandover, PppAuthority
 from l2tpd.draws import Draws
 from l2tpd.errors import LocalProtocolError, PlaneError
@@ -126,7 +127,7 @@ class Builtin:
                     surroundings=self.surroundings,
                     link=link,
                     gate=gate,
-                    remark=lambda line: self._remark(tunnel_id, call.local_id, line),
+                    remark=self._remark,
                     tunnel_id=tunnel_id,
                     tell=self.instances.tell,
                 )
@@ -175,7 +176,7 @@ class _Running:
     carrier: Carrier
     surroundings: Surroundings | None
     link: Link
-    remark: Callable[[object], None]
+    remark: Callable[[int, int, object], None]
     tunnel_id: int
     gate: Gate
     accountant: Accountant | None
@@ -189,7 +190,7 @@ class _Running:
     _networks: dict[int, Ipv4Up | Ipv6Up] = attrs.field(factory=dict)  # what passes through the interface, by protocol
     _led: tuple[str, ...] = ()  # the prefixes that are routed into it
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
-    _wake: trio.Event = attrs.field(factory=trio.Event)
+    _wake: Bell = attrs.field(factory=Bell)
     _until: float = math.inf  # when the session's task looks at the link by itself
     # Made when somebody is asked: together they take 400 octets.
     _asking: trio.CancelScope | None = None  # whether the caller may come in
@@ -242,7 +243,7 @@ class _Running:
                 elif not fits or not self.carrier.deliver(payload.octets):
                     self.link.discard()
                 return
-            self.remark(_Said("received", bytes(frame)))
+            self._remark("received", bytes(frame))
             self._flush()
         except Exception as bug:  # noqa: BLE001 - the boundary between this link and the tunnel that feeds it
             crashes["link"] += 1
@@ -265,7 +266,7 @@ class _Running:
         if not self.uplink.ask(packet, self, trio.current_time()):
             self.link.discard()
         if self.uplink.next_timer < self._until:
-            self._wake.set()
+            self._wake.ring()
 
     def gone(self, why: str) -> None:
         """Hear why packets can pass no longer."""
@@ -288,23 +289,23 @@ class _Running:
     def configured(self) -> None:
         """Go by the limits of a new configuration."""
         self.gate.apply(trio.current_time())
-        self._wake.set()
+        self._wake.ring()
 
     def _disconnect(self, reason: str) -> None:
         self.uplink.part(self)
         self.link.close(trio.current_time(), reason)
-        self._wake.set()
+        self._wake.ring()
 
     def limit(self, session_timeout: float | None, idle_timeout: float | None) -> None:
         """Set how long the session may last and be idle, in seconds; None leaves it as it is."""
         self.gate.limit(session_timeout, idle_timeout, trio.current_time())
-        self._wake.set()
+        self._wake.ring()
 
     def _look(self) -> None:
         """Wake the session's task, if there is an event for it or a timer is due before it wakes by itself: most frames bring neither."""
         when = self.link.next_timer()
         if self.link.eventful or (when is not None and when < self._until):
-            self._wake.set()
+            self._wake.ring()
 
     async def _check(self, event: CheckCredentials, scope: trio.CancelScope) -> None:
         with scope:
@@ -314,11 +315,14 @@ class _Running:
 
     def _awake(self) -> None:
         """Have the session's task look at the link."""
-        self._wake.set()
+        self._wake.ring()
+
+    def _remark(self, direction: str, frame: bytes) -> None:
+        self.remark(self.tunnel_id, self.call.local_id, _Said(direction, frame))
 
     def _flush(self) -> None:
         for frame in self.link.frames_to_send():
-            self.remark(_Said("sent", frame))
+            self._remark("sent", frame)
             self.carrier.send(frame)
 
     # --- the session's task -----------------------------------------------------------------------------------------------------
@@ -340,7 +344,6 @@ class _Running:
             self._until = min(math.inf if when is None else when, self.gate.deadline, self.uplink.next_timer)
             with trio.move_on_at(self._until):
                 await self._wake.wait()
-            self._wake = trio.Event()
             now = trio.current_time()
             self.link.handle_timer(now)
             self.uplink.handle_timer(self, now)
@@ -579,7 +582,7 @@ class _Running:
     async def _listen(self) -> None:
         if why := await self.carrier.serve(self):
             self.link.lower_down(trio.current_time(), why)
-            self._wake.set()
+            self._wake.ring()
 
     async def _pump(self, interface: str) -> None:
         """Do what the interface needs, until it is gone."""
