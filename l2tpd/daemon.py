@@ -101,7 +101,7 @@ class Daemon:
         self.plane_reason = "not chosen yet"
         self.exclusive_paths = False
         self.packets: PacketPlane | None = None
-        self.leases = Leases(lambda: self.config)
+        self.leases = Leases(lambda: self.config, trio.current_time)
         self.radius = Radius(lambda: self.config, self._way_of, interface_traffic)
         builtin = Builtin(self.leases, lambda: self.config.system.hostname, self._remark_ppp, self._way_of)
         builtin.authorities[PppAuthority.RADIUS] = builtin.accountant = self.radius

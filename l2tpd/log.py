@@ -11,6 +11,8 @@ Tracing is apart from levels: the masks of `l2tpd.trace` decide, for the daemon,
 
 from __future__ import annotations
 
+import functools
+import io
 import logging
 import os
 import select
@@ -244,21 +246,24 @@ class Ring:
         """Keep the lines: the ring outlives a change of sinks."""
 
 
-def _short(line: str) -> str:
+def _short(octets: bytes) -> bytes:
     """Cut a line to what a pipe takes in one piece where it takes anything (pipe(7): PIPE_BUF)."""
-    octets = line.encode(errors="backslashreplace")
-    return line if len(octets) < select.PIPE_BUF else octets[: select.PIPE_BUF - 1].decode(errors="ignore")
+    if len(octets) < select.PIPE_BUF:
+        return octets + b"\n"
+    return octets[: select.PIPE_BUF - 1].decode(errors="ignore").encode() + b"\n"
 
 
-def _takes(stream: TextIO) -> bool:
-    """Tell whether a stream takes a line without waiting; one that is no file of the system always does."""
+def _put(stream: TextIO, line: str) -> bool:
+    """Write a line, unless that would have to wait; tell whether it was written. Raises `OSError`, `ValueError` where the stream is closed."""
     try:
         descriptor = stream.fileno()
-    except OSError:  # io.UnsupportedOperation: text in memory
+    except io.UnsupportedOperation:  # text in memory, which always takes it
+        stream.write(line + "\n")
         return True
+    octets = _short(line.encode(errors="backslashreplace"))
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0))
+    return bool(poll.poll(0)) and os.write(descriptor, octets) == len(octets)
 
 
 class Stream:
@@ -274,13 +279,10 @@ class Stream:
         stream = self._stream or sys.stderr
         for line in _stamped(record, lines):
             try:
-                if not _takes(stream):
-                    self.lost += 1
-                    continue
-                stream.write(_short(line) + "\n")
-                stream.flush()
-            except (OSError, ValueError):  # ValueError: the stream is closed
-                self.lost += 1
+                written = _put(stream, line)
+            except (OSError, ValueError):
+                written = False
+            self.lost += not written
 
     def close(self) -> None:
         """Leave the stream to its owner."""
@@ -439,10 +441,16 @@ def _assignment(name: str, value: bytes) -> bytes:
 
 
 def _stamped(record: logging.LogRecord, lines: list[str]) -> list[str]:
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(record.created))
-    zone = time.strftime("%z", time.localtime(record.created))
+    whole, zone = _second(int(record.created))
     head = f"{whole}.{int(record.msecs):03d}{zone} {_level_name(record.levelno)}: "
     return [head + line for line in lines]
+
+
+@functools.lru_cache(maxsize=1)
+def _second(moment: int) -> tuple[str, str]:
+    """Write a second of the epoch in local time, and the zone: many lines have the same."""
+    local = time.localtime(moment)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local), time.strftime("%z", local)
 
 
 def _level_name(level: int) -> str:
@@ -465,7 +473,13 @@ class _Fan(logging.Handler):
         super().__init__()
         self.sinks = tuple(sinks)
 
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record, of whatever thread: each sink writes a line in one piece, so that none has to wait for another."""
+        self.emit(record)
+        return True
+
     def emit(self, record: logging.LogRecord) -> None:
+        """Hand a record to every sink."""
         try:
             lines = _lines(record)
         except Exception:  # noqa: BLE001 - a record of some library, whose arguments do not fit its format
@@ -491,7 +505,8 @@ def configure(level: str, *sinks: Sink) -> None:
     _fan = _Fan((ring, *sinks))
     logging.addLevelName(NOTICE, "NOTICE")
     logging.getLogger().addHandler(_fan)
-    logging.logProcesses = False  # which no line shows: a call of the system for each
+    # What no line shows, and each would cost time, or even a call of the system.
+    logging.logProcesses = logging.logThreads = logging.logMultiprocessing = False
     set_level(level)
 
 

@@ -11,7 +11,6 @@ nothing that was created is ever forgotten.
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -99,15 +98,14 @@ class Adapter:
         self.performed = 0
 
     def perform_nowait(self, operation: Operation) -> Outcome | None:
-        """Carry out an operation on a plane that needs no waiting, or return None; raises `PlaneError`."""
-        began = time.perf_counter()
+        """Carry out an operation on a plane that needs no waiting, and so takes no time that would be worth a clock; or return None. Raises `PlaneError`."""
         try:
             outcome = self.plane.perform_nowait(operation)
         except PlaneError:
-            self._note(operation, began, refused=True)
+            self._note(operation, 0.0, refused=True)
             raise
         if outcome is not None:
-            self._note(operation, began, refused=False)
+            self._note(operation, 0.0, refused=False)
         return outcome
 
     async def submit(self, operation: Create) -> Outcome:
@@ -216,7 +214,7 @@ class Adapter:
             self._deletes.append(inverse(slot.operation))
 
     async def _perform(self, operation: Operation) -> Outcome:
-        began, refused = time.perf_counter(), True
+        began, refused = trio.current_time(), True
         try:
             outcome = await self.plane.perform(operation)
             refused = False
@@ -228,12 +226,12 @@ class Adapter:
             _log.error(f"the data plane crashed at {type(operation).__name__}", exc_info=bug)
             raise PlaneError(0, f"internal error: {bug!r}") from bug
         finally:
-            self._note(operation, began, refused=refused)
+            self._note(operation, trio.current_time() - began, refused=refused)
         return outcome
 
-    def _note(self, operation: Operation, began: float, *, refused: bool) -> None:
+    def _note(self, operation: Operation, seconds: float, *, refused: bool) -> None:
         self.performed += 1
-        self._tell(operation, time.perf_counter() - began, refused=refused)
+        self._tell(operation, seconds, refused=refused)
 
 
 def _key(operation: Create) -> tuple[int, int]:

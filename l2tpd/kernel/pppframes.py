@@ -2,7 +2,7 @@
 
 Theory of operation. A session on its way up has three descriptors, two of them for good, and each has something to read a few times. Were each waited for
 by trio itself, the kernel would be told of it for every such time, twice of a new one, and a task would go to sleep and wake up again. So they stand in a
-set of our own (epoll(7)), each told to the kernel once, and trio waits for the set. What is not read in one turn the set shows again, behind the others.
+set of our own (epoll(7)), each told to the kernel once, and trio waits for the set. What is left behind one frame the set shows again, behind the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from l2tpd.tunnel.port import BUFFER
 Taker = Callable[[bytes], None]
 """Takes a received frame, from its protocol field on; neither waits nor raises."""
 
-_BATCH: Final = 16  # frames of one descriptor
+_EMPTY: Final = 16  # frames in a row: a frame may be, so many are the end
 _TURN: Final = 64  # descriptors, until others have their turn
 
 
@@ -72,6 +72,7 @@ class Frames:
         self.descriptor = descriptor
         self._ear = ear
         self._take: Taker | None = None
+        self._empty = 0
         self._reader: trio.lowlevel.Task | None = None
 
     async def read(self, take: Taker) -> None:
@@ -85,8 +86,19 @@ class Frames:
             raise trio.ClosedResourceError
 
     def hear(self) -> bool:
-        """Hand a batch to who reads; tell whether more may come. What is left is heard of again."""
-        return self._take is None or self._drain(self._take)
+        """Hand a frame to who reads; tell whether more may come. What is left is heard of again: mostly there is none."""
+        if self._take is None:
+            return True
+        try:
+            frame = bytes(BUFFER[: brief.read_into(self.descriptor, BUFFER)])
+        except BlockingIOError:
+            return True
+        except OSError:  # of a socket that is a channel now, or of a session that is gone
+            return False
+        self._empty = 0 if frame else self._empty + 1
+        if frame:
+            self._take(frame)
+        return self._empty < _EMPTY
 
     def end(self) -> None:
         """Wake who reads: there can be no more."""
@@ -100,23 +112,6 @@ class Frames:
         self.end()
         descriptor, self.descriptor = self.descriptor, -1
         return [descriptor]
-
-    def _drain(self, take: Taker) -> bool:
-        """Read a batch; tell whether more may come. A frame may be empty; a whole batch of such is the end."""
-        some = False
-        for _ in range(_BATCH):
-            if self._reader is None:  # a frame has ended the session
-                return True
-            try:
-                frame = bytes(BUFFER[: brief.read_into(self.descriptor, BUFFER)])
-            except BlockingIOError:
-                return True
-            except OSError:  # of a socket that is a channel now, or of a session that is gone
-                return False
-            if frame:
-                some = True
-                take(frame)
-        return some
 
     def _cancelled(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._leave()

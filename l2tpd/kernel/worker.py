@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -29,11 +30,33 @@ _TAKEN = frozenset({errno.EEXIST, errno.EBUSY})
 _TIMEOUT = 10.0  # seconds: work that takes longer than this is stuck, and must not keep the daemon from ending
 
 
+class _Done:
+    """Wakes tasks whose work is done: the loop is told once for all that it has not heard of yet."""
+
+    def __init__(self) -> None:
+        self._tasks: deque[trio.lowlevel.Task] = deque()
+
+    def tell(self, token: trio.lowlevel.TrioToken, task: trio.lowlevel.Task) -> None:
+        """Wake a task; from any thread."""
+        self._tasks.append(task)
+        # Where it is not the only one, the loop has been told of the others already, and takes out one after the other until none is left.
+        if len(self._tasks) == 1:
+            try:
+                token.run_sync_soon(self._wake)
+            except trio.RunFinishedError:  # nobody is left to hear of it
+                self._tasks.clear()
+
+    def _wake(self) -> None:
+        while self._tasks:
+            trio.lowlevel.reschedule(self._tasks.popleft())
+
+
 @attrs.define(eq=False)
 class _Job(Generic[T]):
     """A piece of work on its way, and what came of it; made by the task that waits for it."""
 
     work: Callable[[], T]
+    done: _Done
     token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
     task: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
     results: list[T] = attrs.field(factory=list)
@@ -45,8 +68,7 @@ class _Job(Generic[T]):
             self.results.append(self.work())
         except BaseException as error:  # noqa: BLE001, ASYNC103 - it is the caller's, whatever it is
             self.error = error
-        with suppress(trio.RunFinishedError):  # nobody is left to hear of it
-            self.token.run_sync_soon(trio.lowlevel.reschedule, self.task)
+        self.done.tell(self.token, self.task)
 
     def result(self) -> T:
         """Return what the work returned, or raise what it raised."""
@@ -66,6 +88,7 @@ class Worker:
         self._name = name
         self._most = most
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._done = _Done()
         self._closed = False
         self._waiting = 0  # tasks, for their work
         self._threads: list[threading.Thread] = []
@@ -79,7 +102,7 @@ class Worker:
         if len(self._threads) < min(self._waiting + 1, self._most):
             with suppress(RuntimeError):  # the system has no more: those that are there do
                 self._start()
-        job = _Job(work)
+        job = _Job(work, self._done)
         self._waiting += 1
         self._queue.put(job.carry_out)
         await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)

@@ -8,9 +8,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from l2tpd.kernel import worker
 from l2tpd.kernel.worker import Closer, Worker
@@ -74,6 +76,26 @@ async def test_others_run_meanwhile(thread: Worker) -> None:
         nursery.start_soon(lets_go)
 
 
+async def test_the_loop_hears_of_all(thread: Worker) -> None:
+    """What is done while the loop stands still, and after, wakes whoever waits for it."""
+    done, heard = threading.Semaphore(0), list[int]()
+
+    def work(number: int) -> int:
+        done.release()
+        return number
+
+    async def asks(number: int) -> None:
+        heard.append(await thread.run(partial(work, number)))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(asks, number)
+        await trio.testing.wait_all_tasks_blocked()
+        assert all(done.acquire(timeout=60) for _ in range(3))  # the loop stands still
+        nursery.start_soon(asks, 3)
+    assert [0, 1, 2, 3] == sorted(heard)
+
+
 async def test_what_has_begun_is_waited_for(thread: Worker) -> None:
     """Cancelled, the caller still gets the result; what was not handed over yet is not begun."""
     begun, gate, done = threading.Event(), threading.Event(), []
@@ -126,11 +148,11 @@ def test_nobody_is_left_to_hear_of_it() -> None:
     """Work whose event loop has ended meanwhile is done all the same, and what comes after it as well."""
     done: list[str] = []
 
-    async def hands_over() -> worker._Job[None]:
-        return worker._Job(lambda: done.append("work"))
-
-    job = trio.run(hands_over)
     thread = Worker("test")
-    thread._queue.put(job.carry_out)
+
+    async def hands_over() -> worker._Job[None]:
+        return worker._Job(lambda: done.append("work"), thread._done)
+
+    thread._queue.put(trio.run(hands_over).carry_out)
     thread.close(lambda: done.append("last"))
     assert ["work", "last"] == done
