@@ -5,10 +5,11 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING
+
+import attrs
 
 from l2tpd.config.model import Config, PppAuthority, PppEngine, PppSettings, Role, User
 from l2tpd.config.resolve import ppp_settings, pseudowire_settings
@@ -22,6 +23,24 @@ if TYPE_CHECKING:
 
 _NOBODY = User()
 _NUMBERS = 1 << 16  # that a pattern of names has
+
+
+@attrs.define(eq=False)
+class Tenure:
+    """Has what a session needs, as long as it lasts; no generator, which would take ten times the memory for each session."""
+
+    _leases: Leases
+    _call: Call
+    _at_once: bool
+    _interface: str = ""
+
+    def __enter__(self) -> Lease:
+        lease = self._leases.let(self._call, at_once=self._at_once)
+        self._interface = lease.interface
+        return lease
+
+    def __exit__(self, *_: object) -> None:
+        self._leases.take_back(self._call, self._interface)
 
 
 class Leases:
@@ -62,12 +81,15 @@ class Leases:
         user = config.users.get(call.ppp_user, _NOBODY) if lease.ppp.authority is PppAuthority.USERS else _NOBODY
         return user.session_timeout or ppp.session_timeout, user.idle_timeout or ppp.idle_timeout
 
-    @contextmanager
-    def lease(self, call: Call, *, at_once: bool = False) -> Iterator[Lease]:
-        """Reserve what a session needs and take it back afterwards. Raises `LocalProtocolError` and `Exhausted`.
+    def lease(self, call: Call, *, at_once: bool = False) -> Tenure:
+        """Reserve what a session needs and take it back afterwards. Raises `LocalProtocolError` and `Exhausted` when it is entered.
 
         `at_once`: with an address for the peer, before anybody knows who that is; else `take` or `claim` gives it one.
         """
+        return Tenure(self, call, at_once)
+
+    def let(self, call: Call, *, at_once: bool) -> Lease:
+        """Reserve what a session needs, until it is taken back. Raises `LocalProtocolError` and `Exhausted`."""
         config, asked = self.config(), call.settings
         profile = _profile(config, call)
         ppp = ppp_settings(config, profile)
@@ -75,11 +97,9 @@ class Leases:
         pool = ppp.pool if lns else ""
         if pool:
             self._check(config, profile, ppp)
-        interface = ""
+        interface = self._names.take(asked.interface_name)
         try:
-            remote = self.take(call, pool) if pool and at_once else ""
-            interface = self._names.take(asked.interface_name)
-            yield Lease(
+            return Lease(
                 ppp=ppp,
                 profile=profile,
                 lns=lns,
@@ -87,13 +107,18 @@ class Leases:
                 mtu=ppp.mtu or asked.mtu or DEFAULT_MTU,
                 local=ppp.local_address if lns else "",
                 pool=pool,
-                remote=remote,
+                remote=self.take(call, pool) if pool and at_once else "",
                 **_credentials(asked, ppp),
             )
-        finally:
-            self._names.give_back(asked.interface_name, interface)
-            self._addresses.release(call, self._clock())
-            self._leave(call)
+        except LocalProtocolError:
+            self.take_back(call, interface)
+            raise
+
+    def take_back(self, call: Call, interface: str) -> None:
+        """Let other sessions have what one has had, and the name of its interface."""
+        self._names.give_back(call.settings.interface_name, interface)
+        self._addresses.release(call, self._clock())
+        self._leave(call)
 
     # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import attrs
 import trio
@@ -69,14 +69,14 @@ class Tuns(Protocol):
         """Remove an interface that `open_tun` has made; nothing happens the second time."""
 
 
-async def read_packets(tun: Tun, take: Callable[[memoryview], None]) -> None:
-    """Hand every packet of an interface to `take` until the interface is gone. Raises `trio.ClosedResourceError` when it is closed."""
+async def read_packets(tun: Tun, take: Callable[[memoryview], None]) -> bool:
+    """Hand every packet of an interface to `take` until the interface is gone, and return True. Raises `trio.ClosedResourceError` when it is closed."""
     while True:
         await tun.readable()
         try:
             _drain(tun, take)
         except OSError:
-            return
+            return True
 
 
 def _drain(tun: Tun, take: Callable[[memoryview], None]) -> None:
@@ -106,7 +106,8 @@ def send_packet(packet: memoryview, owner: Owner, port: FramePort) -> None:
 class Unencrypting:
     """What a carrier says of encryption to whom the link gives packets that are encrypted already."""
 
-    strengths: frozenset[int] = frozenset()
+    __slots__ = ()
+    strengths: ClassVar[frozenset[int]] = frozenset()
 
     def encrypt(self, keys: Keys, *, must: bool) -> None:
         """Do nothing: the link sees to it."""
@@ -170,12 +171,11 @@ class TunCarrier(Unencrypting):
             raise PlaneError(errno.ENODEV, "there is no interface")
         await self._tuns.settle_tun(self._tun, interface)
 
-    async def pump(self, owner: Owner) -> bool:
+    def pump(self, owner: Owner) -> Coroutine[Any, Any, bool]:
         """Send what the interface has to send."""
         if self._tun is None:
             raise trio.ClosedResourceError
-        await read_packets(self._tun, partial(self._send_packet, owner))
-        return True
+        return read_packets(self._tun, partial(self._send_packet, owner))
 
     def _send_packet(self, owner: Owner, packet: memoryview) -> None:
         self._moved = trio.current_time()
