@@ -55,7 +55,7 @@ class Encryption:
 
     _settings: LinkSettings
     ccp: Ccp | None = None
-    passing: frozenset[int] = frozenset()
+    passing: tuple[int, ...] = ()
     """Network protocols whose packets may pass encrypted."""
     _keys: Keys | None = None
     _since: float = 0.0  # when the first of these came

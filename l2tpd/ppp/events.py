@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import attrs
 
 from l2tpd.ppp.credentials import Credentials
 from l2tpd.ppp.mppe import Keys
-from l2tpd.ppp.numbers import Auth
+from l2tpd.ppp.numbers import Auth, Protocol
 from l2tpd.wire.values import DisconnectCause
 
 
@@ -73,6 +75,7 @@ class EncryptionOver:
 class Ipv4Up:
     """IPv4 packets may pass. `peer` is empty when it never said; `dns` is what the peer told us."""
 
+    protocol: ClassVar[int] = Protocol.IPV4
     local: str
     peer: str
     dns: tuple[str, ...] = ()
@@ -82,6 +85,7 @@ class Ipv4Up:
 class Ipv6Up:
     """IPv6 packets may pass. Interface identifiers are 8 octets, the peer's empty when it never said."""
 
+    protocol: ClassVar[int] = Protocol.IPV6
     local: bytes
     peer: bytes
 

@@ -7,10 +7,11 @@ where they stand, and a protocol of one octet is always taken. Writing is exact;
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from l2tpd.errors import Malformed
+from l2tpd.ppp.numbers import Protocol
 
 ADDRESS_AND_CONTROL: Final = b"\xff\x03"  # RFC 1662 3.1: All-Stations, Unnumbered Information
 _HEAD: Final = struct.Struct("!BBH")
@@ -47,6 +48,15 @@ def frame_header(protocol: int, *, acfc: bool = False, pfc: bool = False) -> byt
     """Return what stands before the information field, compressed as far as was agreed (RFC 1661 6.5, 6.6)."""
     short = pfc and protocol < 0x100
     return (b"" if acfc else ADDRESS_AND_CONTROL) + protocol.to_bytes(1 if short else 2, "big")
+
+
+def _headers(*, acfc: bool, pfc: bool) -> Mapping[int, bytes]:
+    rows: dict[int, bytes] = {protocol: frame_header(protocol, acfc=acfc, pfc=pfc) for protocol in Protocol}
+    return rows | {Protocol.LCP: frame_header(Protocol.LCP)}  # which is never compressed (RFC 1661 6.5, 6.6)
+
+
+HEADERS: Final = {(acfc, pfc): _headers(acfc=acfc, pfc=pfc) for acfc in (False, True) for pfc in (False, True)}
+"""What stands before the packets of each protocol, by what the peer takes compressed: Address-and-Control, and Protocol fields."""
 
 
 def parse_packet(octets: bytes) -> Packet:

@@ -43,7 +43,7 @@ from l2tpd.ppp.events import (
     LinkOpened,
     NetworkDown,
 )
-from l2tpd.ppp.frame import frame_header, parse_frame
+from l2tpd.ppp.frame import HEADERS, parse_frame
 from l2tpd.ppp.ipcp import Ipcp
 from l2tpd.ppp.ipv6cp import Ipv6cp
 from l2tpd.ppp.lcp import Lcp
@@ -83,8 +83,16 @@ NEGOTIATIONS: Final = 32
 """How often LCP, IPCP and IPV6CP may come up, together: thrice is usual. Each time is told to a server, scripts and the log."""
 FORGOTTEN: Final = 20.0  # seconds, after which one of them counts no longer
 
+_NO_GRANT: Final = Grant()
+_NONE_HELD: Final[Mapping[int, bytes]] = {}
+
 _DATA: Final = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6, Protocol.CCP: Protocol.COMPRESSED}
 """The protocol that an NCP opens."""
+
+
+def _without(protocol: int, passing: tuple[int, ...]) -> tuple[int, ...]:
+    """Return protocols but for one."""
+    return tuple(other for other in passing if other != protocol)
 
 
 class Link:
@@ -122,33 +130,33 @@ class Link:
         self.counters = Counters()
         self.lcp = Lcp(settings.limits, settings=settings, random=random)
         self._random = random
-        self._ncps = dict(self._make_ncps())
+        self._ncps = tuple(self._make_ncps())
         self._admission = Admission(settings, random)
         self._proxy: Proxy | None = None  # while it is what the present negotiation rests on
-        self._grant = Grant()
+        self._grant = _NO_GRANT
         self._address_for: str | None = None  # the user to whom the address of our settings was given
         self._deadline: float | None = None  # of the phase
         self._restless = 0.0  # when all negotiations are forgotten
-        self._held: dict[int, bytes] = {}  # the peer's last packet of protocols that cannot begin yet
-        self._passing: set[int] = set()  # network protocols whose packets may pass as they are
+        self._held = _NONE_HELD  # the peer's last packet of protocols that cannot begin yet
+        self._passing: tuple[int, ...] = ()  # network protocols whose packets may pass as they are
         self.encryption = Encryption(settings)
-        self._headers: dict[int, bytes] = {}
+        self._headers: Mapping[int, bytes] = HEADERS[False, False]
         self._frames: list[bytes] = []
         self._events: list[Event] = []
 
-    def _make_ncps(self) -> Iterator[tuple[int, Control]]:
+    def _make_ncps(self) -> Iterator[Control]:
         settings = self.settings
         if settings.ipv4 is not None:
-            yield Protocol.IPCP, Ipcp(settings.limits, settings=settings.ipv4)
+            yield Ipcp(settings.limits, settings=settings.ipv4)
         if settings.ipv6 is not None:
-            yield Protocol.IPV6CP, Ipv6cp(settings.limits, settings=settings.ipv6, random=self._random)
+            yield Ipv6cp(settings.limits, settings=settings.ipv6, random=self._random)
 
     # --- commands -----------------------------------------------------------------------------------------------------------------
 
     def open(self, now: float) -> None:
         """Let the link come up as soon as the layer below it is up."""
         self.lcp.feed(Input.OPEN, self, now)
-        for ncp in self._ncps.values():
+        for ncp in self._ncps:
             ncp.feed(Input.OPEN, self, now)
 
     def lower_up(self, now: float) -> None:
@@ -190,7 +198,7 @@ class Link:
 
     def assign_address(self, address: str, now: float) -> None:
         """Give the peer the address for which `AddressNeeded` asked. Raises `LocalProtocolError` for what is no address."""
-        ipcp = self._ncps.get(Protocol.IPCP)
+        ipcp = self._ncp(Protocol.IPCP)
         if isinstance(ipcp, Ipcp) and self._waits_for_address(ipcp):
             settings = attrs.evolve(self._ipv4(ipcp), peer=address)
             self._address_for = self.user
@@ -249,7 +257,7 @@ class Link:
 
     def header(self, protocol: int) -> bytes | None:
         """Return what to put before a packet of a network protocol, None while none may pass as it is."""
-        return self._header(protocol) if protocol in self._passing else None
+        return self._headers[protocol] if protocol in self._passing else None
 
     def passes(self, protocol: int) -> bool:
         """Tell whether packets of a network protocol may pass, encrypted or as they are."""
@@ -258,7 +266,7 @@ class Link:
     def seal(self, protocol: int, packet: bytes | memoryview) -> bytes | None:
         """Return the frame of a packet of a network protocol that may pass encrypted, None while none may."""
         sealed = self.encryption.seal(protocol, packet)
-        return self._header(Protocol.COMPRESSED) + sealed if sealed is not None else None
+        return self._headers[Protocol.COMPRESSED] + sealed if sealed is not None else None
 
     # --- what protocols ask of their link -----------------------------------------------------------------------------------------
 
@@ -273,7 +281,7 @@ class Link:
             self.discard()
             return
         self.counters.sent += 1
-        self._frames.append(self._header(protocol) + packet)
+        self._frames.append(self._headers[protocol] + packet)
 
     def discard(self) -> None:
         """Count a packet that was dropped."""
@@ -308,9 +316,9 @@ class Link:
         elif isinstance(control, Ccp):
             control.end()
         else:
-            ended = {_DATA[Protocol(control.PROTOCOL)]}
-            self._passing -= ended
-            self.encryption.passing -= ended
+            ended = _DATA[Protocol(control.PROTOCOL)]
+            self._passing = _without(ended, self._passing)
+            self.encryption.passing = _without(ended, self.encryption.passing)
             self._report(control)
 
     def layer_finished(self, control: Control, now: float) -> None:
@@ -326,11 +334,7 @@ class Link:
             return
         self._report(control)
         useless = control.PROTOCOL in self.settings.required
-        if (
-            useless
-            or control.forsaken
-            or all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps.values())
-        ):
+        if useless or control.forsaken or all(ncp.state in {State.INITIAL, State.CLOSED} for ncp in self._ncps):
             self.end(control.cause or DisconnectCause(Disconnect.NO_NCP), now)
 
     def _report(self, ncp: Control) -> None:
@@ -372,14 +376,6 @@ class Link:
 
     # --- frames -------------------------------------------------------------------------------------------------------------------
 
-    def _header(self, protocol: int) -> bytes:
-        header = self._headers.get(protocol)
-        if header is None:
-            compressed = self.lcp.peer if protocol != Protocol.LCP else {}  # 6.5, 6.6: never an LCP packet
-            header = frame_header(protocol, acfc=LcpOption.ACFC in compressed, pfc=LcpOption.PFC in compressed)
-            self._headers[protocol] = header
-        return header
-
     def _receive(self, protocol: int, information: bytes, now: float) -> None:
         if protocol == Protocol.LCP and self.phase is not Phase.DEAD:
             self.lcp.receive(information, self, now)
@@ -391,9 +387,9 @@ class Link:
             self.discard()
 
     def _receive_network(self, protocol: int, information: bytes, now: float) -> None:
-        ncp = self._ncps.get(protocol) if protocol != Protocol.CCP else self.encryption.ccp
+        ncp = self._ncp(protocol)
         if (ncp is None and protocol == Protocol.CCP and self.encryption.on) or (ncp and ncp.state is State.STARTING):
-            self._held[protocol] = information
+            self._held = {**self._held, protocol: information}
         elif ncp is None:
             self._receive_strange(protocol, information)
         else:
@@ -401,7 +397,7 @@ class Link:
 
     def _receive_strange(self, protocol: int, information: bytes) -> None:
         """Reject a protocol, unless it is one that merely is not Opened (3.6)."""
-        if any(protocol == _DATA[Protocol(number)] for number in self._ncps):
+        if any(protocol == _DATA[Protocol(ncp.PROTOCOL)] for ncp in self._ncps):
             self.discard()
             return
         self.counters.rejected += 1
@@ -424,7 +420,7 @@ class Link:
         return adopted
 
     def _lcp_up(self, lcp: Lcp, now: float) -> None:
-        self._headers.clear()
+        self._headers = HEADERS[LcpOption.ACFC in lcp.peer, LcpOption.PFC in lcp.peer]
         opened = LinkOpened(
             mru=lcp.mru,
             mtu=min(lcp.peer_mru, self.settings.mtu or lcp.peer_mru),
@@ -442,14 +438,21 @@ class Link:
             *((Phase.TERMINATE, now, 0.0) if ending else (Phase.ESTABLISH, now, self.settings.establish_timeout))
         )
         self._admission.stop()
-        self._held.clear()
+        self._held = _NONE_HELD
         self._drop_ncps(now)
 
     @property
     def _above(self) -> tuple[Control, ...]:
         """All that is negotiated in phase Network."""
         ccp = self.encryption.ccp
-        return (*self._ncps.values(), ccp) if ccp is not None else tuple(self._ncps.values())
+        return (*self._ncps, ccp) if ccp is not None else self._ncps
+
+    def _ncp(self, protocol: int) -> Control | None:
+        """Return what negotiates under this protocol in phase Network, None: nothing does."""
+        for ncp in self._above:
+            if protocol == ncp.PROTOCOL:
+                return ncp
+        return None
 
     def _drop_ncps(self, now: float) -> None:
         above = self._above
@@ -470,7 +473,7 @@ class Link:
 
     def start_networks(self, now: float) -> None:
         """Let the network protocols begin."""
-        for ncp in self._ncps.values():
+        for ncp in self._ncps:
             if ncp.state is not State.STARTING:
                 continue  # given up before
             self._START[type(ncp)](self, ncp, now)
@@ -504,7 +507,9 @@ class Link:
     def start(self, control: Control, now: float) -> None:
         """Let a protocol of phase Network begin, and hear what has waited for it."""
         control.feed(Input.UP, self, now)
-        if held := self._held.pop(control.PROTOCOL, b""):
+        if held := self._held.get(control.PROTOCOL):
+            rest = {number: other for number, other in self._held.items() if number != control.PROTOCOL}
+            self._held = rest or _NONE_HELD
             control.receive(held, self, now)
 
     def _waits_for_address(self, ipcp: Ipcp) -> bool:
@@ -525,9 +530,9 @@ class Link:
     def _pass(self, protocol: int, event: Event) -> None:
         self._deadline = None
         if self.encryption.on:
-            self.encryption.passing |= {protocol}
+            self.encryption.passing += (protocol,)
         else:
-            self._passing |= {protocol}
+            self._passing += (protocol,)
         self._events.append(event)
 
     def _fall_silent(self, ncp: Control, cause: DisconnectCause, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
@@ -39,6 +39,9 @@ def _answerable(holder: object, field: attrs.Attribute[Any], value: tuple[Auth, 
     """See to it that peers are only asked for what we can check."""
     if Auth.MSCHAP in value:
         raise LocalProtocolError(f"{field.name}: MS-CHAPv1 is only for proving ourselves")
+
+
+_LIMITS: Final = Limits()
 
 
 class ProxyPolicy(enum.Enum):
@@ -122,11 +125,11 @@ class LinkSettings:
     establish_timeout: float = 60.0  # for LCP to open
     network_timeout: float = 60.0  # for the first network protocol to open
     identification: str = ""  # told to the peer when LCP has opened (RFC 1570 1.1); empty: nothing
-    limits: Limits = attrs.field(factory=Limits)
+    limits: Limits = _LIMITS
     ipv4: Ipv4Settings | None = attrs.field(factory=Ipv4Settings)  # None: not over this link
     ipv6: Ipv6Settings | None = None  # likewise
     encryption: EncryptionSettings | None = None
-    required: frozenset[int] = frozenset()  # control protocols (0x8021, 0x8057) whose end is that of the link
+    required: tuple[int, ...] = ()  # control protocols (0x8021, 0x8057) whose end is that of the link
     proxy: Proxy | None = None
     proxy_policy: ProxyPolicy = ProxyPolicy.USE
 

@@ -187,7 +187,7 @@ class _Running:
     account: Account = attrs.field(init=False)
     report: Report = attrs.field(init=False)
     _interface: str = ""  # the carrier's, which may be there before a network is up
-    _networks: dict[int, Ipv4Up | Ipv6Up] = attrs.field(factory=dict)  # what passes through the interface, by protocol
+    _networks: tuple[Ipv4Up | Ipv6Up, ...] = ()  # what passes through the interface
     _led: tuple[str, ...] = ()  # the prefixes that are routed into it
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
     _wake: Bell = attrs.field(factory=Bell)
@@ -382,7 +382,7 @@ class _Running:
     async def _bring_up(self, event: Ipv4Up, nursery: trio.Nursery) -> None:
         await self._announce(event.peer)
         name = await self._connect(Number.IPV4, event.local, event.peer, nursery)
-        self._networks[Number.IPV4] = event
+        self._networks += (event,)
         self.call.ppp_local, self.call.ppp_remote = event.local, event.peer
         await self._add_default(name)
         await self._route(self._routes(4))
@@ -399,7 +399,7 @@ class _Running:
         except PlaneError as error:  # the session is good for IPv4
             _log.warning("PPP: no IPv6", **self._ids, reason=error.text)
         else:
-            self._networks[Number.IPV6] = event
+            self._networks += (event,)
             given = await self.uplink.give(event.local, self._mtu, self._route, self._routes(6))
             self.uplink.open(self, trio.current_time())
             self.call.ppp_ipv6 = Ipv6Facts(
@@ -480,7 +480,7 @@ class _Running:
     async def _strip(self) -> None:
         """Remove an interface that has keys which hold no longer."""
         if self.carrier.strengths and self._interface:
-            self._networks.clear()
+            self._networks = ()
             self._tell_down()
             await self._remove()
 
@@ -491,17 +491,19 @@ class _Running:
         """
         if self.link.phase not in _ENDING:  # at its end, a session tells what it had
             self._forget(gone.protocol)
-        if self._networks.pop(gone.protocol, None) is None:
+        rest = tuple(event for event in self._networks if event.protocol != gone.protocol)
+        if len(rest) == len(self._networks):
             return
+        self._networks = rest
         self._tell_down(gone.cause)
         if self.carrier.strengths and self.link.encryption.on:
             self._disconnect("a network protocol has ended, and with it what encrypts")
             return
-        rest = [event for protocol, event in self._networks.items() if self.link.passes(protocol)]
-        self._networks.clear()
+        self._networks = ()
         await self._remove()
         for event in rest:
-            await self._handle(event, nursery)
+            if self.link.passes(event.protocol):
+                await self._handle(event, nursery)
 
     def _forget(self, protocol: int) -> None:
         """Show addresses of a network protocol no longer."""

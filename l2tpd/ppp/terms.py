@@ -57,8 +57,8 @@ def _encryption(ppp: PppSettings) -> EncryptionSettings | None:
     return EncryptionSettings(required=required, strengths=frozenset(ppp.mppe_bits), stateful=ppp.mppe_stateful)
 
 
-def _required(ppp: PppSettings, *, client: bool) -> frozenset[int]:
+def _required(ppp: PppSettings, *, client: bool) -> tuple[int, ...]:
     """Return the control protocols without which the session is of no use: to a client IPv4, unless its profile says otherwise."""
     ipv4 = client if ppp.require_ipv4 is None else ppp.require_ipv4
     wanted = ((Protocol.IPCP, ipv4), (Protocol.IPV6CP, ppp.require_ipv6))
-    return frozenset(protocol for protocol, needed in wanted if needed)
+    return tuple(protocol for protocol, needed in wanted if needed)

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from l2tpd.ppp.events import Ipv6Up, LinkDown
-from l2tpd.ppp.ipv6cp import link_local
+from l2tpd.ppp.ipv6cp import Ipv6cp, link_local
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.settings import Ipv6Settings
 from pppstage import ACK, BARE, IPV6CP, NAK, REJECT, REQUEST, Said, Scene, network, options
@@ -118,8 +118,8 @@ def test_other_options_are_rejected(number: int) -> None:
 def test_a_random_source_that_draws_zero_or_ours_is_stepped_over() -> None:
     """4.1: never zero, never equal to the other end's."""
     scene, _ = network()
-    ncp = scene.link._ncps[IPV6CP]
-    ncp.random = bytes  # type: ignore[attr-defined]
+    (ncp,) = (one for one in scene.link._ncps if isinstance(one, Ipv6cp))
+    ncp.random = bytes
     assert PEERS == identifier(ask(scene, ZERO))
 
 

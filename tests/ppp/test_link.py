@@ -360,7 +360,7 @@ def test_two_links_share_their_settings() -> None:
 # --- a peer that falls silent in one protocol -------------------------------------------------------------------------------------
 
 
-def half_open(*words: tuple[int, bytes], required: frozenset[int] = frozenset()) -> Scene:
+def half_open(*words: tuple[int, bytes], required: tuple[int, ...] = ()) -> Scene:
     """A link whose IPv4 is up, and whose peer has said these words of IPV6CP and then no more."""
     ours = Ipv4Settings(local="10.0.0.1", peer="10.0.0.2")
     both = attrs.evolve(BARE, ipv4=ours, echo_interval=0, required=required)
@@ -408,7 +408,7 @@ def test_a_peer_that_does_not_want_what_we_cannot_do_without_loses_the_link(
     words: tuple[tuple[int, bytes], ...],
 ) -> None:
     """The session would be of no use: whoever needs the protocol calls again, or goes elsewhere."""
-    scene = half_open(*words, required=frozenset({IPV6CP}))
+    scene = half_open(*words, required=(IPV6CP,))
     scene.at(1000.0)
     last = scene.events()[-1]
     assert isinstance(last, LinkDown)
@@ -417,7 +417,7 @@ def test_a_peer_that_does_not_want_what_we_cannot_do_without_loses_the_link(
 
 def test_a_required_protocol_that_is_negotiated_anew_keeps_the_link() -> None:
     """It goes down for a moment, and comes up again."""
-    scene = half_open(required=frozenset({IPCP}))
+    scene = half_open(required=(IPCP,))
     scene.events()
     (anew, *_) = (said for said in scene.say(IPCP, REQUEST, 9, options((3, b"\x0a\0\0\2"))) if said.code == REQUEST)
     assert scene.link.header(Protocol.IPV4) is None
@@ -427,6 +427,6 @@ def test_a_required_protocol_that_is_negotiated_anew_keeps_the_link() -> None:
 
 def test_a_required_protocol_that_the_peer_does_not_know_ends_the_link() -> None:
     """RFC 1661 5.7: a Protocol-Reject is for good."""
-    scene = half_open(required=frozenset({IPCP}))
+    scene = half_open(required=(IPCP,))
     scene.say(LCP, Code.PROTOCOL_REJECT, 1, IPCP.to_bytes(2, "big") + b"\1\1\0\4")
     assert Phase.TERMINATE is scene.link.phase

@@ -32,8 +32,8 @@ CLIENT = LinkSettings(
     echo_interval=15.0,
 )
 RIGHT = "pw"
-NONE: frozenset[int] = frozenset()
-REQUIRED = st.sampled_from([NONE, frozenset({Protocol.IPCP}), frozenset({Protocol.IPV6CP})])
+NONE: tuple[int, ...] = ()
+REQUIRED = st.sampled_from([NONE, (Protocol.IPCP,), (Protocol.IPV6CP,)])
 METHODS = [(), (Auth.PAP,), (Auth.CHAP,), (Auth.MSCHAPV2,), (Auth.MSCHAPV2, Auth.CHAP, Auth.PAP)]
 _DATA = {Protocol.IPCP: Protocol.IPV4, Protocol.IPV6CP: Protocol.IPV6}
 PATIENCE = 60.0 + 60.0 + 60.0 + 4 * 15.0 + 10.0
@@ -107,7 +107,7 @@ def make(
     seed: int,
     delay: float,
     password: str = RIGHT,
-    required: tuple[frozenset[int], frozenset[int]] = (NONE, NONE),
+    required: tuple[tuple[int, ...], tuple[int, ...]] = (NONE, NONE),
 ) -> tuple[Node, Node, BadNet[bytes]]:
     server = Node(Link(attrs.evolve(SERVER, require=methods, required=required[0]), dice(2 * seed + 1)), delay=delay)
     client = Node(Link(attrs.evolve(CLIENT, password=password, required=required[1]), dice(2 * seed + 2)))
@@ -163,7 +163,7 @@ def test_both_ends_are_up_or_both_are_over(
     deeds: list[tuple[float, int, str]],
     seed: int,
     delay: float,
-    required: tuple[frozenset[int], frozenset[int]],
+    required: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> None:
     """After the deeds the path mends; within bounded time the two agree, and after a close nothing is left on either."""
     server, client, net = make(methods, weather, seed, delay, required=required)

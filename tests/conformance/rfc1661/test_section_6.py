@@ -29,14 +29,14 @@ def test_6_options_with_default_values_need_not_be_sent() -> None:
     assert ACK == asking().code
     scene, _ = opened(data=b"")
     assert 1500 == scene.link.peer_mru
-    assert b"\xff\x03\x80\x57" == scene.link._header(IPV6CP)
+    assert b"\xff\x03\x80\x57" == scene.link._headers[IPV6CP]
 
 
 def test_6_options_apply_in_one_direction() -> None:
     """6: they "apply in a half-duplex fashion [...] typically, in the receive direction of the link from the point of view" of who asks."""
     scene, _ = opened(attrs.evolve(BARE, acfc=True, pfc=True, mru=1400), b"")
     assert (1500, 1400) == (scene.link.peer_mru, scene.link.lcp.mru)
-    assert b"\xff\x03\x80\x57" == scene.link._header(IPV6CP)
+    assert b"\xff\x03\x80\x57" == scene.link._headers[IPV6CP]
 
 
 @pytest.mark.parametrize("mru", [128, 576, 1280, 1500, 1501, 9000, 65535])
