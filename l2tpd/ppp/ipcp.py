@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from typing import ClassVar, Final
 
 import attrs
@@ -28,9 +29,8 @@ def unpack_address(octets: bytes) -> str:
 
 
 def _judge_address(ipcp: Ipcp, data: bytes) -> Answer:
-    assigned = pack_address(ipcp.settings.peer)
-    if assigned != _NOBODY:  # RFC 1332 3.3: "by NAKing the option, and returning a valid IP-address"
-        return ACCEPT if data == assigned else suggest(assigned)
+    if ipcp.assigned != _NOBODY:  # RFC 1332 3.3: "by NAKing the option, and returning a valid IP-address"
+        return ACCEPT if data == ipcp.assigned else suggest(ipcp.assigned)
     return ACCEPT if data not in {_NOBODY, ipcp.local} else REFUSE
 
 
@@ -39,11 +39,10 @@ def _reconsider_address(ipcp: Ipcp, data: bytes) -> bytes | None:
     return data if free and data != _NOBODY else ipcp.wanted[IpcpOption.ADDRESS]
 
 
-def _judge_server(servers: tuple[str, ...], data: bytes) -> Answer:
+def _judge_server(servers: tuple[bytes, ...], data: bytes) -> Answer:
     if not servers:
         return REFUSE
-    right = pack_address(servers[0])
-    return ACCEPT if data == right else suggest(right)
+    return ACCEPT if data == servers[0] else suggest(servers[0])
 
 
 def _reconsider_server(ipcp: Ipcp, data: bytes) -> bytes | None:
@@ -62,17 +61,26 @@ class Ipcp(Control):
         Option(IpcpOption.COMPRESSION,    "IP-Compression", None, "RFC 1332 3.2"),
         Option(IpcpOption.ADDRESS,        "IP-Address",     4,    "RFC 1332 3.3", _judge_address, _reconsider_address),
         Option(IpcpOption.PRIMARY_DNS,    "Primary DNS",    4,    "RFC 1877 1.1",
-               lambda us, data: _judge_server(us.settings.dns[:1], data), _reconsider_server),
+               lambda us, data: _judge_server(us.dns_servers[:1], data), _reconsider_server),
         Option(IpcpOption.PRIMARY_NBNS,   "Primary NBNS",   4,    "RFC 1877 1.2",
-               lambda us, data: _judge_server(us.settings.nbns[:1], data)),
+               lambda us, data: _judge_server(us.nbns_servers[:1], data)),
         Option(IpcpOption.SECONDARY_DNS,  "Secondary DNS",  4,    "RFC 1877 1.3",
-               lambda us, data: _judge_server(us.settings.dns[1:], data), _reconsider_server),
+               lambda us, data: _judge_server(us.dns_servers[1:], data), _reconsider_server),
         Option(IpcpOption.SECONDARY_NBNS, "Secondary NBNS", 4,    "RFC 1877 1.4",
-               lambda us, data: _judge_server(us.settings.nbns[1:], data)),
+               lambda us, data: _judge_server(us.nbns_servers[1:], data)),
     )
     # fmt: on
 
     settings: Ipv4Settings = attrs.field(kw_only=True)
+    assigned: bytes = _NOBODY
+    """The address that the peer is to have; zeros: it knows its own."""
+    dns_servers: tuple[bytes, ...] = ()  # told to a peer that asks
+    nbns_servers: tuple[bytes, ...] = ()  # likewise
+
+    def provide(self, peer: str, dns: Iterable[str], nbns: Iterable[str]) -> None:
+        """Have an address, empty for none, and servers for the peer. Raises `ValueError` for what is no address."""
+        self.assigned = pack_address(peer)
+        self.dns_servers, self.nbns_servers = tuple(map(pack_address, dns)), tuple(map(pack_address, nbns))
 
     def wishes(self) -> dict[int, bytes]:
         """Ask for our address, or for one; and for name servers."""
@@ -81,8 +89,7 @@ class Ipcp(Control):
 
     def prompts(self) -> Options:
         """Let the peer ask for the address that it is to have (3.3: "SHOULD be appended")."""
-        assigned = pack_address(self.settings.peer)
-        return ((IpcpOption.ADDRESS, assigned),) if assigned != _NOBODY else ()
+        return ((IpcpOption.ADDRESS, self.assigned),) if self.assigned != _NOBODY else ()
 
     def lost(self, number: int) -> DisconnectCause | None:
         """Nothing works without an address; one that we know by ourselves the peer need not grant."""
@@ -103,7 +110,7 @@ class Ipcp(Control):
     @property
     def peer_address(self) -> str:
         """The peer's address: what it was granted, else what it is to have; empty when nobody said."""
-        return unpack_address(self.peer.get(IpcpOption.ADDRESS, _NOBODY)) or self.settings.peer
+        return unpack_address(self.peer.get(IpcpOption.ADDRESS, _NOBODY)) or unpack_address(self.assigned)
 
     @property
     def dns(self) -> tuple[str, ...]:

@@ -44,11 +44,11 @@ from l2tpd.ppp.events import (
     NetworkDown,
 )
 from l2tpd.ppp.frame import HEADERS, parse_frame
-from l2tpd.ppp.ipcp import Ipcp
+from l2tpd.ppp.ipcp import Ipcp, unpack_address
 from l2tpd.ppp.ipv6cp import Ipv6cp
 from l2tpd.ppp.lcp import Lcp
 from l2tpd.ppp.numbers import BY_PEER, BY_US, Auth, Disconnect, LcpOption, Protocol
-from l2tpd.ppp.settings import Grant, Ipv4Settings, LinkSettings, Proxy, ProxyPolicy
+from l2tpd.ppp.settings import Grant, LinkSettings, Proxy, ProxyPolicy
 from l2tpd.wire.values import DisconnectCause
 
 
@@ -200,9 +200,12 @@ class Link:
         """Give the peer the address for which `AddressNeeded` asked. Raises `LocalProtocolError` for what is no address."""
         ipcp = self._ncp(Protocol.IPCP)
         if isinstance(ipcp, Ipcp) and self._waits_for_address(ipcp):
-            settings = attrs.evolve(self._ipv4(ipcp), peer=address)
+            try:
+                self._provide(ipcp, address)
+            except ValueError:
+                raise LocalProtocolError(f"{address!r} is no IPv4 address") from None
             self._address_for = self.user
-            self._start_ipcp(ipcp, settings, now)
+            self.start(ipcp, now)
 
     # --- the five verbs -----------------------------------------------------------------------------------------------------------
 
@@ -481,28 +484,22 @@ class Link:
             self.end(DisconnectCause(Disconnect.NO_NCP, 0, 0, "no network protocol is wanted"), now)
 
     def _start_ipv4(self, ipcp: Ipcp, now: float) -> None:
-        settings = self._ipv4(ipcp)
-        if settings.serve and not settings.peer:
+        given = unpack_address(ipcp.assigned) if self._address_for == self.user else ""  # to the same user before
+        peer = self._grant.address or given or ipcp.settings.peer
+        if ipcp.settings.serve and not peer:
             self._events.append(AddressNeeded(user=self.user))
         else:
-            self._start_ipcp(ipcp, settings, now)
+            self._provide(ipcp, peer)
+            self.start(ipcp, now)
 
     def _start_ipv6(self, ipv6cp: Ipv6cp, now: float) -> None:
         base = self.settings.ipv6 or ipv6cp.settings
         ipv6cp.settings = attrs.evolve(base, peer=self._grant.interface_id or base.peer)
         self.start(ipv6cp, now)
 
-    def _ipv4(self, ipcp: Ipcp) -> Ipv4Settings:
-        """Return the settings for this user: granted ones first, then an address that the same user was given before."""
-        base = self.settings.ipv4 or ipcp.settings
-        grant = self._grant
-        given = ipcp.settings.peer if self._address_for == self.user else ""
-        peer, dns, nbns = grant.address or given or base.peer, grant.dns or base.dns, grant.nbns or base.nbns
-        return attrs.evolve(base, peer=peer, dns=dns, nbns=nbns)
-
-    def _start_ipcp(self, ipcp: Ipcp, settings: Ipv4Settings, now: float) -> None:
-        ipcp.settings = settings
-        self.start(ipcp, now)
+    def _provide(self, ipcp: Ipcp, peer: str) -> None:
+        grant, settings = self._grant, ipcp.settings
+        ipcp.provide(peer, grant.dns or settings.dns, grant.nbns or settings.nbns)
 
     def start(self, control: Control, now: float) -> None:
         """Let a protocol of phase Network begin, and hear what has waited for it."""

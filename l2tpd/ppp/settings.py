@@ -18,7 +18,8 @@ def _addresses(holder: object, field: attrs.Attribute[Any], value: str | tuple[s
     """See to it that texts are IPv4 addresses or empty, before they are needed in the middle of a negotiation."""
     for text in (value,) if isinstance(value, str) else value:
         try:
-            ipaddress.IPv4Address(text or "0.0.0.0")  # noqa: S104 - the text is read, nothing is bound
+            if text:
+                ipaddress.IPv4Address(text)
         except ValueError:
             raise LocalProtocolError(f"{field.name}: {text!r} is no IPv4 address") from None
 
