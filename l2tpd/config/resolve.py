@@ -150,6 +150,32 @@ class PeerTable:
         return None
 
 
+class PppProfiles:
+    """The PPP profiles of sessions; built once a configuration, asked several times a session. All of it raises `LocalProtocolError` for a profile that is not there."""
+
+    __slots__ = ("_names", "_settings", "config")
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._names: dict[str, str] = {}
+        self._settings: dict[str, PppSettings] = {}
+
+    def name(self, pseudowire_profile: str) -> str:
+        """Return the name of the PPP profile that belongs to a pseudowire profile."""
+        name = self._names.get(pseudowire_profile)
+        if name is None:
+            name = pseudowire_settings(self.config, pseudowire_profile).ppp_profile
+            self._names[pseudowire_profile] = name
+        return name
+
+    def settings(self, name: str) -> PppSettings:
+        """Return the settings of a PPP profile; the same object each time."""
+        settings = self._settings.get(name)
+        if settings is None:
+            settings = self._settings[name] = ppp_settings(self.config, name)
+        return settings
+
+
 _Lengths = list[tuple[int, dict[int, str]]]
 
 

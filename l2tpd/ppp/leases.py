@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from l2tpd.config.model import Config, PppAuthority, PppEngine, PppSettings, Role, User
-from l2tpd.config.resolve import ppp_settings, pseudowire_settings
+from l2tpd.config.resolve import PppProfiles
 from l2tpd.errors import Exhausted, LocalProtocolError
 from l2tpd.ppp.addresses import Addresses, Fill, Use
 from l2tpd.ppp.lease import DEFAULT_MTU, Lease
@@ -50,6 +50,7 @@ class Leases:
         """Take settings from the configuration in force; `clock` tells seconds."""
         self.config = config
         self._clock = clock
+        self._resolved: PppProfiles | None = None
         self._addresses = Addresses()
         self._names = _Names()
         self._users: dict[Call, str] = {}
@@ -62,22 +63,22 @@ class Leases:
 
     def engine(self, call: Call) -> PppEngine:
         """Return who is to run the PPP of a session."""
-        config = self.config()
-        return ppp_settings(config, _profile(config, call)).ppp_engine
+        profiles = self._profiles()
+        return profiles.settings(_profile(profiles, call)).ppp_engine
 
     def shared(self, call: Call) -> str:
         """Return the PPP profile whose interface a session shares; empty: it has one of its own."""
-        config = self.config()
-        profile = _profile(config, call)
-        return profile if call.kind.role is Role.LNS and ppp_settings(config, profile).shared_interface else ""
+        profiles = self._profiles()
+        profile = _profile(profiles, call)
+        return profile if call.kind.role is Role.LNS and profiles.settings(profile).shared_interface else ""
 
     def timeouts(self, call: Call, lease: Lease) -> tuple[float, float]:
         """Return how long a session may last and be idle, in seconds, 0: for ever; as its user has it, else its profile, in the configuration in force.
 
         Where that has no such profile any longer, it counts as one that says nothing.
         """
-        config = self.config()
-        ppp = ppp_settings(config, lease.profile if lease.profile in config.ppp_profiles else "default")
+        profiles, config = self._profiles(), self.config()
+        ppp = profiles.settings(lease.profile if lease.profile in config.ppp_profiles else "default")
         user = config.users.get(call.ppp_user, _NOBODY) if lease.ppp.authority is PppAuthority.USERS else _NOBODY
         return user.session_timeout or ppp.session_timeout, user.idle_timeout or ppp.idle_timeout
 
@@ -90,13 +91,13 @@ class Leases:
 
     def let(self, call: Call, *, at_once: bool) -> Lease:
         """Reserve what a session needs, until it is taken back. Raises `LocalProtocolError` and `Exhausted`."""
-        config, asked = self.config(), call.settings
-        profile = _profile(config, call)
-        ppp = ppp_settings(config, profile)
+        profiles, asked = self._profiles(), call.settings
+        profile = _profile(profiles, call)
+        ppp = profiles.settings(profile)
         lns = call.kind.role is Role.LNS
         pool = ppp.pool if lns else ""
         if pool:
-            self._check(config, profile, ppp)
+            self._check(profiles.config, profile, ppp)
         interface = self._names.take(asked.interface_name)
         try:
             return Lease(
@@ -146,6 +147,13 @@ class Leases:
         """Let a session have a prefix routed to its peer for as long as the lease lasts, unless another one has it; tell which."""
         return self._addresses.route(prefix, call)
 
+    def _profiles(self) -> PppProfiles:
+        """Return the profiles of the configuration in force."""
+        config = self.config()
+        if self._resolved is None or self._resolved.config is not config:
+            self._resolved = PppProfiles(config)
+        return self._resolved
+
     def _leave(self, call: Call) -> None:
         user = self._users.pop(call, None)
         if user is not None:
@@ -191,9 +199,9 @@ class _Names:
             self._lowest[pattern] = min(number, self._lowest[pattern])
 
 
-def _profile(config: Config, call: Call) -> str:
+def _profile(profiles: PppProfiles, call: Call) -> str:
     """Return the name of a session's PPP profile."""
-    return pseudowire_settings(config, call.settings.pseudowire_profile).ppp_profile
+    return profiles.name(call.settings.pseudowire_profile)
 
 
 def _credentials(asked: SessionSettings, ppp: PppSettings) -> dict[str, str]:
