@@ -273,14 +273,15 @@ class Tunnel:
         sock = self.sock
         while sock is not None:
             await trio.lowlevel.wait_readable(sock)
-            others = self._drain(sock)
-            for other in others:
+            fed = self._drain(sock)
+            for other in fed - {self}:
                 other.flush_contained()
-            self.flush()
+            if self in fed:
+                self.flush()
 
     def _drain(self, sock: DatagramSocket) -> set[Tunnel]:
-        """Read what has arrived and feed it; return other tunnels that were fed."""
-        others: set[Tunnel] = set()
+        """Read what has arrived and feed it; return the tunnels that got something from it, which data of sessions is not for a core."""
+        fed: set[Tunnel] = set()
         for _ in range(BATCH):
             try:
                 size, name = sock.recvfrom_into(BUFFER)
@@ -290,8 +291,8 @@ class Tunnel:
                 continue  # an ICMP error on its way: a hint, no death sentence
             if size > 1 and not BUFFER[0] & 0x80 and self._take_data(BUFFER[:size], name):
                 continue
-            self._sort(bytes(BUFFER[:size]), Address(name[0], name[1]), others)
-        return others
+            self._sort(bytes(BUFFER[:size]), Address(name[0], name[1]), fed)
+        return fed
 
     def _take_data(self, packet: memoryview, name: tuple[str, int]) -> bool:
         """Hand a data packet to a data plane in this process; tell whether it was for a session of this tunnel."""
@@ -304,7 +305,7 @@ class Tunnel:
             core.channel.touch(trio.current_time())
         return True
 
-    def _sort(self, data: bytes, peer: Address, others: set[Tunnel]) -> None:
+    def _sort(self, data: bytes, peer: Address, fed: set[Tunnel]) -> None:
         # Control, and our own id behind the length: nothing else needs to be known to keep the packet.
         core = self.core
         own = core.local_id.to_bytes(2, "big") if core.dialect.header == 2 else core.local_id.to_bytes(4, "big")
@@ -313,8 +314,9 @@ class Tunnel:
             return  # whatever it is for has got a copy of its own
         if named or (self._unaddressed(data) and peer == self.core.peer):
             self.receive(data, peer)
-        elif (other := self.house.dispatch(Arrived(data, peer, self.local))) is not None and other is not self:
-            others.add(other)
+            fed.add(self)
+        elif (other := self.house.dispatch(Arrived(data, peer, self.local))) is not None:
+            fed.add(other)
 
     def _unaddressed(self, data: bytes) -> bool:
         """Tell whether a packet to tunnel 0 is for us, from a peer known to send such; an SCCRQ with Ns 0 never is."""
