@@ -17,6 +17,15 @@ _SLACK = (
 )
 
 
+def earliest(*deadlines: float | None) -> float | None:
+    """Return the earliest of some deadlines, where None stands for never."""
+    soonest = None
+    for when in deadlines:
+        if when is not None and (soonest is None or when < soonest):
+            soonest = when
+    return soonest
+
+
 class Deadlines(Generic[K]):
     """A set of keys, each with at most one deadline in seconds of the caller's clock."""
 

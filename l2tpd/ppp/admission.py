@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from l2tpd.deadlines import earliest
 from l2tpd.ppp.auth import AuthCarrier, Authenticator, Patience, Prover
 from l2tpd.ppp.chap import ChapAuthenticator, ChapProver
 from l2tpd.ppp.credentials import Credentials
@@ -50,8 +51,9 @@ class Admission:
     @property
     def deadline(self) -> float | None:
         """When `handle_timer` has something to do."""
-        machines = (self._authenticator, self._prover)
-        return min((one.deadline for one in machines if one is not None and one.deadline is not None), default=None)
+        if self._authenticator is None:
+            return None if self._prover is None else self._prover.deadline
+        return earliest(self._authenticator.deadline, None if self._prover is None else self._prover.deadline)
 
     def start(
         self, peer_proves: Auth | None, we_prove: Auth | None, proxy: Proxy | None, carrier: AuthCarrier, now: float

@@ -35,7 +35,7 @@ class State(enum.IntEnum):
     OPENED = 9
 
 
-class Event(enum.Enum):
+class Event(enum.StrEnum):
     """The events of RFC 1661 4.3, under their names in the table."""
 
     UP = "Up"
@@ -56,7 +56,7 @@ class Event(enum.Enum):
     RXR = "RXR"
 
 
-class Action(enum.Enum):
+class Action(enum.StrEnum):
     """The actions of RFC 1661 4.4, under their names in the table."""
 
     TLU = "tlu"
