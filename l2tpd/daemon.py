@@ -41,6 +41,7 @@ from l2tpd.kernel.plane import DataPlane, MovingPlane, PacketPlane
 from l2tpd.kernel.pppunit import interface_traffic
 from l2tpd.ledger import Ledger
 from l2tpd.options import Options
+from l2tpd.ppp.describe import describe
 from l2tpd.ppp.engines import Engines
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.pppd import Pppd
@@ -358,20 +359,22 @@ class Daemon:
 
     def _tell_ppp(self, event: PppEvent) -> None:
         tunnel = self.registry.by_id.get(event.tunnel_id)
-        self.publish(attrs.evolve(event, tunnel_name=tunnel.core.name) if tunnel else event)
+        name = tunnel.core.name if tunnel else ""
+        self.publish(attrs.evolve(event, tunnel_name=name) if name else event)
 
     def _way_of(self, tunnel_id: int) -> Way:
         """Describe a tunnel by which callers come."""
         tunnel = self.registry.by_id.get(tunnel_id)
         return portrait.way(tunnel) if tunnel else UNTOLD
 
-    def _remark_ppp(self, tunnel_id: int, session_id: int, line: object) -> None:
-        """Log a line about PPP where somebody traces it."""
+    def _remark_ppp(self, tunnel_id: int, session_id: int, text: str, frame: bytes = b"") -> None:
+        """Log a line about PPP where somebody traces it, with a description of the frame that it is about, if it is about one."""
         tunnel = self.registry.by_id.get(tunnel_id)
         call = tunnel.core.calls.get(session_id) if tunnel else None
         traced = self.site.trace | (tunnel.core.trace if tunnel else 0) | (call.trace if call else 0)
         if traced & _PPP:
             ids = _ids(tunnel_id, session_id)
+            line = f"{text} {describe(frame)}" if frame else text
             log.traced(Category.PPP, f"tunnel {_whose(ids)}: PPP: {line}", **ids)
 
     def opened(self, tunnel: Tunnel) -> None:

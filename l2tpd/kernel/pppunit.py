@@ -24,7 +24,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, ip_network
@@ -376,8 +376,11 @@ class UnitCarrier:
             if self._cipher is not None:
                 self._cipher.start()
 
-    async def serve(self, owner: Owner) -> str:
-        """Hand over the frames of the session until there can be no more, and return why."""
+    def hear(self, owner: Owner) -> Callable[[], Awaitable[str]]:
+        """Return what hands over the frames of the session until there can be no more, and returns why."""
+        return partial(self._hear, owner)
+
+    async def _hear(self, owner: Owner) -> str:
         with self._until_attached:
             await trio.lowlevel.checkpoint_if_cancelled()  # there may be a channel already
             await self._socket.read(owner.take)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ class Carrier(Protocol):
     def send(self, frame: bytes) -> None:
         """Send a frame to the peer. Never waits: what cannot be sent now is lost."""
 
-    async def serve(self, owner: Owner) -> str:
-        """Hand received frames to `owner` until there can be no more, and return why; nothing if somebody else sees to that from now on."""
+    def hear(self, owner: Owner) -> Callable[[], Awaitable[str]] | None:
+        """Hand received frames to `owner` from now on.
+
+        Returns what does so until there can be no more, and returns why; None: whoever reads the tunnel's socket does it.
+        """
 
     def deliver(self, packet: bytes) -> bool:
         """Pass a received packet on; tell whether that was possible."""

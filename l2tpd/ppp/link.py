@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 import attrs
 
+from l2tpd.deadlines import earliest
 from l2tpd.errors import LocalProtocolError, Malformed
 from l2tpd.ppp.admission import Admission
 from l2tpd.ppp.auth import Refusal
@@ -235,9 +236,8 @@ class Link:
 
     def next_timer(self) -> float | None:
         """Return when `handle_timer` is to be called, None: never, as things stand. A `Payload` changes nothing in that."""
-        deadlines = [self._deadline, self.lcp.deadline, self._admission.deadline]
-        deadlines += [ncp.deadline for ncp in self._above]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        above = [ncp.deadline for ncp in self._above]
+        return earliest(self._deadline, self.lcp.deadline, self._admission.deadline, *above)
 
     def frames_to_send(self) -> list[bytes]:
         """Return the frames that are to leave, in order; each only once."""
@@ -249,9 +249,9 @@ class Link:
         return self._events.pop(0) if self._events else None
 
     @property
-    def eventful(self) -> bool:
-        """Whether `next_event` has something to tell."""
-        return bool(self._events)
+    def upcoming(self) -> Event | None:
+        """What `next_event` will tell."""
+        return self._events[0] if self._events else None
 
     def take_events(self) -> list[Event]:
         """Return all that has happened and was not told yet, the oldest first."""
@@ -493,8 +493,8 @@ class Link:
             self.start(ipcp, now)
 
     def _start_ipv6(self, ipv6cp: Ipv6cp, now: float) -> None:
-        base = self.settings.ipv6 or ipv6cp.settings
-        ipv6cp.settings = attrs.evolve(base, peer=self._grant.interface_id or base.peer)
+        base, granted = self.settings.ipv6 or ipv6cp.settings, self._grant.interface_id
+        ipv6cp.settings = attrs.evolve(base, peer=granted) if granted else base
         self.start(ipv6cp, now)
 
     def _provide(self, ipcp: Ipcp, peer: str) -> None:

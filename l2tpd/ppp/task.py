@@ -3,7 +3,7 @@
 Theory of operation. Frames come from a carrier: whoever reads the tunnel's socket, or the kernel. They are dealt with there and then: a packet of a
 network protocol goes to the interface, anything else to the link, whose answers leave at once. What takes time is left to the session's task: it
 waits for the link's timer or for events, looks up credentials, makes the interface, and returns when the link is down. Two more tasks wait for
-frames, and for what the interface has to send.
+frames, where nobody else reads them, and for what the interface has to send.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,6 @@ from l2tpd.kernel.ops import Link as Interface
 from l2tpd.ppp import proxy, terms
 from l2tpd.ppp.account import Account
 from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
-from l2tpd.ppp.describe import describe
 from l2tpd.ppp.events import (
     AddressNeeded,
     AuthFailed,
@@ -41,6 +40,7 @@ from l2tpd.ppp.events import (
     Ipv4Up,
     Ipv6Up,
     LinkDown,
+    LinkOpened,
     NetworkDown,
 )
 from l2tpd.ppp.gate import Gate
@@ -78,6 +78,9 @@ _RESULTS = {
 """What a CDN says of why PPP ended (RFC 2661 4.4.2); of any other reason, that the carrier was lost."""
 
 
+Remark = Callable[[int, int, str, bytes], None]
+"""Hears of a frame of PPP's own: tunnel, session, which way, and the frame, which becomes a line only where somebody wants to read it."""
+
 _log = log.get("ppp")
 
 
@@ -88,10 +91,10 @@ class Builtin:
         self,
         leases: Leases,
         name: Callable[[], str],
-        remark: Callable[[int, int, object], None],
+        remark: Remark,
         way_of: Callable[[int], Way] = lambda _tunnel_id: UNTOLD,
     ) -> None:
-        """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` gets a line for each frame of PPP's own, with tunnel and session.
+        """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` hears of each frame of PPP's own.
 
         `way_of` describes a tunnel.
         """
@@ -156,17 +159,6 @@ class Builtin:
         )
 
 
-@attrs.frozen
-class _Said:
-    """A frame of PPP's own, which becomes a line only where somebody wants to read it: that would be a tenth of a set-up."""
-
-    direction: str
-    frame: bytes
-
-    def __str__(self) -> str:
-        return f"{self.direction} {describe(self.frame)}"
-
-
 @attrs.define(eq=False, kw_only=True)
 class _Running:
     """PPP of one session while it lasts."""
@@ -176,7 +168,7 @@ class _Running:
     carrier: Carrier
     surroundings: Surroundings | None
     link: Link
-    remark: Callable[[int, int, object], None]
+    remark: Remark
     tunnel_id: int
     gate: Gate
     accountant: Accountant | None
@@ -213,7 +205,9 @@ class _Running:
         self.link.lower_up(now)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen)  # only now: frames that have waited are for a link that is up
+                serve = self.carrier.hear(self)  # only now: frames that have waited are for a link that is up
+                if serve is not None:
+                    nursery.start_soon(self._listen, serve)
                 ending = await self._serve(nursery)
                 nursery.cancel_scope.cancel()
             return ending
@@ -233,7 +227,8 @@ class _Running:
     def take(self, frame: bytes | memoryview) -> None:
         """Take a frame of the peer; never raises, never waits."""
         try:
-            payload = self.link.receive_frame(bytes(frame), trio.current_time())
+            octets = bytes(frame)
+            payload = self.link.receive_frame(octets, trio.current_time())
             if payload is not None:
                 # An interface goes by the first octet, whatever protocol was agreed on: neither may pass for the other.
                 version = 6 if payload.protocol == Number.IPV6 else 4
@@ -243,7 +238,8 @@ class _Running:
                 elif not fits or not self.carrier.deliver(payload.octets):
                     self.link.discard()
                 return
-            self._remark("received", bytes(frame))
+            self.remark(self.tunnel_id, self.call.local_id, "received", octets)
+            self._assign()
             self._flush()
         except Exception as bug:  # noqa: BLE001 - the boundary between this link and the tunnel that feeds it
             crashes["link"] += 1
@@ -303,9 +299,19 @@ class _Running:
 
     def _look(self) -> None:
         """Wake the session's task, if there is an event for it or a timer is due before it wakes by itself: most frames bring neither."""
-        when = self.link.next_timer()
-        if self.link.eventful or (when is not None and when < self._until):
+        if self.link.upcoming is not None or ((when := self.link.next_timer()) is not None and when < self._until):
             self._wake.ring()
+
+    def _assign(self) -> None:
+        """Give the peer an address, if that is what the link asks next: a task of ours need not be woken for what takes no time."""
+        while isinstance(event := self.link.upcoming, LinkOpened | AddressNeeded):
+            if isinstance(event, AddressNeeded):
+                try:
+                    address = self.gate.any_address()
+                except LocalProtocolError:
+                    return  # the session's task will hear it too, and ends the session
+                self.link.assign_address(address, trio.current_time())
+            self.link.next_event()
 
     async def _check(self, event: CheckCredentials, scope: trio.CancelScope) -> None:
         with scope:
@@ -317,12 +323,9 @@ class _Running:
         """Have the session's task look at the link."""
         self._wake.ring()
 
-    def _remark(self, direction: str, frame: bytes) -> None:
-        self.remark(self.tunnel_id, self.call.local_id, _Said(direction, frame))
-
     def _flush(self) -> None:
         for frame in self.link.frames_to_send():
-            self._remark("sent", frame)
+            self.remark(self.tunnel_id, self.call.local_id, "sent", frame)
             self.carrier.send(frame)
 
     # --- the session's task -----------------------------------------------------------------------------------------------------
@@ -581,10 +584,9 @@ class _Running:
             await self.surroundings.withdraw(*self._announced)
         self._announced = None  # only now: who is cancelled while waiting comes here again
 
-    async def _listen(self) -> None:
-        if why := await self.carrier.serve(self):
-            self.link.lower_down(trio.current_time(), why)
-            self._wake.ring()
+    async def _listen(self, serve: Callable[[], Awaitable[str]]) -> None:
+        self.link.lower_down(trio.current_time(), await serve())
+        self._wake.ring()
 
     async def _pump(self, interface: str) -> None:
         """Do what the interface needs, until it is gone."""

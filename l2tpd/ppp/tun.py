@@ -139,11 +139,9 @@ class TunCarrier(Unencrypting):
         """Send a frame."""
         self._port.send(frame)
 
-    async def serve(self, owner: Owner) -> str:
+    def hear(self, owner: Owner) -> None:
         """Have frames handed over by whoever reads the tunnel's socket."""
         self._port.attach(owner.take)
-        await trio.lowlevel.checkpoint()
-        return ""
 
     def deliver(self, packet: bytes) -> bool:
         """Write a packet to the interface."""

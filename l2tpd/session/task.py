@@ -62,7 +62,7 @@ async def carry_session(
 
     `note` is told the session id and what came of it before the core hears of it.
     """
-    if carried is not None:
+    if carried is not None and not carried.is_set():
         await carried.wait()
     if operation.session_id not in core.calls:
         return

@@ -73,7 +73,7 @@ async def test_the_kernel_writes_address_and_control(pair: tuple[socket.socket, 
     ours.send(LCP)
     ours.shutdown(socket.SHUT_WR)
     with trio.fail_after(10):
-        assert "the kernel has the session no longer" == await carrier.serve(taken)
+        assert "the kernel has the session no longer" == await carrier.hear(taken)()
     assert [LCP] == taken.frames
     assert not carrier.deliver(b"a packet that came too early")
     await carrier.finish()

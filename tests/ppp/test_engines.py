@@ -27,8 +27,8 @@ def engines(config: str, lines: list[str]) -> Engines:
     whole = parse([("l2tpd.toml", config)])
     leases = Leases(lambda: whole)
 
-    def remark(tunnel_id: int, session_id: int, line: object) -> None:
-        lines.append(f"{tunnel_id}/{session_id} {line}")
+    def remark(tunnel_id: int, session_id: int, text: str, _frame: bytes = b"") -> None:
+        lines.append(f"{tunnel_id}/{session_id} {text}")
 
     return Engines(Pppd(leases, remark), Builtin(leases, lambda: "lns", remark))
 
@@ -64,7 +64,7 @@ async def test_ours_unless_the_profile_says_otherwise() -> None:
             nursery.cancel_scope.cancel()
         assert b"\xc0\x21\x05" == ours.recv(100)[:3]  # a Terminate-Request, for goodbye
     assert closed(descriptor)
-    assert lines[0].startswith("1/2 sent ")
+    assert "1/2 sent" == lines[0]
     both.close()
 
 

@@ -138,7 +138,7 @@ def _client(number: int) -> Call:
     return Call(number, Kind.LAC_INCOMING, SessionSettings(interface_name=f"isp{number}"), 0.0, 1)
 
 
-def _mute(_tunnel: int, _session: int, _line: object) -> None:
+def _mute(_tunnel: int, _session: int, _went: str, _frame: bytes) -> None:
     """Log nothing."""
 
 

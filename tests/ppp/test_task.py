@@ -21,6 +21,7 @@ from l2tpd.kernel.pppunit import Units
 from l2tpd.kernel.tuntap import UserPlane
 from l2tpd.kernel.worker import Worker
 from l2tpd.ppp import authorities
+from l2tpd.ppp.describe import describe
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.numbers import Auth
 from l2tpd.ppp.task import Builtin
@@ -70,7 +71,9 @@ def end(config: str, kind: Kind, **settings: Any) -> End:
     """Return a side that has not begun."""
     whole = parse([("l2tpd.toml", config)])
     leases, lines = Leases(lambda: whole), list[str]()
-    engine = Builtin(leases, lambda: "lns", lambda _tunnel, _session, line: lines.append(str(line)))
+    engine = Builtin(
+        leases, lambda: "lns", lambda _tunnel, _session, went, frame: lines.append(f"{went} {describe(frame)}")
+    )
     return End(Call(2, kind, SessionSettings(**settings), 0.0, 1), leases, engine, Cable(), lines)
 
 
@@ -285,8 +288,8 @@ async def test_frames_that_make_no_sense_do_nothing() -> None:
 async def test_a_bug_in_taking_a_frame() -> None:
     """The session ends with it, and it is counted; whoever brought the frame goes on."""
 
-    def broken(_tunnel: int, _session: int, line: object) -> None:
-        if str(line).startswith("received"):
+    def broken(_tunnel: int, _session: int, went: str, _frame: bytes) -> None:
+        if went == "received":
             raise ZeroDivisionError
 
     lns, client = pair()

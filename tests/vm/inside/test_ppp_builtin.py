@@ -451,7 +451,7 @@ async def test_a_second_interface() -> None:
             for number in (1, 2):
                 await carrier.open(Link(name="again", mtu=1400), 1400, Protocol.IPV4)
                 if number == 1:
-                    nursery.start_soon(carrier.serve, taken)
+                    nursery.start_soon(carrier.hear(taken))
                 peer.send(b"\xc0\x21 by the channel %d" % number)
                 peer.send(b"\x80\x21 by the unit %d" % number)
                 nursery.start_soon(pump, carrier, taken)
