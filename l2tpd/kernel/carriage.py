@@ -74,11 +74,17 @@ class FormV2:
 
     peer_tunnel_id: int
     peer_session_id: int
+    _unnumbered: bytes = attrs.field(init=False)  # the header that most packets have
+
+    @_unnumbered.default
+    def _build(self) -> bytes:
+        return header.build_data(header.DataHeader(self.peer_tunnel_id, self.peer_session_id), b"", length=False)
 
     def head(self, ns: int | None) -> bytes:
         """Return the header."""
-        number = None if ns is None else ns & 0xFFFF
-        fields = header.DataHeader(self.peer_tunnel_id, self.peer_session_id, number)
+        if ns is None:
+            return self._unnumbered
+        fields = header.DataHeader(self.peer_tunnel_id, self.peer_session_id, ns & 0xFFFF)
         return header.build_data(fields, b"", length=False)
 
     def genuine(self, packet: memoryview) -> bool:
@@ -87,7 +93,7 @@ class FormV2:
 
     def parse(self, packet: memoryview) -> tuple[int | None, Frame]:
         """Return sequence number and frame. Raises `Malformed`."""
-        fields, frame = header.parse_data(bytes(packet))
+        fields, frame = header.parse_data(packet)
         return fields.ns, frame
 
 

@@ -550,7 +550,7 @@ def _session_of(tunnel: CreateTunnel, packet: memoryview) -> int:
     try:
         if tunnel.version == 3:
             return data3.session_of(packet)
-        version, control, tunnel_id, session_id = header.peek(bytes(packet[:12]))
+        version, control, tunnel_id, session_id = header.peek(packet)
     except Malformed:
         return 0
     return session_id if (version, control, tunnel_id) == (2, False, tunnel.tunnel_id) else 0

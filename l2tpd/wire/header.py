@@ -12,7 +12,7 @@ field where the rule that it broke would have it. Version 3 knows neither bit: t
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from l2tpd.errors import LocalProtocolError, Malformed
 
@@ -37,6 +37,10 @@ _WORDS_4: Final = struct.Struct("!HHHH")
 _WORDS_6: Final = struct.Struct("!HHHHHH")
 _V3_IDENTIFIER: Final = struct.Struct("!I")
 _CONTROL_3: Final = struct.Struct("!HHIHH")
+
+
+Octets = bytes | memoryview
+Data = TypeVar("Data", bytes, memoryview)
 
 
 class Peek(NamedTuple):
@@ -74,7 +78,7 @@ class DataHeader(NamedTuple):
     priority: bool = False
 
 
-def peek(datagram: bytes) -> Peek:
+def peek(datagram: Octets) -> Peek:
     """Read version, type and ids without a full parse; raise `Malformed` when they are cut off.
 
     Any version is reported and none refused: 1 is L2F (RFC 2661 3.1), whose ids lie elsewhere and read as 0. For 3
@@ -95,7 +99,7 @@ def peek(datagram: bytes) -> Peek:
     return _peek_short(datagram)
 
 
-def _peek_short(datagram: bytes) -> Peek:
+def _peek_short(datagram: Octets) -> Peek:
     (flags,) = _WORD.unpack_from(datagram)
     if flags & _VERSION != 2:
         return _peek_other(datagram, flags)
@@ -105,7 +109,7 @@ def _peek_short(datagram: bytes) -> Peek:
     return Peek(2, flags & _CONTROL != 0, *_WORDS_2.unpack_from(datagram, 2))
 
 
-def _peek_other(datagram: bytes, flags: int) -> Peek:
+def _peek_other(datagram: Octets, flags: int) -> Peek:
     version = flags & _VERSION
     control = flags & _CONTROL != 0
     if version != 3 or len(datagram) < 8:
@@ -185,8 +189,8 @@ def build_control3(connection_id: int, ns: int, nr: int, body: bytes) -> bytes:
         raise LocalProtocolError(msg) from error
 
 
-def parse_data(datagram: bytes) -> tuple[DataHeader, bytes]:
-    """Split a data message into its header and its payload.
+def parse_data(datagram: Data) -> tuple[DataHeader, Data]:
+    """Split a data message into its header and its payload, which is a part of the message's own memory where that is a memoryview.
 
     Raise `Malformed` when a field is cut off (RFC 2661 3.1).
     """
@@ -204,7 +208,7 @@ def parse_data(datagram: bytes) -> tuple[DataHeader, bytes]:
         raise Malformed(msg) from error
 
 
-def _parse_data_fields(datagram: bytes, flags: int) -> tuple[DataHeader, bytes]:
+def _parse_data_fields(datagram: Data, flags: int) -> tuple[DataHeader, Data]:
     end = len(datagram)
     position = 2
     if flags & _LENGTH:
