@@ -20,7 +20,7 @@ by a packet larger than the peer can take.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 import attrs
@@ -221,8 +221,9 @@ class Control(abc.ABC):
             return
         code, answer = self._judge(options)
         self._granted = packet.identifier, packet.data
-        self._answer = build_packet(code, packet.identifier, answer)
-        self.feed(Event.RCR_PLUS if code == Code.CONFIGURE_ACK else Event.RCR_MINUS, carrier, now)
+        granted = code == Code.CONFIGURE_ACK  # 5.2: with the very options of the request
+        self._answer = build_packet(code, packet.identifier, packet.data if granted else build_options(answer))
+        self.feed(Event.RCR_PLUS if granted else Event.RCR_MINUS, carrier, now)
 
     def _configure_ack(self, packet: Packet, carrier: Carrier, now: float) -> None:
         if not self._expected(packet) or packet.data != self._request:  # 5.2: MUST exactly match
@@ -277,7 +278,7 @@ class Control(abc.ABC):
     def _expected(self, packet: Packet) -> bool:
         return self._awaiting and packet.identifier == self._request_id
 
-    def _judge(self, options: Options) -> tuple[int, bytes]:
+    def _judge(self, options: Options) -> tuple[int, Sequence[tuple[int, bytes]]]:
         """Return the code and the options of the answer to a Configure-Request (5.2 to 5.4)."""
         patient = self._naks_sent < self.limits.max_failure
         rejected: list[tuple[int, bytes]] = []
@@ -291,14 +292,14 @@ class Control(abc.ABC):
             elif answer is not ACCEPT:
                 rejected.append((number, data))
         if rejected:
-            return Code.CONFIGURE_REJECT, build_options(rejected)
+            return Code.CONFIGURE_REJECT, rejected
         if patient and not self._prompted:
             better.extend(prompt for prompt in self.prompts() if prompt[0] not in seen)
         if not better:
-            return Code.CONFIGURE_ACK, build_options(options)
+            return Code.CONFIGURE_ACK, options
         self._naks_sent += 1
         self._prompted = True  # RFC 5072 4.1: whoever was prompted and does not ask "MUST NOT" be prompted again
-        return Code.CONFIGURE_NAK, build_options(better)
+        return Code.CONFIGURE_NAK, better
 
     def _answer_to(self, number: int, data: bytes, seen: set[int]) -> Answer:
         row = self.OPTIONS.get(number)

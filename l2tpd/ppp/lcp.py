@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from l2tpd.errors import Malformed
-from l2tpd.ppp.automaton import Event
+from l2tpd.ppp.automaton import Event, State
 from l2tpd.ppp.control import Carrier, Control
 from l2tpd.ppp.frame import HEAD, Packet, build_packet, parse_options
 from l2tpd.ppp.numbers import (
@@ -154,8 +154,8 @@ class Lcp(Control):
 
     @property
     def peer_mru(self) -> int:
-        """What the peer takes, while LCP is Opened; else the default (6)."""
-        return (int.from_bytes(self.peer.get(LcpOption.MRU, b""), "big") if self.opened else 0) or DEFAULT_MRU
+        """What the peer takes, once LCP is Opened: what it announced, or the default (6)."""
+        return int.from_bytes(self.peer.get(LcpOption.MRU, b""), "big") or DEFAULT_MRU
 
     @property
     def authenticating(self) -> Auth | None:
@@ -275,7 +275,7 @@ class Lcp(Control):
     @property
     def deadline(self) -> float | None:
         """When the Restart timer runs out, or the next Echo-Request is due; the two never wait together."""
-        return self._echo_at if self.opened else self.automaton.deadline
+        return self._echo_at if self.automaton.state is State.OPENED else self.automaton.deadline
 
     def handle_timer(self, now: float, carrier: Carrier) -> None:
         """Repeat a request, or see whether the peer is still there."""

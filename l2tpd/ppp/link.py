@@ -48,7 +48,7 @@ from l2tpd.ppp.frame import HEADERS, parse_frame
 from l2tpd.ppp.ipcp import Ipcp, unpack_address
 from l2tpd.ppp.ipv6cp import Ipv6cp
 from l2tpd.ppp.lcp import Lcp
-from l2tpd.ppp.numbers import BY_PEER, BY_US, Auth, Disconnect, LcpOption, Protocol
+from l2tpd.ppp.numbers import BY_PEER, BY_US, DEFAULT_MRU, Auth, Disconnect, LcpOption, Protocol
 from l2tpd.ppp.settings import Grant, LinkSettings, Proxy, ProxyPolicy
 from l2tpd.wire.values import DisconnectCause
 
@@ -117,6 +117,7 @@ class Link:
         "counters",
         "encryption",
         "lcp",
+        "peer_mru",
         "phase",
         "settings",
         "user",
@@ -129,6 +130,8 @@ class Link:
         self.user = ""
         self.cause: DisconnectCause | None = None
         self.counters = Counters()
+        self.peer_mru = DEFAULT_MRU
+        """The largest information field that the peer takes."""
         self.lcp = Lcp(settings.limits, settings=settings, random=random)
         self._random = random
         self._ncps = tuple(self._make_ncps())
@@ -272,11 +275,6 @@ class Link:
         return self._headers[Protocol.COMPRESSED] + sealed if sealed is not None else None
 
     # --- what protocols ask of their link -----------------------------------------------------------------------------------------
-
-    @property
-    def peer_mru(self) -> int:
-        """The largest information field that the peer takes."""
-        return self.lcp.peer_mru
 
     def transmit(self, protocol: int, packet: bytes) -> None:
         """Send a packet, unless it is larger than the peer takes; LCP sees to that by itself."""
@@ -424,9 +422,10 @@ class Link:
 
     def _lcp_up(self, lcp: Lcp, now: float) -> None:
         self._headers = HEADERS[LcpOption.ACFC in lcp.peer, LcpOption.PFC in lcp.peer]
+        self.peer_mru = lcp.peer_mru
         opened = LinkOpened(
             mru=lcp.mru,
-            mtu=min(lcp.peer_mru, self.settings.mtu or lcp.peer_mru),
+            mtu=min(self.peer_mru, self.settings.mtu or self.peer_mru),
             peer_proves=lcp.authenticating,
             we_prove=lcp.authenticated,
         )
@@ -436,6 +435,7 @@ class Link:
 
     def _lcp_down(self, now: float) -> None:
         self.lcp.stopped()
+        self.peer_mru = DEFAULT_MRU
         ending = self.lcp.state in {State.CLOSING, State.STOPPING}
         self._enter(
             *((Phase.TERMINATE, now, 0.0) if ending else (Phase.ESTABLISH, now, self.settings.establish_timeout))
