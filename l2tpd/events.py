@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import attrs
 
 
-class What(enum.Enum):
+class What(enum.StrEnum):
     """What may happen to a tunnel or a session."""
 
     CREATED = "created"

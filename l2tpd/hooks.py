@@ -120,7 +120,7 @@ def script(event: Hooked) -> str:
         about = _PPP[event.network]
     else:
         about = "tunnel" if isinstance(event, TunnelEvent) else "session"
-    return f"{about}-{event.what.value}"
+    return f"{about}-{event.what}"
 
 
 def instance(event: Hooked) -> Instance:

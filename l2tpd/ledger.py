@@ -99,11 +99,11 @@ def events() -> tuple[str, ...]:
 def _word(event: Event) -> str:
     match event:
         case TunnelEvent():
-            return f"tunnel-{event.what.value}"
+            return f"tunnel-{event.what}"
         case SessionEvent():
-            return f"session-{event.what.value}"
+            return f"session-{event.what}"
         case PppEvent():
-            return f"ppp-{event.what.value}"
+            return f"ppp-{event.what}"
         case ConfigReloaded():
             return "config-refused" if event.problems else "config-reloaded"
         case DaemonStopping():

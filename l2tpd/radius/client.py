@@ -215,7 +215,7 @@ class Radius:
 
     def follow(self, event: Event) -> None:
         """Take note of what happens to tunnels and their sessions, and say so where that is wanted."""
-        wanted = self._accounting and self._config().radius.tunnel_accounting
+        wanted = self._config().radius.tunnel_accounting and self._accounting
         if wanted or len(self.tunnels):
             record = self.tunnels.follow(event, trio.current_time(), time.time(), wanted=wanted)
             if record is not None:
