@@ -111,7 +111,7 @@ class Leases:
                 remote=self.take(call, pool) if pool and at_once else "",
                 **_credentials(asked, ppp),
             )
-        except LocalProtocolError:
+        except BaseException:
             self.take_back(call, interface)
             raise
 
