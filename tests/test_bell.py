@@ -1,11 +1,13 @@
-"""A bell wakes the one task that waits for it."""
+"""A bell wakes the one task that waits for it, and an alarm clock rings many."""
 
 from __future__ import annotations
+
+import math
 
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from l2tpd.bell import Bell
+from l2tpd.bell import AlarmClock, Bell
 
 
 async def test_it_wakes_who_waits(nursery: trio.Nursery) -> None:
@@ -60,3 +62,55 @@ async def test_a_cancelled_wait_keeps_what_has_rung() -> None:
         await bell.wait()
     assert scope.cancelled_caught
     await bell.wait()
+
+
+# --- an alarm clock -----------------------------------------------------------------------------------------------------------------
+
+
+async def rung(bell: Bell) -> float:
+    """Return when a bell rings, in seconds."""
+    await bell.wait()
+    return trio.current_time()
+
+
+async def test_each_at_its_time(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
+    """Whichever was set first, and also those that were set before anybody kept the time."""
+    clock, began, times = AlarmClock(), trio.current_time(), dict[int, float]()
+
+    async def sleep(seconds: int) -> None:
+        bell = Bell()
+        clock.set(bell, began + seconds)
+        times[seconds] = await rung(bell) - began
+
+    nursery.start_soon(sleep, 2)
+    await wait_all_tasks_blocked()
+    nursery.start_soon(clock.serve)
+    for seconds in (3, 1):
+        await wait_all_tasks_blocked()
+        nursery.start_soon(sleep, seconds)
+    await trio.sleep(5)
+    assert {1: 1, 2: 2, 3: 3} == times
+
+
+async def test_a_time_that_has_passed_is_now(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
+    """Whoever sets it may be late."""
+    clock, bell, now = AlarmClock(), Bell(), trio.current_time()
+    nursery.start_soon(clock.serve)
+    await wait_all_tasks_blocked()
+    clock.set(bell, now - 1)
+    assert now == await rung(bell)
+
+
+async def test_another_time_is_the_only_one(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
+    """Be it earlier, later or none."""
+    clock, bell, began = AlarmClock(), Bell(), trio.current_time()
+    nursery.start_soon(clock.serve)
+    await wait_all_tasks_blocked()
+    for when in (9, 5, 7):
+        clock.set(bell, began + when)
+    assert began + 7 == await rung(bell)
+    clock.set(bell, began + 8)
+    clock.set(bell, math.inf)
+    with trio.move_on_after(60) as scope:
+        await bell.wait()
+    assert scope.cancelled_caught

@@ -37,6 +37,7 @@ class Engines:
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Do what many sessions have in common, until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._builtin.clock.serve)
             nursery.start_soon(self._units.ear.serve)
             nursery.start_soon(self._units.overhearer.serve)
             await nursery.start(self.shared.serve)

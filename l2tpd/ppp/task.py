@@ -14,6 +14,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import attrs
 import trio
 
 from l2tpd import log
-from l2tpd.bell import Bell
+from l2tpd.bell import AlarmClock, Bell
 from l2tpd.config.model import DnsHandover, PppAuthority
 from l2tpd.draws import Draws
 from l2tpd.errors import LocalProtocolError, PlaneError
@@ -77,7 +78,6 @@ _RESULTS = {
 }
 """What a CDN says of why PPP ended (RFC 2661 4.4.2); of any other reason, that the carrier was lost."""
 
-
 Remark = Callable[[int, int, str, bytes], None]
 """Hears of a frame of PPP's own: tunnel, session, which way, and the frame, which becomes a line only where somebody wants to read it."""
 
@@ -106,6 +106,7 @@ class Builtin:
         self.accountant: Accountant | None = None
         self.instances = Instances()
         self._random = Draws(os.urandom)
+        self.clock = AlarmClock()  # of all sessions: somebody has to serve it
         self._duid = machine_duid()
         self.lost: Counter[str] = Counter()
         self.authorities: dict[PppAuthority, Authority] = {
@@ -133,6 +134,7 @@ class Builtin:
                     remark=self._remark,
                     tunnel_id=tunnel_id,
                     tell=self.instances.tell,
+                    clock=self.clock,
                 )
                 account = running.account
                 with self.instances.holding(running):
@@ -173,6 +175,7 @@ class _Running:
     gate: Gate
     accountant: Accountant | None
     tell: Callable[[PppEvent], None]
+    clock: AlarmClock
     engine: str = "builtin"
     sets_down: bool = False
     uplink: Uplink
@@ -182,7 +185,7 @@ class _Running:
     _networks: tuple[Ipv4Up | Ipv6Up, ...] = ()  # what passes through the interface
     _led: tuple[str, ...] = ()  # the prefixes that are routed into it
     _announced: tuple[str, int] | None = None  # a peer, and the index of the Ethernet where we answer for it
-    _wake: Bell = attrs.field(factory=Bell)
+    _wake: Bell = attrs.field(factory=Bell)  # has the session's task look at the link
     _until: float = math.inf  # when the session's task looks at the link by itself
     # Made when somebody is asked: together they take 400 octets.
     _asking: trio.CancelScope | None = None  # whether the caller may come in
@@ -212,6 +215,7 @@ class _Running:
                 nursery.cancel_scope.cancel()
             return ending
         finally:
+            self.clock.set(self._wake, math.inf)
             self.report.over(self.link.cause.message if self.link.cause else "", trio.current_time())
             self.account.settle()
             self.call.interface = ""
@@ -317,11 +321,7 @@ class _Running:
         with scope:
             self._turn = self._turn or trio.Lock()
             async with self._turn:
-                await self.gate.check(event, self._awake)
-
-    def _awake(self) -> None:
-        """Have the session's task look at the link."""
-        self._wake.ring()
+                await self.gate.check(event, self._wake.ring)
 
     def _flush(self) -> None:
         for frame in self.link.frames_to_send():
@@ -345,8 +345,8 @@ class _Running:
                 self._flush()
             when = self.link.next_timer()
             self._until = min(math.inf if when is None else when, self.gate.deadline, self.uplink.next_timer)
-            with trio.move_on_at(self._until):
-                await self._wake.wait()
+            self.clock.set(self._wake, self._until)
+            await self._wake.wait()
             now = trio.current_time()
             self.link.handle_timer(now)
             self.uplink.handle_timer(self, now)
@@ -590,11 +590,9 @@ class _Running:
 
     async def _pump(self, interface: str) -> None:
         """Do what the interface needs, until it is gone."""
-        try:
+        with suppress(trio.ClosedResourceError):
             if await self.carrier.pump(self):
                 self.gone(f"the interface {interface} was deleted")
-        except trio.ClosedResourceError:
-            return
 
     @property
     def _ids(self) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class Lns:
         empty = Config()
         client = Builtin(Leases(lambda: empty), lambda: "client", lambda *_: None)
         self.nursery.start_soon(self._serve, session, ours)
+        self.nursery.start_soon(client.clock.serve)
         self.nursery.start_soon(self._dial, session, client, theirs)
         return session
 
@@ -135,6 +136,7 @@ async def lns(config: str) -> AsyncIterator[Lns]:
         plane = UserPlane(Worker("interfaces"))
         stack.callback(plane.close)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(engine.clock.serve)
             yield Lns(whole, engine, leases, plane, nursery)
             nursery.cancel_scope.cancel()
 

@@ -108,8 +108,11 @@ class Stage:
         said = "[profile.ppp.default]\n" + "".join(f"{key} = {value}\n" for key, value in ppp.items())
         whole = parse([("l2tpd.toml", said)])
         self.lines.append(line)
-        self.nursery.start_soon(self._serve, line)
-        self.nursery.start_soon(self._call, line, Builtin(Leases(lambda: whole), str, _mute), far)
+        ours, theirs = Builtin(self.leases, str, _mute), Builtin(Leases(lambda: whole), str, _mute)
+        for engine in (ours, theirs):
+            self.nursery.start_soon(engine.clock.serve)
+        self.nursery.start_soon(self._serve, line, ours)
+        self.nursery.start_soon(self._call, line, theirs, far)
         return line
 
     async def connect(self, **ppp: int) -> Line:
@@ -117,11 +120,11 @@ class Stage:
         await until(lambda: line.up)
         return line
 
-    async def _serve(self, line: Line) -> None:
+    async def _serve(self, line: Line, engine: Builtin) -> None:
         carrier = SharedCarrier(line.cable, self.shared, self.leases.shared(line.lns))
         self.carriers.append(carrier)
         with line.scope:
-            line.ending = await Builtin(self.leases, str, _mute).run(1, line.lns, carrier)
+            line.ending = await engine.run(1, line.lns, carrier)
 
     async def _call(self, line: Line, engine: Builtin, cable: Cable) -> None:
         await engine.run(1, line.client, TunCarrier(cable, self.home(line).plane))

@@ -88,6 +88,8 @@ async def both(lns: End, client: End, *, apart: bool = False) -> AsyncIterator[U
         plane = UserPlane(Worker("interfaces"))
         stack.callback(plane.close)
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(lns.engine.clock.serve)
+            nursery.start_soon(client.engine.clock.serve)
             nursery.start_soon(lns.run, plane)
             nursery.start_soon(client.run, theirs)
             yield plane

@@ -59,6 +59,8 @@ async def running(lns: End, client: End, *, ipv6: bool = True) -> AsyncIterator[
     places = place(ipv6=ipv6), place()
     try:
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(lns.engine.clock.serve)
+            nursery.start_soon(client.engine.clock.serve)
             nursery.start_soon(lns.run, places[0].plane)
             nursery.start_soon(client.run, places[1].plane)
             yield places
