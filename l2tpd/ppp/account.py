@@ -45,6 +45,9 @@ _BY_CDN: Final[Mapping[int | None, Cause]] = {  # RFC 2661 4.4.2; None: the whol
 }
 
 
+_NO_TRAFFIC: Final = Traffic()
+
+
 class WayIn(Protocol):
     """What the way in of a session has found."""
 
@@ -76,7 +79,7 @@ class Account:
     told: bool = False  # the session is ended for somebody else, whoever's CDN comes first then
     _name: str = ""
     _where: tuple[Any, ...] = ()  # as it was told last
-    _before: Traffic = attrs.field(factory=Traffic)  # by interfaces that are gone
+    _before: Traffic = _NO_TRAFFIC  # by interfaces that are gone
     _why: Cause | None = None  # it has ended
 
     def moved(self) -> Traffic:

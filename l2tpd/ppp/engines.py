@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 import trio
 
@@ -58,19 +59,26 @@ class Engines:
         finally:
             await carrier.finish()  # noqa: ASYNC102 - shielded, and done already unless PPP could not begin
 
-    async def run_on_port(self, tunnel_id: int, call: Call, port: FramePort) -> tuple[int, str]:
-        """Run PPP on frames that come to this process, until it ends by itself."""
+    def run_on_port(self, tunnel_id: int, call: Call, port: FramePort) -> Coroutine[Any, Any, tuple[int, str]]:
+        """Run PPP on frames that come to this process, until it ends by itself; the task of each session has one coroutine less for it."""
         if self.tuns is None:
             raise LocalProtocolError("a data plane hands us frames, but makes no interfaces")
         try:
             engine, profile = self._builtin.leases.engine(call), self._builtin.leases.shared(call)
         except LocalProtocolError as error:
-            return CallResult.NO_FACILITIES_TEMPORARY, str(error)
+            return _refuse(CallResult.NO_FACILITIES_TEMPORARY, str(error))
         if engine is PppEngine.PPPD:
-            return CallResult.NO_FACILITIES_PERMANENT, 'a pppd (`ppp_engine = "pppd"`) needs `data_plane = "kernel"`'
+            text = 'a pppd (`ppp_engine = "pppd"`) needs `data_plane = "kernel"`'
+            return _refuse(CallResult.NO_FACILITIES_PERMANENT, text)
         carrier = SharedCarrier(port, self.shared, profile) if profile else TunCarrier(port, self.tuns)
-        return await self._builtin.run(tunnel_id, call, carrier)
+        return self._builtin.run(tunnel_id, call, carrier)
 
     def close(self) -> None:
         """End the threads that make interfaces, when no session is left. Blocks."""
         self._units.close()
+
+
+async def _refuse(result: int, text: str) -> tuple[int, str]:
+    """Run no PPP, and end the call with this result of RFC 2661 4.4.2, and this reason in words."""
+    await trio.lowlevel.checkpoint()
+    return result, text

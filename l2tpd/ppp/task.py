@@ -14,7 +14,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -590,9 +589,11 @@ class _Running:
 
     async def _pump(self, interface: str) -> None:
         """Do what the interface needs, until it is gone."""
-        with suppress(trio.ClosedResourceError):
+        try:
             if await self.carrier.pump(self):
                 self.gone(f"the interface {interface} was deleted")
+        except trio.ClosedResourceError:  # no `suppress`, which would take another 280 octets of each session
+            return
 
     @property
     def _ids(self) -> dict[str, Any]:
