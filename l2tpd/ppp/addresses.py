@@ -21,13 +21,16 @@ from l2tpd.ppp.holdings import Holdings
 from l2tpd.ppp.pool import AddressPool, Place, places
 
 
-class Use(enum.Enum):
+class Use(enum.StrEnum):
     """What a session needs an address or a prefix for; each is held by itself."""
 
     ADDRESS = "address"  # by IPCP
     LINK = "prefix_pool"  # the prefix of the link, of which the subscriber makes its addresses (RFC 4862 5.5.3)
     DELEGATION = "delegated_pool"  # for the networks behind the subscriber (RFC 8415 6.3)
     HOST = "ipv6_address"  # of IPv6, for the subscriber's own machine (RFC 8415 6.2); no pool has such
+
+
+_USES = tuple(Use)
 
 
 def unfit(pool: Pool, use: Use) -> str:
@@ -142,7 +145,7 @@ class Addresses:
 
     def release(self, owner: Hashable, now: float) -> None:
         """Take back all that somebody has."""
-        for use in Use:
+        for use in _USES:
             self._give_up(owner, use, now)
         for text in self._routed.pop(owner, ()):
             self._holdings.unroute(text)
