@@ -137,7 +137,7 @@ class End:
         while True:
             await trio.lowlevel.wait_readable(self.socket)
             with_header = self.socket.recv(65535)
-            self.plane.receive(self.tunnel.tunnel_id, memoryview(with_header)[self.strip :])
+            self.plane.receive(self.tunnel.tunnel_id, memoryview(with_header)[self.strip :], trio.current_time())
 
     def counters(self) -> Mapping[str, int]:
         """Return the counters of the tunnel with its sessions."""

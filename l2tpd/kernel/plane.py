@@ -47,8 +47,8 @@ class MovingPlane(Protocol):
 class PacketPlane(MovingPlane, Protocol):
     """A data plane in this process: the data packets of its tunnels come by their sockets, and whoever reads those hands them over."""
 
-    def receive(self, tunnel_id: int, packet: memoryview) -> bool:
-        """Take a data packet; tell whether anybody can use it. Never waits.
+    def receive(self, tunnel_id: int, packet: memoryview, now: float) -> bool:
+        """Take a data packet, which came at `now`, in seconds; tell whether anybody can use it. Never waits.
 
         Version 2: the whole packet (RFC 2661 3.1). Version 3: from the session id on (RFC 3931 4.1.1.1, 4.1.2.1), so that what carries the tunnel makes
         no difference. The memory is the caller's again afterwards.

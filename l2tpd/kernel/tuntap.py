@@ -132,9 +132,9 @@ class Session:
     sending: bool = True  # the peer takes packets
     _scope: trio.CancelScope | None = None  # in which the pump waits; its deadline is the order's
 
-    def receive(self, packet: memoryview) -> None:
+    def receive(self, packet: memoryview, now: float) -> None:
         """Take a packet of this session."""
-        self._deliver(self.carriage.unwrap(packet, trio.current_time()))
+        self._deliver(self.carriage.unwrap(packet, now))
         if self._scope is not None and (deadline := self.carriage.order.deadline) is not None:
             self._scope.deadline = deadline
 
@@ -336,7 +336,7 @@ class UserPlane:
                 await self._delete_tunnel(operation)
         return Outcome()
 
-    def receive(self, tunnel_id: int, packet: memoryview) -> bool:
+    def receive(self, tunnel_id: int, packet: memoryview, now: float) -> bool:
         """Take a data packet, of version 2 the whole, of version 3 from the session id on; tell whether its session is here. Never waits."""
         tunnel = self._tunnels.get(tunnel_id)
         if tunnel is None:
@@ -345,7 +345,7 @@ class UserPlane:
         if carried is None:
             tunnel.past.rx_invalid += 1
             return False
-        carried.session.receive(packet)
+        carried.session.receive(packet, now)
         return True
 
     def owner(self, packet: memoryview) -> int:

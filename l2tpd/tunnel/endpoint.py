@@ -248,9 +248,10 @@ class Endpoint:
             packet = packet[4:]
             tunnel = self._ward.registry.by_id.get(packets.owner(packet)) if packets else None
         if tunnel is not None and (tunnel.core.peer, tunnel.core.dialect.header) == (arrived.peer, version):
+            now = trio.current_time()
             if version == 2:
-                tunnel.core.channel.touch(trio.current_time())  # RFC 2661 5.5: data is a sign of life
-            if packets is not None and packets.receive(tunnel.core.local_id, packet):
+                tunnel.core.channel.touch(now)  # RFC 2661 5.5: data is a sign of life
+            if packets is not None and packets.receive(tunnel.core.local_id, packet, now):
                 return
         self._ward.site.counters.data_dropped += 1
 

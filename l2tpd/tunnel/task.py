@@ -282,6 +282,7 @@ class Tunnel:
     def _drain(self, sock: DatagramSocket) -> set[Tunnel]:
         """Read what has arrived and feed it; return the tunnels that got something from it, which data of sessions is not for a core."""
         fed: set[Tunnel] = set()
+        now = trio.current_time()
         for _ in range(BATCH):
             try:
                 size, name = sock.recvfrom_into(BUFFER)
@@ -289,20 +290,20 @@ class Tunnel:
                 break
             except OSError:
                 continue  # an ICMP error on its way: a hint, no death sentence
-            if size > 1 and not BUFFER[0] & 0x80 and self._take_data(BUFFER[:size], name):
+            if size > 1 and not BUFFER[0] & 0x80 and self._take_data(BUFFER[:size], name, now):
                 continue
             self._sort(bytes(BUFFER[:size]), Address(name[0], name[1]), fed)
         return fed
 
-    def _take_data(self, packet: memoryview, name: tuple[str, int]) -> bool:
+    def _take_data(self, packet: memoryview, name: tuple[str, int], now: float) -> bool:
         """Hand a data packet to a data plane in this process; tell whether it was for a session of this tunnel."""
         packets, core = self.house.packets, self.core
         if packets is None or not (self.connected or name[:2] == core.peer) or packet[1] & 0xF != core.dialect.header:
             return False
-        if not packets.receive(core.local_id, packet if core.dialect.header == 2 else packet[4:]):
+        if not packets.receive(core.local_id, packet if core.dialect.header == 2 else packet[4:], now):
             return False
         if core.dialect.header == 2:  # RFC 2661 5.5: data is a sign of life; in version 3 only what is signed is
-            core.channel.touch(trio.current_time())
+            core.channel.touch(now)
         return True
 
     def _sort(self, data: bytes, peer: Address, fed: set[Tunnel]) -> None:

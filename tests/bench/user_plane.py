@@ -84,7 +84,7 @@ async def read(sock: socket.socket, plane: UserPlane) -> None:
                 data, _name = sock.recvfrom(65535)
             except BlockingIOError:
                 break
-            plane.receive(1, memoryview(data)[4:])
+            plane.receive(1, memoryview(data)[4:], trio.current_time())
         else:
             await trio.lowlevel.checkpoint()
 

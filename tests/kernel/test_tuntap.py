@@ -223,7 +223,7 @@ async def test_nobody_takes_frames() -> None:
     async with pair(UDP) as (here, _there):
         outcome = await here.open(ppp(1))
         for ns in range(WAITING + 3):
-            here.plane.receive(1, memoryview(build_data(1, SUBLAYER, bytes([ns]))))
+            here.plane.receive(1, memoryview(build_data(1, SUBLAYER, bytes([ns]))), trio.current_time())
         assert 3 == here.counters()["rx_errors"]
         received: list[bytes] = []
         assert outcome.port is not None
@@ -312,8 +312,8 @@ async def test_packets_that_are_not_ours() -> None:
         await here.open(session("here", cookie=b"abcd"))
         there.socket.send(OVER_UDP + build_data(1, Layout(b"abcx", sublayer=True), frame_of(1)))
         await until(lambda: here.counters()["rx_cookie_discards"])
-        assert not here.plane.receive(1, memoryview(b"\0\0\0\2frame"))
-        assert not here.plane.receive(7, memoryview(b"\0\0\0\1frame"))
+        assert not here.plane.receive(1, memoryview(b"\0\0\0\2frame"), 0.0)
+        assert not here.plane.receive(7, memoryview(b"\0\0\0\1frame"), 0.0)
         assert (1, 1) == (here.counters()["rx_invalid"], here.counters()["rx_errors"])
 
 
@@ -550,7 +550,7 @@ async def test_octets_of_strangers(version: int) -> None:
     packets = [random.choice(heads) + random.randbytes(random.randrange(24)) for _ in range(1000)]
     async with pair(UDP, version=version) as (here, _there):
         await here.open(ppp(1, sequencing=True, reorder_timeout=1000))
-        known = [here.plane.receive(1, memoryview(packet)) for packet in packets].count(True)
+        known = [here.plane.receive(1, memoryview(packet), trio.current_time()) for packet in packets].count(True)
         assert 200 < known < 600
         assert 1000 - known == here.plane._tunnels[1].past.rx_invalid
         session_counters = await here.plane.statistics(1, 1)
