@@ -584,7 +584,8 @@ class _Running:
         self._announced = None  # only now: who is cancelled while waiting comes here again
 
     async def _listen(self, serve: Callable[[], Awaitable[str]]) -> None:
-        self.link.lower_down(trio.current_time(), await serve())
+        why = await serve()
+        self.link.lower_down(trio.current_time(), why)
         self._wake.ring()
 
     async def _pump(self, interface: str) -> None:
