@@ -58,8 +58,12 @@ _COUNTS = tuple(field.name for field in attrs.fields(Counters))
 class Form(Protocol):
     """How the packets of a session look."""
 
-    def head(self, ns: int | None) -> bytes:
-        """Return what precedes a frame with this sequence number, or with none."""
+    @property
+    def unnumbered(self) -> bytes:
+        """What precedes a frame without a sequence number, as most are."""
+
+    def head(self, ns: int) -> bytes:
+        """Return what precedes a frame with this sequence number."""
 
     def genuine(self, packet: memoryview) -> bool:
         """Tell whether a packet proves that it belongs to the session that it names."""
@@ -74,16 +78,14 @@ class FormV2:
 
     peer_tunnel_id: int
     peer_session_id: int
-    _unnumbered: bytes = attrs.field(init=False)  # the header that most packets have
+    unnumbered: bytes = attrs.field(init=False)
 
-    @_unnumbered.default
+    @unnumbered.default
     def _build(self) -> bytes:
         return header.build_data(header.DataHeader(self.peer_tunnel_id, self.peer_session_id), b"", length=False)
 
-    def head(self, ns: int | None) -> bytes:
+    def head(self, ns: int) -> bytes:
         """Return the header."""
-        if ns is None:
-            return self._unnumbered
         fields = header.DataHeader(self.peer_tunnel_id, self.peer_session_id, ns & 0xFFFF)
         return header.build_data(fields, b"", length=False)
 
@@ -105,17 +107,15 @@ class FormV3:
     peer_session_id: int
     ours: data3.Layout  # of what we receive
     theirs: data3.Layout  # of what we send
-    _unnumbered: bytes = attrs.field(init=False)  # the header that most packets have
+    unnumbered: bytes = attrs.field(init=False)
 
-    @_unnumbered.default
+    @unnumbered.default
     def _build(self) -> bytes:
         return self.before + data3.build_header(self.peer_session_id, self.theirs)
 
-    def head(self, ns: int | None) -> bytes:
+    def head(self, ns: int) -> bytes:
         """Return the header."""
-        if ns is None:
-            return self._unnumbered
-        return self._unnumbered[:-4] + data3.WORD.pack(data3.sublayer_word(ns))
+        return self.unnumbered[:-4] + data3.WORD.pack(data3.sublayer_word(ns))
 
     def genuine(self, packet: memoryview) -> bool:
         """Tell whether a packet carries our cookie."""
@@ -149,7 +149,7 @@ class Carriage:
     def head(self) -> bytes:
         """Return the header for the next frame."""
         if not self._numbers:
-            return self.form.head(None)
+            return self.form.unnumbered
         self._next += 1
         return self.form.head(self._next - 1)
 
