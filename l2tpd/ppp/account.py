@@ -10,6 +10,7 @@ garbage until the cycle collector came by, which is after thousands of sessions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import attrs
@@ -155,8 +156,7 @@ _WHERE: Final = "address", "interface", "interface_id", "prefix", "delegated_pre
 """What may become known of a session, or change, while it lasts."""
 
 
-def _where(subscriber: Subscriber) -> tuple[Any, ...]:
-    return tuple(getattr(subscriber, name) for name in _WHERE)
+_where: Final[Callable[[Subscriber], tuple[Any, ...]]] = attrgetter(*_WHERE)
 
 
 def _keeping(before: tuple[Any, ...], now: Subscriber) -> Subscriber:
