@@ -77,9 +77,6 @@ _RESULTS = {
 }
 """What a CDN says of why PPP ended (RFC 2661 4.4.2); of any other reason, that the carrier was lost."""
 
-Remark = Callable[[int, int, str, bytes], None]
-"""Hears of a frame of PPP's own: tunnel, session, which way, and the frame, which becomes a line only where somebody wants to read it."""
-
 _log = log.get("ppp")
 
 
@@ -90,12 +87,12 @@ class Builtin:
         self,
         leases: Leases,
         name: Callable[[], str],
-        remark: Remark,
+        remark: Callable[[int, int, str, bytes], None],
         way_of: Callable[[int], Way] = lambda _tunnel_id: UNTOLD,
     ) -> None:
-        """Give sessions what `leases` has for them; `name` is ours in Challenges, `remark` hears of each frame of PPP's own.
+        """Give sessions what `leases` has for them; `name` is ours in Challenges, `way_of` describes a tunnel.
 
-        `way_of` describes a tunnel.
+        `remark` hears of each frame of PPP's own: tunnel, session, which way, and the frame, which becomes a line only where one wants to read it.
         """
         self.leases = leases
         self._name = name
@@ -169,7 +166,7 @@ class _Running:
     carrier: Carrier
     surroundings: Surroundings | None
     link: Link
-    remark: Remark
+    remark: Callable[[int, int, str, bytes], None]
     tunnel_id: int
     gate: Gate
     accountant: Accountant | None
@@ -220,6 +217,7 @@ class _Running:
             self.call.interface = ""
             self.uplink.part(self)
             self.link.close(trio.current_time(), "the session ends")
+            self.link.take_events()  # whatever it has asked for, a frame that comes late gets nothing
             self._flush()
             with goodbye(5.0):
                 await self._withdraw()  # noqa: ASYNC102 - goodbye is a shield with a deadline

@@ -302,3 +302,25 @@ async def test_a_bug_in_taking_a_frame() -> None:
     assert lns.ending is not None
     assert "internal error" == lns.ending[1]
     assert before < crashes["link"]
+
+
+async def test_a_late_frame_gets_no_address() -> None:
+    """Of a session that ends while its pool is empty nothing is taken when an address is free again, for nobody would give it back."""
+    lns, client = pair()
+    whole = parse([("l2tpd.toml", LNS.format(auth="none", echo=0) + "quarantine = 0\n")])
+    lns.leases = Leases(lambda: whole)
+
+    def hang_up(_tunnel: int, _session: int, went: str, frame: bytes) -> None:
+        if went == "received" and "Configure-Ack" in describe(frame):  # with which LCP is Opened
+            lns.scope.cancel()
+
+    lns.engine = Builtin(lns.leases, lambda: "lns", hang_up)
+    others = [Call(number, Kind.LNS_INCOMING, SessionSettings(), 0.0, 1) for number in (3, 4)]
+    async with both(lns, client):
+        with ExitStack() as held:
+            for other in others:
+                held.enter_context(lns.leases.lease(other, at_once=True))
+            await until(lambda: lns.scope.cancelled_caught)
+            assert 2 == lns.leases.fill("subscribers").used
+        lns.cable.hear(b"\xff\x03\xc0\x21\x09\x01\0\x08\0\0\0\0")  # an Echo-Request
+        assert 0 == lns.leases.fill("subscribers").used
