@@ -78,7 +78,7 @@ AIMS = (
     Aim(figure="flood-junk.shut_out", text="newcomers shut out by it", value=0, ceiling=True),
     Aim(figure="ppp.per_second", text="subscribers of PPP a second, 1,000", value=400),
     Aim(figure="ppp-many.per_second", text="subscribers of PPP a second, 10,000", value=400),
-    Aim(figure="ppp-many.bytes_each", text="bytes a subscriber of PPP", value=24 * 1024, ceiling=True),
+    Aim(figure="ppp-many.bytes_each", text="bytes a subscriber of PPP", value=20 * 1024, ceiling=True),
     Aim(figure="ppp-user.per_second", text="subscribers a second, user plane, 1,000", value=400),
     Aim(figure="ppp-user-many.failed", text="subscribers lost, user plane, 10,000", value=0, ceiling=True),
     Aim(figure="ppp-shared.per_second", text="subscribers a second on one interface, 10,000", value=400),
