@@ -250,6 +250,7 @@ ELSEWHERE: Mapping[str, str] = {
     "control.server.MAX_CONNECTIONS_OF_USERS": "in the row of control connections",
     "control.server.MAX_CONNECTIONS_PER_USER": "in the row of control connections",
     "control.server.MAX_PATH": FORMAT,
+    "draws.SIZE": "what is drawn of random octets at once, whoever asks for them",
     "log.MESSAGE_LIMIT": FORMAT,
     "metrics.CROWD": "in the row of scrapes",
     "metrics.MAX_REQUEST": "l2tpd(8) has it in METRICS",
