@@ -7,7 +7,7 @@ A session's PPP is up while at least one network protocol is. What goes up goes 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import attrs
 
@@ -23,6 +23,13 @@ Key = tuple[int, int]
 """Our tunnel id and session id."""
 
 
+class _Up(NamedTuple):
+    """A network that is up, and since when, in seconds."""
+
+    event: PppEvent
+    since: float
+
+
 @attrs.define(eq=False)
 class Report:
     """What is told of one session's PPP. `count` returns what the session has moved so far."""
@@ -31,9 +38,8 @@ class Report:
     call: Call
     tell: Callable[[PppEvent], None]
     count: Callable[[], Traffic]
-    networks: dict[Network, PppEvent] = attrs.field(factory=dict)  # as they came up
+    _up: dict[Network, _Up] = attrs.field(factory=dict)
     encryption: str = ""  # how packets pass encrypted; empty: they do not
-    _since: dict[Network, float] = attrs.field(factory=dict)
     _over: bool = False
 
     @property
@@ -42,13 +48,18 @@ class Report:
         return self.tunnel_id, self.call.local_id
 
     @property
+    def networks(self) -> dict[Network, PppEvent]:
+        """The networks that are up, as they came up."""
+        return {network: up.event for network, up in self._up.items()}
+
+    @property
     def interfaces(self) -> set[str]:
         """The interfaces of networks that are up, which may be one for all or for many sessions."""
-        return {event.interface for event in self.networks.values()}
+        return {up.event.interface for up in self._up.values()}
 
     def duration(self, now: float) -> float:
         """Return for how long a network has been up, 0: none is."""
-        return now - min(self._since.values(), default=now)
+        return now - min((up.since for up in self._up.values()), default=now)
 
     def up(self, event: PppEvent, now: float) -> None:
         """Say that a network is up, with what is known of its session; nothing is said once the session is over."""
@@ -59,16 +70,16 @@ class Report:
         told = attrs.evolve(
             event, name=call.name, profile=call.profile, user_data=call.settings.user_data, user=call.ppp_user
         )
-        self.networks[told.network], self._since[told.network] = told, now
+        self._up[told.network] = _Up(told, now)
         self.tell(told)
 
     def down(self, network: Network, cause: DisconnectCause | None, text: str, now: float) -> None:
         """Say that a network is down, if it was up; `cause` and `text` are why, as far as that is known."""
-        if network in self.networks:
+        if network in self._up:
             self._down(network, cause, text, now, self.count())
 
     def _down(self, network: Network, cause: DisconnectCause | None, text: str, now: float, traffic: Traffic) -> None:
-        before, call = self.networks.pop(network), self.call
+        (before, since), call = self._up.pop(network), self.call
         by = call.ending.by if call.ending else "us"
         self.tell(
             attrs.evolve(
@@ -76,7 +87,7 @@ class Report:
                 what=What.DOWN,
                 message=text,
                 cause=disconnect_text(cause, by) if cause else "",
-                duration=now - self._since.pop(network),
+                duration=now - since,
                 rx_packets=traffic.input_packets,
                 rx_bytes=traffic.input_octets,
                 tx_packets=traffic.output_packets,
@@ -86,10 +97,10 @@ class Report:
 
     def all_down(self, cause: DisconnectCause | None, text: str, now: float) -> None:
         """Say that every network is down that was up."""
-        if not self.networks:
+        if not self._up:
             return
         traffic = self.count()  # once: the kernel is asked for it
-        for network in list(self.networks):
+        for network in list(self._up):
             self._down(network, cause, text, now, traffic)
 
     def over(self, text: str, now: float) -> None:
