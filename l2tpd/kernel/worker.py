@@ -35,18 +35,23 @@ class _Done:
 
     def __init__(self) -> None:
         self._tasks: deque[trio.lowlevel.Task] = deque()
+        self._told = False
 
     def tell(self, token: trio.lowlevel.TrioToken, task: trio.lowlevel.Task) -> None:
         """Wake a task; from any thread."""
         self._tasks.append(task)
-        # Where it is not the only one, the loop has been told of the others already, and takes out one after the other until none is left.
-        if len(self._tasks) == 1:
+        # The loop forgets that it was told before it looks for tasks, and so finds this one. Two threads may both tell it; that neither does must not be:
+        # to go by the number of tasks would be wrong, since both may have added theirs before either counts.
+        if not self._told:
+            self._told = True
             try:
                 token.run_sync_soon(self._wake)
             except trio.RunFinishedError:  # nobody is left to hear of it
                 self._tasks.clear()
+                self._told = False
 
     def _wake(self) -> None:
+        self._told = False
         while self._tasks:
             trio.lowlevel.reschedule(self._tasks.popleft())
 

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from types import FrameType
+from typing import Any
 
 import pytest
 import trio
@@ -94,6 +96,39 @@ async def test_the_loop_hears_of_all(thread: Worker) -> None:
         assert all(done.acquire(timeout=60) for _ in range(3))  # the loop stands still
         nursery.start_soon(asks, 3)
     assert [0, 1, 2, 3] == sorted(heard)
+
+
+async def test_two_threads_are_done_at_once() -> None:
+    """Both tasks wake, also where two threads go through telling the loop line by line side by side."""
+    done, token, tasks = worker._Done(), trio.lowlevel.current_trio_token(), list[trio.lowlevel.Task]()
+    abreast = threading.Barrier(2, timeout=60)
+
+    def before_each_line(frame: FrameType, event: str, _: object) -> Any:
+        if frame.f_code is not worker._Done.tell.__code__:
+            return None
+        if event == "line":
+            abreast.wait()
+        return before_each_line
+
+    def tell(task: trio.lowlevel.Task) -> None:
+        sys.settrace(before_each_line)
+        done.tell(token, task)
+        sys.settrace(None)
+
+    async def wait() -> None:
+        tasks.append(trio.lowlevel.current_task())
+        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            threads = [threading.Thread(target=tell, args=(task,)) for task in tasks]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
 
 
 async def test_what_has_begun_is_waited_for(thread: Worker) -> None:
