@@ -133,11 +133,12 @@ class End:
         return outcome
 
     async def read(self) -> None:
-        """Do the work of a tunnel's reader."""
+        """Do the work of a tunnel's reader, which has one buffer for all packets."""
+        buffer = memoryview(bytearray(65535))
         while True:
             await trio.lowlevel.wait_readable(self.socket)
-            with_header = self.socket.recv(65535)
-            self.plane.receive(self.tunnel.tunnel_id, memoryview(with_header)[self.strip :], trio.current_time())
+            size = self.socket.recv_into(buffer)
+            self.plane.receive(self.tunnel.tunnel_id, buffer[self.strip : size], trio.current_time())
 
     def counters(self) -> Mapping[str, int]:
         """Return the counters of the tunnel with its sessions."""

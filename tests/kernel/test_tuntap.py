@@ -194,14 +194,15 @@ async def test_ppp_frames() -> None:
         assert lns.port is not None
         received: list[bytes] = []
         heard: list[bytes] = []
-        lns.port.send(LCP)
-        await until(lambda: here.counters()["rx_packets"])
+        for frame in (LCP, LCP[1:]):
+            lns.port.send(frame)
+        await until(lambda: here.counters()["rx_packets"] == 2)
         lac.port.attach(lambda frame: received.append(bytes(frame)))
         lns.port.attach(lambda frame: heard.append(bytes(frame)))
         lac.port.send(memoryview(LCP))  # numbered, as the LNS's was (RFC 2661 5.4)
         lns.port.send(LCP[::-1])
-        await until(lambda: heard and len(received) == 2)
-        assert ([LCP, LCP[::-1]], [LCP]) == (received, heard)
+        await until(lambda: heard and len(received) == 3)
+        assert ([LCP, LCP[1:], LCP[::-1]], [LCP]) == (received, heard)
         assert 10 + len(LCP) == here.counters()["tx_bytes"]
 
 
