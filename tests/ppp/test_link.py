@@ -42,6 +42,14 @@ def ipv6_up(scene: Scene) -> None:
     assert isinstance(scene.events()[-1], Ipv6Up)
 
 
+def test_what_the_peer_takes_holds_while_lcp_is_opened() -> None:
+    """While it is negotiated anew, the default does (RFC 1661 6)."""
+    scene, _ = opened(BARE, options((LcpOption.MRU, (1280).to_bytes(2, "big"))))
+    assert 1280 == scene.link.peer_mru
+    scene.say(LCP, REQUEST, 10, options((LcpOption.MAGIC, MAGIC)))
+    assert (Phase.ESTABLISH, 1500) == (scene.link.phase, scene.link.peer_mru)
+
+
 def down(scene: Scene) -> DisconnectCause:
     """Return why the link has ended, which it must have by now or in ten seconds."""
     scene.at(scene.now + 10.0)

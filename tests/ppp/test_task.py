@@ -304,6 +304,17 @@ async def test_a_bug_in_taking_a_frame() -> None:
     assert before < crashes["link"]
 
 
+async def test_nothing_is_due_after_the_end() -> None:
+    """Of a session that is over the clock of all sessions knows nothing any longer."""
+    lns, client = pair(echo=60)
+    async with both(lns, client):
+        await until(lambda: lns.call.ppp_remote)
+        assert len(lns.engine.clock._deadlines)
+        lns.scope.cancel()
+        await until(lambda: lns.scope.cancelled_caught)
+        assert not len(lns.engine.clock._deadlines)
+
+
 async def test_a_late_frame_gets_no_address() -> None:
     """Of a session that ends while its pool is empty nothing is taken when an address is free again, for nobody would give it back."""
     lns, client = pair()
