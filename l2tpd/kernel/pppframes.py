@@ -20,7 +20,7 @@ from l2tpd.tunnel.port import BUFFER
 Taker = Callable[[bytes], None]
 """Takes a received frame, from its protocol field on; neither waits nor raises."""
 
-_EMPTY: Final = 16  # frames in a row: a frame may be, so many are the end
+_EMPTY: Final = 16  # frames at once: a frame may be, also one now and then, so many are the end
 _TURN: Final = 64  # descriptors, until others have their turn
 
 
@@ -72,7 +72,6 @@ class Frames:
         self.descriptor = descriptor
         self._ear = ear
         self._take: Taker | None = None
-        self._empty = 0
         self._reader: trio.lowlevel.Task | None = None
 
     async def read(self, take: Taker) -> None:
@@ -89,16 +88,17 @@ class Frames:
         """Hand a frame to who reads; tell whether more may come. What is left is heard of again: mostly there is none."""
         if self._take is None:
             return True
-        try:
-            frame = bytes(BUFFER[: brief.read_into(self.descriptor, BUFFER)])
-        except BlockingIOError:
-            return True
-        except OSError:  # of a socket that is a channel now, or of a session that is gone
-            return False
-        self._empty = 0 if frame else self._empty + 1
-        if frame:
-            self._take(frame)
-        return self._empty < _EMPTY
+        for _ in range(_EMPTY):
+            try:
+                frame = bytes(BUFFER[: brief.read_into(self.descriptor, BUFFER)])
+            except BlockingIOError:
+                return True
+            except OSError:  # of a socket that is a channel now, or of a session that is gone
+                return False
+            if frame:
+                self._take(frame)
+                return True
+        return False
 
     def end(self) -> None:
         """Wake who reads: there can be no more."""

@@ -56,6 +56,22 @@ async def test_frames_are_read_until_there_can_be_no_more(pair: tuple[socket.soc
     os.close(descriptor)
 
 
+async def test_empty_frames_now_and_then(pair: tuple[socket.socket, int], ear: Ear) -> None:
+    """However many come in the course of time, they are no end: at that, what is read is empty again and again."""
+    ours, descriptor = pair
+    taken, frames = list[bytes](), Frames(descriptor, ear)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(frames.read, taken.append)
+            for _ in range(40):
+                ours.send(b"")
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            ours.send(b"frame")
+            ours.shutdown(socket.SHUT_WR)
+    assert [b"frame"] == taken
+    os.close(frames.shut()[0])
+
+
 async def test_who_reads_hears_of_the_end(pair: tuple[socket.socket, int], ear: Ear) -> None:
     """A descriptor that is shut is read no longer, neither by who waits nor by who comes later."""
     _, descriptor = pair
