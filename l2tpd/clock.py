@@ -1,7 +1,7 @@
 """The daemon's clock, which is not read each time that somebody asks.
 
 Theory of operation. The loop reads the clock once before it sleeps and once when it goes on; whoever asks in between is told that of the latter: what happens
-in one pass of the loop happens at one time, and so does what happens in the next few where it did not sleep in between. A session's way up asks fifty times. On most machines each reading would cost next to nothing; but where the
+in one pass of the loop happens at one time. A session's way up asks fifty times. On most machines each reading would cost next to nothing; but where the
 clock is not mapped into the process, as in some virtual machines, it is a call of the system.
 
 A deadline counts from what its setter is told, and so comes early by what the pass has taken by then. That must not grow with the load, or messages would
@@ -18,9 +18,6 @@ import trio
 
 OFTEN: Final = 16
 """How often the clock is asked until it is read again: while sessions come up, for a millisecond or two."""
-
-AWAKE: Final = 6
-"""For how many times of these a pass counts before which the loop did not sleep, since others waited for their turn."""
 
 
 class PassClock(trio.abc.Clock, trio.abc.Instrument):
@@ -46,11 +43,9 @@ class PassClock(trio.abc.Clock, trio.abc.Instrument):
         return deadline - time.monotonic() if deadline < math.inf else math.inf
 
     def after_io_wait(self, timeout: float) -> None:
-        """Begin another pass; one before which the loop did not sleep goes on with the time of the last, for a while."""
-        if timeout > 0:
-            self._read()
-        else:
-            self._asked += AWAKE
+        """Begin another pass."""
+        del timeout
+        self._read()
 
     def _read(self) -> None:
         self._now, self._asked = time.monotonic(), 0

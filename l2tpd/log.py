@@ -361,10 +361,11 @@ class _Datagrams:
         return any(self._connected() and self._sent(datagram) for _ in range(2))
 
     def _sent(self, datagram: bytes) -> bool:
-        if self._socket is None:
+        sock = self._socket  # another thread may find at this moment that nobody listens
+        if sock is None:
             return False
         try:
-            self._socket.send(datagram)
+            sock.send(datagram)
         except BlockingIOError:  # it is behind; waiting for it would stop every tunnel
             return False
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -14,6 +15,7 @@ from l2tpd.kernel.pppunit import UnitCarrier, Units
 from l2tpd.ppp.shared import SharedCarrier, SharedTuns
 from l2tpd.ppp.task import Builtin
 from l2tpd.ppp.tun import TunCarrier, Tuns
+from l2tpd.supervise import keep
 from l2tpd.wire.numbers import CallResult
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ class Engines:
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Do what many sessions have in common, until cancelled."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._builtin.clock.serve)
-            nursery.start_soon(self._units.ear.serve)
+            for name, serve in (("PPP's clock", self._builtin.clock.serve), ("reading PPP", self._units.ear.serve)):
+                nursery.start_soon(partial(keep, name, serve, kind="link"))
             nursery.start_soon(self._units.overhearer.serve)
             await nursery.start(self.shared.serve)
             task_status.started()
