@@ -343,7 +343,7 @@ METRICS: tuple[Metric, ...] = (
     _histogram(
         "data_plane_operation",
         ("operation",),
-        "How long operations of the data plane took.",
+        "How long operations of the data plane took, as exact as a pass of the event loop is long; 0 where none had to be waited for.",
         lambda r: r.ledger.operations,
     ),
     _counter(
