@@ -151,7 +151,10 @@ class PeerTable:
 
 
 class PppProfiles:
-    """The PPP profiles of sessions; built once a configuration, asked several times a session. All of it raises `LocalProtocolError` for a profile that is not there."""
+    """The PPP profiles of sessions; built once a configuration, asked several times a session.
+
+    All of it raises `LocalProtocolError` for a profile that is not there.
+    """
 
     __slots__ = ("_names", "_settings", "config")
 

@@ -98,7 +98,7 @@ class Adapter:
         self.performed = 0
 
     def perform_nowait(self, operation: Operation) -> Outcome | None:
-        """Carry out an operation on a plane that needs no waiting, and so takes no time that would be worth a clock; or return None. Raises `PlaneError`."""
+        """Carry out an operation on a plane that needs no waiting, and so no time worth a clock; else return None. Raises `PlaneError`."""
         try:
             outcome = self.plane.perform_nowait(operation)
         except PlaneError:

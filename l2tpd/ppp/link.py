@@ -131,7 +131,7 @@ class Link:
         self.cause: DisconnectCause | None = None
         self.counters = Counters()
         self.peer_mru = DEFAULT_MRU
-        """The largest information field that the peer takes."""
+        """The largest information field that the peer takes; noted as LCP comes up and goes, since every packet asks."""
         self.lcp = Lcp(settings.limits, settings=settings, random=random)
         self._random = random
         self._ncps = tuple(self._make_ncps())
