@@ -3,6 +3,7 @@
 Theory of operation. A session on its way up has three descriptors, two of them for good, and each has something to read a few times. Were each waited for
 by trio itself, the kernel would be told of it for every such time, twice of a new one, and a task would go to sleep and wake up again. So they stand in a
 set of our own (epoll(7)), each told to the kernel once, and trio waits for the set. What is left behind one frame the set shows again, behind the others.
+Frames are handed to functions: a task for each descriptor would take 2,000 octets to wait for what it hands on there and then.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Ear:
         with contained("reading frames of PPP", kind="link"):
             more = frames.hear()
         if not more:
-            frames.end()
+            with contained("the end of frames of PPP", kind="link"):
+                frames.end()
 
 
 class Frames:
@@ -72,20 +74,20 @@ class Frames:
         self.descriptor = descriptor
         self._ear = ear
         self._take: Taker | None = None
-        self._reader: trio.lowlevel.Task | None = None
+        self._ended: Callable[[], None] | None = None
 
-    async def read(self, take: Taker) -> None:
-        """Hand every frame to `take`; return when there can be no more. Raises `trio.ClosedResourceError` when it is shut."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self.descriptor >= 0:
-            self._ear.add(self)
-            self._take, self._reader = take, trio.lowlevel.current_task()
-            await trio.lowlevel.wait_task_rescheduled(self._cancelled)
-        if self.descriptor < 0:
-            raise trio.ClosedResourceError
+    def listen(self, take: Taker, ended: Callable[[], None]) -> None:
+        """Hand every frame to `take` from now on, until `mute` or `shut`; call `ended` when there can be no more. Raises `OSError`."""
+        self._ear.add(self)
+        self._take, self._ended = take, ended
+
+    def mute(self) -> None:
+        """Listen no longer: what comes waits."""
+        self._ear.remove(self)
+        self._take = self._ended = None
 
     def hear(self) -> bool:
-        """Hand a frame to who reads; tell whether more may come. What is left is heard of again: mostly there is none."""
+        """Hand a frame to who listens; tell whether more may come. What is left is heard of again: mostly there is none."""
         if self._take is None:
             return True
         for _ in range(_EMPTY):
@@ -101,24 +103,16 @@ class Frames:
         return False
 
     def end(self) -> None:
-        """Wake who reads: there can be no more."""
-        if (reader := self._leave()) is not None:
-            trio.lowlevel.reschedule(reader)
+        """Tell who listens that there can be no more."""
+        ended = self._ended
+        self.mute()
+        if ended is not None:
+            ended()
 
     def shut(self) -> list[int]:
-        """Wake who reads, and return the descriptor that is to be closed, unless that has happened before."""
+        """Listen no longer, and return the descriptor that is to be closed, unless that has happened before."""
         if self.descriptor < 0:
             return []
-        self.end()
+        self.mute()
         descriptor, self.descriptor = self.descriptor, -1
         return [descriptor]
-
-    def _cancelled(self, _raise_cancel: object) -> trio.lowlevel.Abort:
-        self._leave()
-        return trio.lowlevel.Abort.SUCCEEDED
-
-    def _leave(self) -> trio.lowlevel.Task | None:
-        """Listen no longer, and return who has read."""
-        self._ear.remove(self)
-        reader, self._reader, self._take = self._reader, None, None
-        return reader

@@ -24,7 +24,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import IPv4Address, ip_network
@@ -347,8 +347,7 @@ class UnitCarrier:
         self._unit: Unit | None = None
         self._cipher: UnitCipher | None = None
         self._taker: Callable[[bytes], None] | None = None  # of what is overheard
-        self._until_attached = trio.CancelScope()
-        self._attached = trio.Event()
+        self._owner: Owner | None = None
 
     def send(self, frame: bytes) -> None:
         """Send a frame; one that the kernel does not take now is lost. It writes address and control itself."""
@@ -376,19 +375,19 @@ class UnitCarrier:
             if self._cipher is not None:
                 self._cipher.start()
 
-    def hear(self, owner: Owner) -> Callable[[], Awaitable[str]]:
-        """Return what hands over the frames of the session until there can be no more, and returns why."""
-        return partial(self._hear, owner)
+    def hear(self, owner: Owner) -> None:
+        """Hand over the frames of the session: those of its socket until that is a channel, and then those of the channel."""
+        self._owner = owner
+        self._listen(self._channel or self._socket)
 
-    async def _hear(self, owner: Owner) -> str:
-        with self._until_attached:
-            await trio.lowlevel.checkpoint_if_cancelled()  # there may be a channel already
-            await self._socket.read(owner.take)
-        if self._until_attached.cancel_called:
-            await self._attached.wait()
-        if self._channel is not None:
-            await self._channel.read(owner.take)
-        return "the kernel has the session no longer"
+    def _listen(self, frames: Frames) -> None:
+        owner = self._owner
+        if owner is None:  # nobody wants to hear of any
+            return
+        try:
+            frames.listen(owner.take, partial(owner.lost, "the kernel has the session no longer"))
+        except OSError as error:
+            owner.lost(f"frames of PPP cannot be waited for: {error.strerror}")
 
     def deliver(self, packet: bytes) -> bool:
         """Drop a packet that came before there was an interface."""
@@ -398,9 +397,9 @@ class UnitCarrier:
     async def open(self, interface: Interface, mru: int, protocol: int) -> str:
         """Make the interface, see `Units.make`, and return its name. Raises `PlaneError`."""
         if self._channel is None:
-            self._until_attached.cancel()
+            self._socket.mute()
             self._channel = await self._units.attach(self._socket.descriptor)
-            self._attached.set()
+            self._listen(self._channel)
         making = partial(self._units.make, self._channel, interface, mru, protocol, self._socket)
         self._unit = await once_free(making)
         return self._unit.name
@@ -414,12 +413,14 @@ class UnitCarrier:
             with suppress(OSError):
                 self._cipher.admit(protocol)
 
-    async def pump(self, owner: Owner) -> bool:
-        """Hand over the frames that come by the interface until it is gone. Raises `trio.ClosedResourceError` when it is closed."""
-        if self._unit is None:
-            raise trio.ClosedResourceError
-        await self._unit.frames.read(owner.take)
-        return True
+    def pump(self, owner: Owner) -> None:
+        """Hand over the frames that come by the interface until it is gone."""
+        if self._unit is not None:
+            gone = partial(owner.gone, f"the interface {self._unit.name} was deleted")
+            try:
+                self._unit.frames.listen(owner.take, gone)
+            except OSError as error:
+                owner.gone(f"the interface {self._unit.name} cannot be waited for: {error.strerror}")
 
     async def route(self, prefix: str) -> None:
         """Route a prefix into the interface. Raises `PlaneError`."""

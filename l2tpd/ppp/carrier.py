@@ -29,6 +29,9 @@ class Owner(Protocol):
     def gone(self, why: str) -> None:
         """Hear why packets can pass no longer."""
 
+    def lost(self, why: str) -> None:
+        """Hear why frames can come no longer."""
+
 
 class Carrier(Protocol):
     """What a link runs over: its frames, and the interface of its packets."""
@@ -40,11 +43,8 @@ class Carrier(Protocol):
     def send(self, frame: bytes) -> None:
         """Send a frame to the peer. Never waits: what cannot be sent now is lost."""
 
-    def hear(self, owner: Owner) -> Callable[[], Awaitable[str]] | None:
-        """Hand received frames to `owner` from now on.
-
-        Returns what does so until there can be no more, and returns why; None: whoever reads the tunnel's socket does it.
-        """
+    def hear(self, owner: Owner) -> None:
+        """Have received frames handed to `owner` from now on; it hears when there can be no more."""
 
     def deliver(self, packet: bytes) -> bool:
         """Pass a received packet on; tell whether that was possible."""
@@ -61,8 +61,8 @@ class Carrier(Protocol):
     async def extend(self, interface: Interface, protocol: int) -> None:
         """Let packets of another protocol pass through the interface as well, and give it their address. Raises `PlaneError`."""
 
-    async def pump(self, owner: Owner) -> bool:
-        """Do what the interface needs until it is gone, and return True; or False, if somebody else sees to that. Raises `trio.ClosedResourceError` when it is closed."""
+    def pump(self, owner: Owner) -> Callable[[], Awaitable[None]] | None:
+        """Have what the interface needs done until it is gone, of which `owner` hears, or closed; return what is to be run for it, if anything is."""
 
     async def route(self, prefix: str) -> None:
         """Route a prefix into the interface, for as long as that is there. Raises `PlaneError`."""

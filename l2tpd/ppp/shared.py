@@ -277,11 +277,9 @@ class SharedCarrier(Unencrypting):
         """Return what has passed."""
         return self._meter.read()
 
-    async def pump(self, owner: Owner) -> bool:
+    def pump(self, owner: Owner) -> None:
         """Leave the interface to whoever reads it for all."""
         del owner
-        await trio.lowlevel.checkpoint()
-        return False
 
     async def close(self) -> None:
         """Give the place on the interface back; who is cancelled meanwhile leaves nothing behind."""

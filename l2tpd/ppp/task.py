@@ -2,8 +2,8 @@
 
 Theory of operation. Frames come from a carrier: whoever reads the tunnel's socket, or the kernel. They are dealt with there and then: a packet of a
 network protocol goes to the interface, anything else to the link, whose answers leave at once. What takes time is left to the session's task: it
-waits for the link's timer or for events, looks up credentials, makes the interface, and returns when the link is down. Two more tasks wait for
-frames, where nobody else reads them, and for what the interface has to send.
+waits for the link's timer or for events, looks up credentials, makes the interface, and returns when the link is down. Where a TUN interface is the
+session's own, one more task waits for what it has to send.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import itertools
 import math
 import os
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
@@ -204,9 +204,7 @@ class _Running:
         self.link.lower_up(now)
         try:
             async with trio.open_nursery() as nursery:
-                serve = self.carrier.hear(self)  # only now: frames that have waited are for a link that is up
-                if serve is not None:
-                    nursery.start_soon(self._listen, serve)
+                self.carrier.hear(self)  # only now: frames that have waited are for a link that is up
                 ending = await self._serve(nursery)
                 nursery.cancel_scope.cancel()
             return ending
@@ -268,6 +266,11 @@ class _Running:
     def gone(self, why: str) -> None:
         """Hear why packets can pass no longer."""
         self._disconnect(why)
+
+    def lost(self, why: str) -> None:
+        """Hear why frames can come no longer."""
+        self.link.lower_down(trio.current_time(), why)
+        self._wake.ring()
 
     def disconnect(self, text: str) -> None:
         """End the session for somebody else, with a Terminate-Request."""
@@ -449,7 +452,8 @@ class _Running:
 
     async def _make(self, wanted: Interface, protocol: int, nursery: trio.Nursery) -> None:
         self._interface = await self.carrier.open(wanted, self.link.lcp.mru, protocol)
-        nursery.start_soon(self._pump, self._interface)
+        if (pump := self.carrier.pump(self)) is not None:
+            nursery.start_soon(pump)
 
     async def _encrypt(self, event: EncryptionNeeded, nursery: trio.Nursery) -> None:
         """Have packets encrypted by the carrier, whose interface has to be there for that before there is an address; else by the link."""
@@ -580,19 +584,6 @@ class _Running:
         if self._announced and self.surroundings:
             await self.surroundings.withdraw(*self._announced)
         self._announced = None  # only now: who is cancelled while waiting comes here again
-
-    async def _listen(self, serve: Callable[[], Awaitable[str]]) -> None:
-        why = await serve()
-        self.link.lower_down(trio.current_time(), why)
-        self._wake.ring()
-
-    async def _pump(self, interface: str) -> None:
-        """Do what the interface needs, until it is gone."""
-        try:
-            if await self.carrier.pump(self):
-                self.gone(f"the interface {interface} was deleted")
-        except trio.ClosedResourceError:  # no `suppress`, which would take another 280 octets of each session
-            return
 
     @property
     def _ids(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import trio
@@ -14,6 +15,30 @@ import trio.testing
 from heap import small
 from l2tpd import supervise
 from l2tpd.kernel.pppframes import Ear, Frames
+
+
+class Heard:
+    """What was heard of a descriptor."""
+
+    def __init__(self, descriptor: int, ear: Ear) -> None:
+        """Listen to it."""
+        self.taken: list[bytes] = []
+        self.frames = Frames(descriptor, ear)
+        self._over = trio.Event()
+        self.listen()
+
+    def listen(self) -> None:
+        """Listen, anew."""
+        self.frames.listen(self.taken.append, self._over.set)
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether we have heard that there can be no more."""
+        return self._over.is_set()
+
+    async def end(self) -> None:
+        """Wait until then."""
+        await self._over.wait()
 
 
 @pytest.fixture
@@ -47,75 +72,66 @@ async def test_frames_are_read_until_there_can_be_no_more(pair: tuple[socket.soc
     for frame in (b"one", b"two"):
         ours.send(frame)
     ours.shutdown(socket.SHUT_WR)
-    taken, frames = list[bytes](), Frames(descriptor, ear)
+    heard = Heard(descriptor, ear)
     with trio.fail_after(10), small():
-        await frames.read(taken.append)
-    assert [b"one", b"two"] == taken
-    assert [descriptor] == frames.shut()
-    assert [] == frames.shut()
+        await heard.end()
+    assert [b"one", b"two"] == heard.taken
+    assert [descriptor] == heard.frames.shut()
+    assert [] == heard.frames.shut()
     os.close(descriptor)
 
 
 async def test_empty_frames_now_and_then(pair: tuple[socket.socket, int], ear: Ear) -> None:
     """However many come in the course of time, they are no end: at that, what is read is empty again and again."""
     ours, descriptor = pair
-    taken, frames = list[bytes](), Frames(descriptor, ear)
+    heard = Heard(descriptor, ear)
+    for _ in range(40):
+        ours.send(b"")
+        await trio.testing.wait_all_tasks_blocked(0.001)
+    ours.send(b"frame")
+    ours.shutdown(socket.SHUT_WR)
     with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(frames.read, taken.append)
-            for _ in range(40):
-                ours.send(b"")
-                await trio.testing.wait_all_tasks_blocked(0.001)
-            ours.send(b"frame")
-            ours.shutdown(socket.SHUT_WR)
-    assert [b"frame"] == taken
-    os.close(frames.shut()[0])
+        await heard.end()
+    assert [b"frame"] == heard.taken
+    os.close(heard.frames.shut()[0])
 
 
-async def test_who_reads_hears_of_the_end(pair: tuple[socket.socket, int], ear: Ear) -> None:
-    """A descriptor that is shut is read no longer, neither by who waits nor by who comes later."""
-    _, descriptor = pair
-    taken, frames = list[bytes](), Frames(descriptor, ear)
-    closed: list[bool] = []
-
-    async def read() -> None:
-        with pytest.raises(trio.ClosedResourceError):
-            await frames.read(taken.append)
-        closed.append(True)
-
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
-            await trio.testing.wait_all_tasks_blocked()
-            os.close(frames.shut()[0])
-        await read()
-    assert [True, True] == closed
-
-
-async def test_who_reads_no_longer_hears_nothing(pair: tuple[socket.socket, int], ear: Ear) -> None:
-    """What comes after a reader was cancelled waits for the next one."""
+async def test_what_is_shut_is_heard_of_no_longer(pair: tuple[socket.socket, int], ear: Ear) -> None:
+    """Whoever shuts a descriptor knows: nobody is told, neither of frames nor of the end."""
     ours, descriptor = pair
-    taken, frames = list[bytes](), Frames(descriptor, ear)
+    heard = Heard(descriptor, ear)
+    ours.send(b"one")
+    ours.shutdown(socket.SHUT_WR)
+    os.close(heard.frames.shut()[0])
+    await trio.testing.wait_all_tasks_blocked(0.001)
+    assert [] == heard.taken
+    assert not heard.ended
+
+
+async def test_who_listens_no_longer_hears_nothing(pair: tuple[socket.socket, int], ear: Ear) -> None:
+    """What comes after a descriptor was muted waits for who listens next."""
+    ours, descriptor = pair
+    heard = Heard(descriptor, ear)
+    await trio.testing.wait_all_tasks_blocked()
+    heard.frames.mute()
+    ours.send(b"later")
+    await trio.testing.wait_all_tasks_blocked(0.001)
+    assert not heard.taken
+    ours.shutdown(socket.SHUT_WR)
+    heard.listen()
     with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(frames.read, taken.append)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-        ours.send(b"later")
-        await trio.testing.wait_all_tasks_blocked()
-        assert not taken
-        ours.shutdown(socket.SHUT_WR)
-        await frames.read(taken.append)
-    assert [b"later"] == taken
-    os.close(frames.shut()[0])
+        await heard.end()
+    assert [b"later"] == heard.taken
+    os.close(heard.frames.shut()[0])
 
 
 async def test_a_frame_that_ends_sessions(ear: Ear) -> None:
-    """One frame has both sessions shut, its own and another that something waits for: neither is read any further."""
-    with ExitStack() as stack, trio.fail_after(10):
+    """One frame has both sessions shut, its own and another that has one waiting: neither is read any further."""
+    with ExitStack() as stack:
         pairs = [connected() for _ in range(2)]
         both = [Frames(descriptor, ear) for _, descriptor in pairs]
         taken: list[bytes] = []
+        ended: list[bool] = []
 
         def take(frame: bytes) -> None:
             taken.append(frame)
@@ -123,53 +139,63 @@ async def test_a_frame_that_ends_sessions(ear: Ear) -> None:
                 for descriptor in frames.shut():
                     stack.callback(os.close, descriptor)
 
-        async def read(frames: Frames) -> None:
-            with pytest.raises(trio.ClosedResourceError):
-                await frames.read(take)
-
         for ours, _ in pairs:
             stack.enter_context(ours)
             for frame in (b"one", b"two"):
                 ours.send(frame)
-        async with trio.open_nursery() as nursery:
-            for frames in both:
-                nursery.start_soon(read, frames)
+        for frames in both:
+            frames.listen(take, lambda: ended.append(True))
+        await trio.testing.wait_all_tasks_blocked(0.001)
     assert [b"one"] == taken
+    assert not ended
 
 
 async def test_many_frames_and_many_descriptors(ear: Ear) -> None:
     """More than are read in a turn, of either: every frame comes, in its order."""
     with ExitStack() as stack, trio.fail_after(60):
-        taken: dict[int, list[bytes]] = {}
-        async with trio.open_nursery() as nursery:
-            for number in range(100):
-                ours, descriptor = connected()
-                stack.enter_context(ours)
-                stack.callback(os.close, descriptor)
-                for count in range(40):
-                    ours.send(b"%d" % count)
-                ours.shutdown(socket.SHUT_WR)
-                taken[number] = []
-                nursery.start_soon(Frames(descriptor, ear).read, taken[number].append)
-    assert [[b"%d" % count for count in range(40)]] * 100 == list(taken.values())
+        all_heard = []
+        for _ in range(100):
+            ours, descriptor = connected()
+            stack.enter_context(ours)
+            stack.callback(os.close, descriptor)
+            for count in range(40):
+                ours.send(b"%d" % count)
+            ours.shutdown(socket.SHUT_WR)
+            all_heard.append(Heard(descriptor, ear))
+        for heard in all_heard:
+            await heard.end()
+    assert [[b"%d" % count for count in range(40)]] * 100 == [heard.taken for heard in all_heard]
 
 
 async def test_a_bug_ends_the_reading_that_meets_it(pair: tuple[socket.socket, int], ear: Ear) -> None:
-    """It is counted once, and others go on being heard."""
+    """It is counted once, whether a frame brought it out or the end, and others go on being heard."""
     before, (ours, descriptor) = supervise.crashes["link"], pair
     other, others = connected()
-    taken: list[bytes] = []
 
-    def fail(frame: bytes) -> None:
-        raise ValueError(frame)
+    def fail(*_: object) -> None:
+        raise ValueError
 
-    with other, trio.fail_after(10):
-        for sock in (ours, other):
-            sock.send(b"frame")
-        await Frames(descriptor, ear).read(fail)
+    with other:
+        ours.send(b"frame")
+        frames = Frames(descriptor, ear)
+        frames.listen(fail, fail)
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        other.send(b"frame")
         other.shutdown(socket.SHUT_WR)
-        await Frames(others, ear).read(taken.append)
+        heard = Heard(others, ear)
+        with trio.fail_after(10):
+            await heard.end()
     os.close(descriptor)
     os.close(others)
-    assert [b"frame"] == taken
-    assert before + 1 == supervise.crashes["link"]
+    assert [b"frame"] == heard.taken
+    assert before + 2 == supervise.crashes["link"]
+
+
+async def test_a_descriptor_that_cannot_be_heard(tmp_path: Path, ear: Ear) -> None:
+    """A file is always readable, and the kernel takes none into a set: whoever wants to listen hears why not, and may shut it as any other."""
+    descriptor = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT, 0o600)
+    frames = Frames(descriptor, ear)
+    with pytest.raises(PermissionError):
+        frames.listen(print, print)
+    assert [descriptor] == frames.shut()
+    os.close(descriptor)

@@ -23,6 +23,7 @@ from l2tpd.kernel.netlink import Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, Link
 from l2tpd.kernel.pppunit import UnitCarrier, Units
 from l2tpd.ppp.numbers import Protocol
+from taken import Taken
 from vm.inside import ppp, stage
 from vm.inside.conftest import Start
 
@@ -384,33 +385,6 @@ async def test_pppd_where_the_profile_says_so(cable: Cable, daemon: Start, tmp_p
         assert "UP" in await ppp.said(cable.us, "ip", "link", "show", CABLE)
 
 
-@attrs.define(eq=False)
-class Taken:
-    """A link that only listens."""
-
-    frames: list[bytes] = attrs.field(factory=list)
-
-    def take(self, frame: bytes | memoryview) -> None:
-        """Note a frame."""
-        self.frames.append(bytes(frame))
-
-    def header(self, protocol: int) -> None:
-        """Let no packet pass."""
-        del protocol
-
-    def seal(self, protocol: int, packet: bytes | memoryview) -> None:
-        """Encrypt nothing."""
-        del protocol, packet
-
-    def ask(self, packet: bytes) -> None:
-        """Be asked for nothing."""
-        raise AssertionError(packet)
-
-    def gone(self, why: str) -> None:
-        """Know that the interface is there."""
-        raise AssertionError(why)
-
-
 def session(kernel: Netlink, stack: ExitStack, near: int, far: int) -> socket.socket:
     """Make one end of a session over loopback, whose ids go by the ends; return its PPPoX socket."""
     sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -420,12 +394,6 @@ def session(kernel: Netlink, stack: ExitStack, near: int, far: int) -> socket.so
     create = CreateSession(tunnel_id=near, session_id=near, peer_session_id=far, pseudowire=Pseudowire.PPP)
     kernel.carry_out(create)
     return stack.enter_context(pppox.open_session(near, near, far, far))
-
-
-async def pump(carrier: UnitCarrier, taken: Taken) -> None:
-    """Take frames until the interface is closed."""
-    with pytest.raises(trio.ClosedResourceError):
-        await carrier.pump(taken)
 
 
 async def arrived(taken: Taken, count: int) -> None:
@@ -451,10 +419,10 @@ async def test_a_second_interface() -> None:
             for number in (1, 2):
                 await carrier.open(Link(name="again", mtu=1400), 1400, Protocol.IPV4)
                 if number == 1:
-                    nursery.start_soon(carrier.hear(taken))
+                    carrier.hear(taken)
                 peer.send(b"\xc0\x21 by the channel %d" % number)
                 peer.send(b"\x80\x21 by the unit %d" % number)
-                nursery.start_soon(pump, carrier, taken)
+                carrier.pump(taken)
                 await arrived(taken, 1 + 2 * number)
                 await carrier.close()
             nursery.cancel_scope.cancel()

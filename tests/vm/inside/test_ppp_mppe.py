@@ -22,9 +22,10 @@ from l2tpd.ppp.ccp import pack_offer
 from l2tpd.ppp.frame import build_packet
 from l2tpd.ppp.mppe import Keys
 from l2tpd.ppp.numbers import CcpOption, Code, Protocol
+from taken import Taken
 from vm.inside import ppp, stage
 from vm.inside.conftest import Start
-from vm.inside.test_ppp_builtin import Taken, arrived, pump, session
+from vm.inside.test_ppp_builtin import arrived, session
 
 SEALED = b"\xff\x03\x00\xfd"
 PATTERN = "c0ffee"
@@ -179,7 +180,7 @@ async def test_no_packet_of_our_own_leaves_unencrypted() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(units.ear.serve)
             await carrier.open(Link(name="sealed", mtu=1400), 1400, Protocol.CCP)
-            nursery.start_soon(pump, carrier, taken)
+            carrier.pump(taken)
             carrier.encrypt(keys, must=True)
             carrier.emit(b"early", taken)
             carrier.send(request)
