@@ -1,7 +1,8 @@
 """Watches the network interfaces of sessions: whether they are up, and whether they are still there.
 
-The kernel tells everybody who listens of every interface; what is none of ours costs one look into a dictionary. Reports that were lost, because too
-many came at once, are made good: the owner looks what is gone, and the kernel is asked for everything that is there.
+The kernel tells everybody who listens of every interface; what is none of ours costs one look into a dictionary. Of interfaces of PPP only that is of
+interest that they are gone or were set down: while they come up, which is what most of all reports would tell of, a filter keeps them back. Reports that
+were lost, because too many came at once, are made good: the owner looks what is gone, and the kernel is asked for everything that is there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import trio
 
 from l2tpd.errors import StartupError
-from l2tpd.kernel import nlmsg
+from l2tpd.kernel import bpf, nlmsg
 from l2tpd.supervise import contained
 from l2tpd.tunnel.port import BUFFER
 
@@ -27,6 +28,23 @@ _RTMGRP_LINK: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFF_UP: Final = 1
 _BATCH: Final = 64
+_PPP, _TUN = 512, 65534  # linux/if_arp.h: ARPHRD_PPP, ARPHRD_NONE
+_OF_MANY: Final = 2  # linux/netlink.h: NLM_F_MULTI, of what was asked for
+
+_FILTER: Final = (
+    (bpf.LOAD_HALF, 0, 0, 4),  # kind of message
+    (bpf.JUMP_EQUAL, 0, 7, bpf.host_half(_NEWLINK)),
+    (bpf.LOAD_HALF, 0, 0, 6),  # flags of the message
+    (bpf.JUMP_SET, 5, 0, bpf.host_half(_OF_MANY)),
+    (bpf.LOAD_HALF, 0, 0, 18),  # type of the interface
+    (bpf.JUMP_EQUAL, 1, 0, bpf.host_half(_PPP)),
+    (bpf.JUMP_EQUAL, 0, 2, bpf.host_half(_TUN)),
+    (bpf.LOAD_WORD, 0, 0, 24),  # flags of the interface
+    (bpf.JUMP_SET, 1, 0, bpf.host_word(_IFF_UP)),
+    bpf.PASS,
+    bpf.DROP,
+)
+"""Lets everything pass but that an interface of packets is up. Of several messages it sees the first: the kernel tells of changes one at a time."""
 
 
 class Report(NamedTuple):
@@ -80,6 +98,7 @@ def _opened() -> socket.socket:
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
     )
     try:
+        bpf.attach(sock, _FILTER)
         sock.bind((0, _RTMGRP_LINK))
     except OSError:
         sock.close()

@@ -10,10 +10,8 @@ out by the filter for a while: what it goes on sending takes no place.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import socket
-import struct
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
@@ -22,6 +20,7 @@ from typing import Final
 import trio
 
 from l2tpd import log
+from l2tpd.kernel import bpf
 from l2tpd.ppp import packet6
 from l2tpd.rights import RAW, lacking
 from l2tpd.supervise import contain, contained
@@ -29,29 +28,25 @@ from l2tpd.tunnel.port import BUFFER, enlarge_buffer
 
 _IPV6: Final = 0x86DD  # linux/if_ether.h: ETH_P_IPV6
 _PPP: Final = 512  # linux/if_arp.h: ARPHRD_PPP
-_ATTACH_FILTER: Final = 26  # asm-generic/socket.h: SO_ATTACH_FILTER
 _BATCH: Final = 64
 _AGAIN: Final = 10.0  # seconds until the socket, or a filter for it, is asked for once more
 LOUD: Final = 100
 """Questions of an interface in a second, beyond which it is not heard for a while."""
 _DEAF: Final = 10.0  # seconds of that
 _MOST_DEAF: Final = 256  # interfaces at a time: what the filter of one socket has room for
-_LOAD_WORD, _LOAD_HALF, _LOAD_OCTET, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x06  # linux/bpf_common.h
 _KIND: Final = 0xFFFFF000 + 28  # linux/filter.h: SKF_AD_OFF + SKF_AD_HATYPE
 _INDEX: Final = 0xFFFFF000 + 8  # SKF_AD_IFINDEX
-_INSTRUCTION: Final = struct.Struct("=HBBI")  # sock_filter: code, how many to skip if true, if false, operand
-_DROP: Final = (_RETURN, 0, 0, 0)
 _QUESTIONS: Final = (
-    (_LOAD_WORD, 0, 0, _KIND),
-    (_JUMP_EQUAL, 0, 7, _PPP),
-    (_LOAD_OCTET, 0, 0, 6),  # next header
-    (_JUMP_EQUAL, 3, 0, packet6.ICMP),
-    (_JUMP_EQUAL, 0, 4, packet6.UDP),
-    (_LOAD_HALF, 0, 0, 42),  # destination port
-    (_JUMP_EQUAL, 3, 2, packet6.SERVER_PORT),
-    (_LOAD_OCTET, 0, 0, 40),  # type of ICMPv6
-    (_JUMP_EQUAL, 1, 0, packet6.SOLICITATION),
-    _DROP,
+    (bpf.LOAD_WORD, 0, 0, _KIND),
+    (bpf.JUMP_EQUAL, 0, 7, _PPP),
+    (bpf.LOAD_OCTET, 0, 0, 6),  # next header
+    (bpf.JUMP_EQUAL, 3, 0, packet6.ICMP),
+    (bpf.JUMP_EQUAL, 0, 4, packet6.UDP),
+    (bpf.LOAD_HALF, 0, 0, 42),  # destination port
+    (bpf.JUMP_EQUAL, 3, 2, packet6.SERVER_PORT),
+    (bpf.LOAD_OCTET, 0, 0, 40),  # type of ICMPv6
+    (bpf.JUMP_EQUAL, 1, 0, packet6.SOLICITATION),
+    bpf.DROP,
 )
 """Drops what is no question, and goes on behind its end with what is one."""
 
@@ -194,7 +189,5 @@ def _is_attached(sock: socket.socket, but: Collection[int]) -> bool:
 
 def _attach(sock: socket.socket, but: Collection[int] = ()) -> None:
     """Let questions pass, but not by these interfaces. Raises `OSError`."""
-    deaf = (row for index in but for row in ((_JUMP_EQUAL, 0, 1, index), _DROP))
-    rows = (*_QUESTIONS, (_LOAD_WORD, 0, 0, _INDEX), *deaf, (_RETURN, 0, 0, len(BUFFER)))
-    program = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*row) for row in rows))
-    sock.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", len(rows), ctypes.addressof(program)))
+    deaf = (row for index in but for row in ((bpf.JUMP_EQUAL, 0, 1, index), bpf.DROP))
+    bpf.attach(sock, (*_QUESTIONS, (bpf.LOAD_WORD, 0, 0, _INDEX), *deaf, (bpf.RETURN, 0, 0, len(BUFFER))))

@@ -109,6 +109,31 @@ async def test_the_kernel_tells_of_an_interface_from_its_beginning_to_its_end() 
 
 
 @NEED_NAMESPACE
+async def test_of_an_interface_of_packets_it_is_not_told_that_it_is_up() -> None:
+    """That comes with each subscriber; but that it was set down, or is gone, is told, and what there is when everything was asked for."""
+    owner = Notebook()
+    with taps.namespace():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch, owner)
+            taps.ip("tuntap", "add", "mode", "tun", "name", "tun7")
+            await owner.hears(Report("tun7", False, True))
+            taps.ip("link", "set", "tun7", "up")
+            taps.ip("link", "add", "near", "type", "veth", "peer", "name", "far")
+            with trio.fail_after(10):
+                while Report("near", False, True) not in owner.told:
+                    await trio.sleep(0.01)
+            assert Report("tun7", True, True) not in owner.told
+            taps.ip("link", "set", "tun7", "down")
+            await owner.hears(Report("tun7", False, True))
+            taps.ip("link", "del", "tun7")
+            await owner.hears(Report("tun7", False, False))
+            taps.ip("tuntap", "add", "mode", "tun", "name", "tun8")
+            taps.batch("link set tun8 up\n" + "\n".join(f"link set near mtu {68 + number}" for number in range(2000)))
+            await owner.hears(Report("tun8", True, True))
+            nursery.cancel_scope.cancel()
+
+
+@NEED_NAMESPACE
 async def test_more_reports_than_fit_are_made_good() -> None:
     """The owner is told to look, and hears of what there is."""
     owner = Notebook()
