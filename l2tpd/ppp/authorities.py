@@ -15,7 +15,7 @@ from l2tpd.ppp.authority import Request, Verdict
 from l2tpd.ppp.numbers import Auth
 
 if TYPE_CHECKING:
-    from l2tpd.config.model import Config
+    from l2tpd.config.model import Config, User
 
 SECRETS: Mapping[Auth, Path] = {
     Auth.PAP: Path("/etc/ppp/pap-secrets"),
@@ -48,11 +48,15 @@ class SecretsFiles:
         self._reading = trio.Lock()
         self._known: dict[Path, _Known] = {}
 
+    def check_nowait(self, request: Request) -> Verdict | None:
+        """Look a caller up in what is known of a file, unless that has changed."""
+        path = SECRETS[request.credentials.kind]
+        known = self._current(path, _mark(path))
+        return None if known is None else _decide(known.secrets, request)
+
     async def check(self, request: Request) -> Verdict:
         """Look a caller up; in a file that cannot be read there is nobody."""
-        said = request.credentials
-        found = await self._secrets(SECRETS[said.kind])
-        return secrets.decide(secrets.find(found, said.user, request.lns_name), said)
+        return _decide(await self._secrets(SECRETS[request.credentials.kind]), request)
 
     async def _secrets(self, path: Path) -> secrets.Secrets:
         """Return what stands in a file; who comes while it is read waits, for it may be all that there is to do by then."""
@@ -83,18 +87,33 @@ class LocalUsers:
         self._config = config
         self._limit = trio.CapacityLimiter(_THREADS)
 
+    def check_nowait(self, request: Request) -> Verdict | None:
+        """Decide about a caller, unless its password is hashed: that takes long on purpose."""
+        said = request.credentials
+        user = self._config().users.get(said.user)
+        if user is not None and user.pap_hash:
+            return None
+        return _told(request, user, users.decide(user, said))
+
     async def check(self, request: Request) -> Verdict:
         """Decide about a caller."""
         said = request.credentials
         user = self._config().users.get(said.user)
-        if user is not None and user.pap_hash:  # which takes long on purpose
-            verdict = await trio.to_thread.run_sync(users.decide, user, said, limiter=self._limit)
-        else:
-            verdict = users.decide(user, said)
-        if not verdict.accepted:
-            ids = {"tid": request.tunnel_id, "sid": request.session_id}
-            _log.info("PPP: a user is refused", **ids, user=said.user, reason=users.why_not(user, said))
-        return verdict
+        return _told(request, user, await trio.to_thread.run_sync(users.decide, user, said, limiter=self._limit))
+
+
+def _decide(found: secrets.Secrets, request: Request) -> Verdict:
+    said = request.credentials
+    return secrets.decide(secrets.find(found, said.user, request.lns_name), said)
+
+
+def _told(request: Request, user: User | None, verdict: Verdict) -> Verdict:
+    """Say why a user is refused, and return what was decided."""
+    if not verdict.accepted:
+        said = request.credentials
+        ids = {"tid": request.tunnel_id, "sid": request.session_id}
+        _log.info("PPP: a user is refused", **ids, user=said.user, reason=users.why_not(user, said))
+    return verdict
 
 
 def _mark(path: Path) -> tuple[int, ...]:

@@ -59,6 +59,9 @@ class Verdict:
 class Authority(Protocol):
     """Knows who may come in."""
 
+    def check_nowait(self, request: Request) -> Verdict | None:
+        """Decide about a caller, if that takes no time; None: `check` has to be asked."""
+
     async def check(self, request: Request) -> Verdict:
         """Decide about a caller."""
 

@@ -75,6 +75,13 @@ class Gate:
     _ends: float = math.inf  # when the time of the session is up
     _looks: float = math.inf  # when to look whether packets have passed
 
+    def check_nowait(self, asked: CheckCredentials) -> bool:
+        """Let a caller in or turn it away, for which the link waits, if it takes no time to know which; tell whether that was so."""
+        verdict = self.authority.check_nowait(self._request(asked.credentials))
+        if verdict is not None:
+            self._decide(asked, verdict, trio.current_time())
+        return verdict is not None
+
     async def check(self, asked: CheckCredentials, done: Callable[[], None]) -> None:
         """Ask whether a caller may come in, let it in with what it is granted or turn it away, and then call `done`."""
         verdict = await self.authority.check(self._request(asked.credentials))

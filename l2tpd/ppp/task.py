@@ -238,7 +238,7 @@ class _Running:
                     self.link.discard()
                 return
             self.remark(self.tunnel_id, self.call.local_id, "received", octets)
-            self._assign()
+            self._answer()
             self._flush()
         except Exception as bug:  # noqa: BLE001 - the boundary between this link and the tunnel that feeds it
             crashes["link"] += 1
@@ -306,16 +306,28 @@ class _Running:
         if self.link.upcoming is not None or ((when := self.link.next_timer()) is not None and when < self._until):
             self._wake.ring()
 
-    def _assign(self) -> None:
-        """Give the peer an address, if that is what the link asks next: a task of ours need not be woken for what takes no time."""
-        while isinstance(event := self.link.upcoming, LinkOpened | AddressNeeded):
-            if isinstance(event, AddressNeeded):
+    def _answer(self) -> None:
+        """Give the link what it asks next, as long as that takes no time: the session's task need not be woken for it."""
+        while (event := self.link.upcoming) is not None and self._answers(event):
+            self.link.next_event()
+
+    def _answers(self, event: object) -> bool:
+        """Answer an event, if that takes no time and is no end; tell whether that was so."""
+        match event:
+            case LinkOpened():
+                return True
+            case CheckCredentials():
+                if self._asking is not None:
+                    self._asking.cancel()  # the caller has begun anew: nobody waits for that answer
+                return self.gate.check_nowait(event)
+            case AddressNeeded():
                 try:
                     address = self.gate.any_address()
                 except LocalProtocolError:
-                    return  # the session's task will hear it too, and ends the session
+                    return False  # the session's task will hear it too, and ends the session
                 self.link.assign_address(address, trio.current_time())
-            self.link.next_event()
+                return True
+        return False
 
     async def _check(self, event: CheckCredentials, scope: trio.CancelScope) -> None:
         with scope:
@@ -356,9 +368,7 @@ class _Running:
 
     async def _handle(self, event: object, nursery: trio.Nursery) -> None:
         match event:
-            case CheckCredentials():
-                if self._asking is not None:
-                    self._asking.cancel()  # the caller has begun anew: nobody waits for that answer
+            case CheckCredentials() if not self._answers(event):
                 self._asking = trio.CancelScope()
                 nursery.start_soon(self._check, event, self._asking)
             case AddressNeeded():

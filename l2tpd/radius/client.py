@@ -161,6 +161,10 @@ class Radius:
 
     # --- authority ------------------------------------------------------------------------------------------------------------------
 
+    def check_nowait(self, request: Request) -> None:
+        """Always ask to be awaited."""
+        del request
+
     async def check(self, request: Request) -> Verdict:
         """Ask the servers about a caller; never raises, and is done in bounded time."""
         outcome = await self._ask_about(request)

@@ -15,6 +15,7 @@ from l2tpd.ppp import authorities
 from l2tpd.ppp.authorities import LocalUsers, SecretsFiles
 from l2tpd.ppp.authority import REFUSED, Request, Verdict
 from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.hashed import make
 from l2tpd.ppp.numbers import Auth
 from l2tpd.ppp.secrets import Secrets
 from l2tpd.ppp.secrets import parse as parse_file
@@ -43,6 +44,7 @@ UNDER_ANOTHER_LOCALE = r"""
 import sys, trio
 from pathlib import Path
 from l2tpd.ppp import authorities
+from l2tpd.ppp.hashed import make
 from l2tpd.ppp.numbers import Auth
 from ppp.test_authorities import asked
 authorities.SECRETS = {Auth.PAP: Path(sys.argv[1])}
@@ -120,3 +122,24 @@ async def test_the_configuration_in_force() -> None:
     assert REFUSED == await users.check(asked("zoe\u0308".encode(), b"wonder"))
     config = parse([("f", '[user."zoë"]\npassword = "other"\n')])
     assert REFUSED == await users.check(asked("zoë".encode(), b"wonder"))
+
+
+async def test_what_is_known_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is, once it was read and as long as it does not change; a user of the configuration whose password is hashed is not."""
+    path = tmp_path / "pap-secrets"
+    path.write_bytes(b"alice * wonder\n")
+    monkeypatch.setattr(authorities, "SECRETS", {Auth.PAP: path})
+    monkeypatch.setattr(authorities, "_TICK", -1.0)  # every file has rested
+    files, right, wrong = SecretsFiles(), asked(b"alice", b"wonder"), asked(b"alice", b"wander")
+    assert files.check_nowait(right) is None
+    verdict = await files.check(right)
+    assert (verdict, REFUSED) == (files.check_nowait(right), files.check_nowait(wrong))
+    path.write_bytes(b"alice * wander\n")
+    assert files.check_nowait(right) is None
+    hashed = make(b"wonder", bytes(16))
+    users = parse([("f", f'[user.alice]\npassword = "wonder"\n[user.eve]\npap_hash = "{hashed}"\n')])
+    local = LocalUsers(lambda: users)
+    assert (await local.check(right), REFUSED) == (local.check_nowait(right), local.check_nowait(wrong))
+    assert REFUSED == local.check_nowait(asked(b"bob", b"wonder"))
+    assert local.check_nowait(asked(b"eve", b"wonder")) is None
+    assert (await local.check(asked(b"eve", b"wonder"))).accepted
