@@ -11,6 +11,7 @@ Tracing is apart from levels: the masks of `l2tpd.trace` decide, for the daemon,
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import logging
@@ -28,6 +29,7 @@ from typing import Any, Final, NamedTuple, Protocol, TextIO
 
 import structlog
 
+from l2tpd.kernel import brief
 from l2tpd.trace import WORDS
 
 NOTICE: Final = 25
@@ -253,17 +255,7 @@ def _short(octets: bytes) -> bytes:
     return octets[: select.PIPE_BUF - 1].decode(errors="ignore").encode() + b"\n"
 
 
-def _put(stream: TextIO, line: str) -> bool:
-    """Write a line, unless that would have to wait; tell whether it was written. Raises `OSError`, `ValueError` where the stream is closed."""
-    try:
-        descriptor = stream.fileno()
-    except io.UnsupportedOperation:  # text in memory, which always takes it
-        stream.write(line + "\n")
-        return True
-    octets = _short(line.encode(errors="backslashreplace"))
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0)) and os.write(descriptor, octets) == len(octets)
+_NOT_AT_ONCE: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ESPIPE}  # pipes before Linux 6.4, terminals
 
 
 class Stream:
@@ -272,6 +264,7 @@ class Stream:
     def __init__(self, stream: TextIO | None = None) -> None:
         """Write to `stream`, by default to whatever stderr is at the time."""
         self._stream = stream
+        self._at_once = True  # the kernel can be asked to write only what takes no waiting
         self.lost = 0
 
     def write(self, record: logging.LogRecord, lines: list[str]) -> None:
@@ -279,13 +272,32 @@ class Stream:
         stream = self._stream or sys.stderr
         for line in _stamped(record, lines):
             try:
-                written = _put(stream, line)
+                written = self._put(stream, line)
             except (OSError, ValueError):
                 written = False
             self.lost += not written
 
     def close(self) -> None:
         """Leave the stream to its owner."""
+
+    def _put(self, stream: TextIO, line: str) -> bool:
+        """Write a line, unless that would have to wait; tell whether it was written. Raises `OSError`, `ValueError` where the stream is closed."""
+        try:
+            descriptor = stream.fileno()
+        except io.UnsupportedOperation:  # text in memory, which always takes it
+            stream.write(line + "\n")
+            return True
+        octets = _short(line.encode(errors="backslashreplace"))
+        if self._at_once:
+            try:
+                return os.pwritev(descriptor, (octets,), -1, os.RWF_NOWAIT) == len(octets)
+            except BlockingIOError:  # a pipe that is full, or a file of which a part is not in memory
+                pass
+            except OSError as error:
+                if error.errno not in _NOT_AT_ONCE:
+                    raise
+                self._at_once = False
+        return brief.writable(descriptor) and os.write(descriptor, octets) == len(octets)
 
 
 class File:

@@ -274,6 +274,26 @@ def test_a_pipe_that_nobody_reads_costs_lines_only() -> None:
         assert lost == sink.lost
 
 
+@pytest.mark.parametrize("kind", ["file", "terminal"])
+def test_streams_of_other_kinds(kind: str, tmp_path: Path) -> None:
+    """Each line reaches a file whole, at its end, and a terminal, which knows nothing of writing at once."""
+    reading, writing = os.openpty() if kind == "terminal" else (-1, os.open(tmp_path / "log", os.O_RDWR | os.O_CREAT))
+    with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123 - no path
+        sink = log.Stream(stream)
+        log.configure("notice", sink)
+        for number in range(3):
+            log.get("test").notice(f"line {number}")
+        if kind == "terminal":
+            with open(reading, "rb", buffering=0) as screen:  # noqa: PTH123 - the same
+                text = screen.read(10_000)
+        else:
+            text = (tmp_path / "log").read_bytes()
+    assert [f"notice: line {number}".encode() for number in range(3)] == [
+        line.partition(b" ")[2] for line in text.splitlines()
+    ]
+    assert 0 == sink.lost
+
+
 def test_stderr_is_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     """A stream without a name is the standard error of the moment."""
     log.configure("notice", log.Stream())

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import socket
+import struct
+from typing import Final
+
+_POLLFD: Final = struct.Struct("=ihh")  # poll(2): descriptor, what is asked, what is so
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # unlike CDLL it keeps the interpreter
 
@@ -29,6 +34,22 @@ def connect(descriptor: int, address: bytes) -> None:
 def opened(path: str, flags: int) -> int:
     """Return a descriptor of a device. Raises `OSError`."""
     return _check(_libc.open(path.encode(), flags))
+
+
+def opened_socket(family: int, kind: int, protocol: int) -> socket.socket:
+    """Return a new socket. Raises `OSError`."""
+    return socket.socket(family, kind, protocol, fileno=_check(_libc.socket(family, kind, protocol)))
+
+
+def close(descriptor: int) -> None:
+    """Close a descriptor that is not the last of what it stands for. Raises `OSError`."""
+    _check(_libc.close(descriptor))
+
+
+def writable(descriptor: int) -> bool:
+    """Tell whether a descriptor takes something at once. Raises `OSError`."""
+    asked = ctypes.create_string_buffer(_POLLFD.pack(descriptor, select.POLLOUT, 0), _POLLFD.size)
+    return _check(_libc.poll(asked, ctypes.c_ulong(1), 0)) > 0
 
 
 def write(descriptor: int, octets: bytes) -> None:

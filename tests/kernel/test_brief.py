@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,37 @@ def test_frames() -> None:
         assert b"one\0two" == far.recv(100)
     with pytest.raises(OSError, match="Bad file descriptor"):
         brief.write(-1, b"")
+
+
+def test_a_socket() -> None:
+    """It is one like any other, of the kind that was asked for; one of a kind that there is not is refused."""
+    with brief.opened_socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, 0) as sock:
+        assert not os.get_inheritable(sock.fileno())
+        sock.connect(("127.0.0.1", 1701))
+        assert ("127.0.0.1", 1701) == sock.getpeername()
+    with pytest.raises(OSError, match="not supported"):
+        brief.opened_socket(socket.AF_INET, socket.SOCK_RDM, 0)
+
+
+def test_a_descriptor_is_closed() -> None:
+    """Once: what is closed cannot be closed."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    brief.close(writing)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        brief.close(writing)
+
+
+def test_what_takes_something_at_once() -> None:
+    """A pipe does until it is full."""
+    reading, writing = os.pipe()
+    try:
+        assert brief.writable(writing)
+        os.set_blocking(writing, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(writing, bytes(4096))
+        assert not brief.writable(writing)
+    finally:
+        os.close(reading)
+        os.close(writing)
