@@ -192,19 +192,20 @@ class LinuxPlane:
         descriptor = _duplicate(operation) if isinstance(operation, CreateTunnel) else -1
         try:
             with trio.CancelScope(shield=True):
-                outcome = await self._persist(partial(self._perform, operation, descriptor), _wanted(operation))
+                outcome = await self._persist(operation, partial(self._perform, operation, descriptor))
             return outcome  # noqa: RET504 - mypy cannot tell that the scope above never ends the block early
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
 
-    async def _persist(self, work: Callable[[], Outcome], wanted: frozenset[str]) -> Outcome:
+    async def _persist(self, operation: Operation, work: Callable[[], Outcome]) -> Outcome:
         """Do it, again if need be, while that which is in the way is about to go. Raises `PlaneError`."""
+        at_once = isinstance(operation, CreateSession) and operation.pseudowire is Pseudowire.PPP  # no interface
         while True:
             try:
-                return await self._worker.run(work)
+                return await self._worker.run(work, at_once=at_once)
             except PlaneError as error:
-                if error.errno not in _TAKEN or not self._is_ending(wanted):
+                if error.errno not in _TAKEN or not self._is_ending(_wanted(operation)):
                     raise
             await trio.sleep(_AGAIN)
 

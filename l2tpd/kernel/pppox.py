@@ -27,7 +27,8 @@ _SESSION: Mapping[int, struct.Struct] = {2: struct.Struct("=HIii16sHHHH"), 3: st
 
 def new_socket() -> socket.socket:
     """Return a PPPoX socket for L2TP that does not block, connected to nothing. Raises `OSError` when the kernel has no PPP over L2TP."""
-    return socket.socket(_AF_PPPOX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, _PX_PROTO_OL2TP)
+    kind = socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    return brief.opened_socket(_AF_PPPOX, kind, _PX_PROTO_OL2TP)
 
 
 def open_session(

@@ -9,8 +9,9 @@ its turn, and is closed.
 Nothing has to be said to the kernel of ACFC and PFC (RFC 1661 6.5, 6.6): over L2TP it sends both fields whole, and takes them in any form.
 
 Every call here that may wait for the kernel (16 ms to learn the number of a channel, as long to remove an interface, 32 ms to close the socket) runs in
-a thread. What is made with rtnetlink is made in one of its own, and one after the other, as the kernel would have it anyway; the waiting of the others
-overlaps. A descriptor in the hands of a thread cannot be lost: whoever waits for one waits for it to the end, also when cancelled.
+a thread, and all of a session's way from socket to interface in one, since changing threads costs more than most of these calls. The waiting of several
+overlaps; but rtnetlink is asked for one thing after the other, as the kernel would have it anyway. Who ends has threads of its own, so that who begins
+does not stand behind them. A descriptor in the hands of a thread cannot be lost: whoever waits for one waits for it to the end, also when cancelled.
 
 What the kernel answers at once is asked by `brief`. Of all requests to the device it takes one at a time, and a pppd beside us may have its turn while it
 waits for an interface: then the event loop waits for that too, for milliseconds and seldom. To rule that out would cost each session more.
@@ -23,9 +24,10 @@ import fcntl
 import os
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from ipaddress import IPv4Address, ip_network
 from pathlib import Path
@@ -40,7 +42,7 @@ from l2tpd.kernel.overhear import Overhearer
 from l2tpd.kernel.pppcipher import STRENGTHS, UnitCipher
 from l2tpd.kernel.pppframes import Ear, Frames
 from l2tpd.kernel.pppox import DEVICE
-from l2tpd.kernel.worker import Worker, once_free
+from l2tpd.kernel.worker import ALONE, Worker, once_free
 from l2tpd.ppp.accountant import Traffic
 from l2tpd.ppp.frame import ADDRESS_AND_CONTROL
 from l2tpd.ppp.numbers import Protocol as Number
@@ -57,6 +59,9 @@ _GCHAN, _ATTCHAN, _CONNECT, _DISCONN = 0x80047437, 0x40047438, 0x4004743A, 0x743
 _GUNIT, _SMRU, _SNPMODE, _GIDLE = 0x80047456, 0x40047452, 0x4008744B, 0x8010743F
 _INT: Final = struct.Struct("=i")
 _NPIOCTL: Final = struct.Struct("=Ii")
+_MRU: Final = (
+    1500  # octets that a new interface takes, linux/ppp_defs.h: it goes by that only for how much room it makes
+)
 _IDLE: Final = struct.Struct("=qq")  # ppp_idle64: seconds since the last packet was sent, and was received
 _PASS, _DROP = 0, 1
 _NETWORKS: Final = (Number.IPV4, Number.IPV6)
@@ -75,9 +80,11 @@ _PERMANENT, _PROXY, _NDA_DST = 0x80, 0x08, 1
 _ASKED: Final = nlmsg.REQUEST | nlmsg.ACK
 _MADE: Final = _ASKED | nlmsg.CREATE | nlmsg.EXCLUSIVE
 
-_THREADS: Final = 16  # that wait for the kernel at a time
+# That wait for the kernel at a time. It waits until all processors have seen a change, and so where there is one only, for nothing.
+_THREADS: Final = 1 if ALONE else 16
 _BUSY: Final = 5.0  # seconds for which somebody else may make interfaces
 _AGAIN: Final = 0.001
+_waiting_ioctl: Final = brief.ioctl if ALONE else fcntl.ioctl  # waits for other processors
 
 
 class Unit(NamedTuple):
@@ -85,6 +92,21 @@ class Unit(NamedTuple):
 
     frames: Frames
     name: str
+
+
+class Ends:
+    """Where the frames of a session come from that are no packets: its socket, until that becomes a channel."""
+
+    def __init__(self, sock: int, ear: Ear) -> None:
+        """Take over a descriptor of the socket, which does not block."""
+        self.ear = ear
+        self.socket = Frames(sock, ear)
+        self.channel: Frames | None = None
+
+    @property
+    def present(self) -> Frames:
+        """Return where they come from now."""
+        return self.channel or self.socket
 
 
 # --- the kernel -------------------------------------------------------------------------------------------------------------------
@@ -97,85 +119,99 @@ class Units:
         """Begin without threads; they come with the first session. Raises `OSError` when no descriptor is left."""
         self.ear = Ear()
         self.overhearer = Overhearer()
-        self._worker: Worker | None = None
-        self._waiters: Worker | None = None  # whose waiting overlaps
+        self._makers: Worker | None = None
+        self._enders: Worker | None = None
+        self._turn: AbstractContextManager[object] = nullcontext() if ALONE else threading.Lock()  # to ask rtnetlink
         self._kernel: nlsock.Conversation | None = None
         self._links: Links | None = None
 
-    async def attach(self, sock: int) -> Frames:
-        """Make a channel of a PPPoX socket; what waits in the socket comes by the channel. Raises `PlaneError`."""
-        return Frames(await self._wait(partial(_attach, sock)), self.ear)
+    async def make(self, ends: Ends, interface: Interface, mru: int, protocol: int) -> Unit:
+        """Make an interface, with addresses, up, for packets of `protocol` (0x0021, 0x0057) alone, on the channel that the session's socket becomes.
 
-    async def make(self, channel: Frames, interface: Interface, mru: int, protocol: int, spent: Frames) -> Unit:
-        """Make an interface on a channel, with addresses, up, for packets of `protocol` (0x0021, 0x0057) alone, and close `spent`. Raises `PlaneError`."""
+        That is there from then on, also when the interface is not; what waits in the socket comes by it. Raises `PlaneError`.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
-        closing = spent.shut()  # from here on nothing is cancelled
-        work = partial(self._make, channel.descriptor, interface, mru, protocol, closing)
-        descriptor, name = await self._work(work)
+        spent = ends.socket.shut()  # from here on nothing is cancelled
+        descriptor, name = await self._work(partial(self._make, ends, spent, interface, mru, protocol))
         return Unit(Frames(descriptor, self.ear), name)
 
     async def extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
         """Let packets of another protocol pass through an interface as well, and give it their address. Raises `PlaneError`."""
-        await self._work(partial(self._extend, unit, interface, protocol))
+        await self._ask(partial(self._extend, unit, interface, protocol))
 
     async def route(self, unit: Unit, prefix: str) -> None:
         """Route a prefix into an interface, for as long as that is there. Raises `PlaneError`."""
-        await once_free(partial(self._work, partial(self._route, unit.name, ip_network(prefix))))
+        await once_free(partial(self._ask, partial(self._route, unit.name, ip_network(prefix))))
 
     async def remove(self, unit: Unit, channel: Frames) -> None:
         """Remove an interface, so that another can be made on its channel."""
         closing = unit.frames.shut()  # first: without its channel a unit reads as if it were gone
         with trio.CancelScope(shield=True):
-            await self._wait(partial(_remove, channel.descriptor, closing))
+            await self._end(partial(_remove, channel.descriptor, closing))
 
     async def close_all(self, descriptors: Sequence[int]) -> None:
         """Close these, one after the other; with a unit goes its interface."""
         if not descriptors:
             return
         with trio.CancelScope(shield=True):
-            await self._wait(partial(_close_all, descriptors))
+            await self._end(partial(_close_all, descriptors))
 
     async def announce(self, peer: str) -> int:
         """Answer ARP for a peer on the Ethernet that its address belongs to, and return the index of that. Raises `PlaneError`."""
-        return await self._work(partial(self._announce, IPv4Address(peer)))
+        return await self._ask(partial(self._announce, IPv4Address(peer)))
 
     async def withdraw(self, peer: str, index: int) -> None:
         """Take back what `announce` has done."""
         with suppress(PlaneError):  # the Ethernet may be gone, or an operator was quicker
-            await self._work(partial(self._ask, _proxy, False, index, IPv4Address(peer)))
+            await self._ask(partial(self._say, _proxy, False, index, IPv4Address(peer)))
 
     async def add_default(self, interface: str) -> bool:
         """Route everything into an interface, unless there is a default route; tell whether it was done. Raises `PlaneError`."""
-        return await self._work(partial(self._add_default, interface))
+        return await self._ask(partial(self._add_default, interface))
 
     def close(self) -> None:
         """End the threads. Blocks."""
-        if self._worker is not None:
-            self._worker.close(self._close_sockets)
-        if self._waiters is not None:
-            self._waiters.close()
+        for worker in (self._makers, self._enders):
+            if worker is not None:
+                worker.close()
+        for held in (self._kernel, self._links):
+            if held is not None:
+                held.close()
         self.ear.close()
 
     async def _work(self, work: Callable[[], T]) -> T:
-        if self._worker is None:
-            self._worker = Worker("ppp interfaces")
-        return await self._worker.run(work)
+        if self._makers is None:
+            self._makers = Worker("ppp interfaces", _THREADS)
+        return await self._makers.run(work)
 
-    async def _wait(self, work: Callable[[], T]) -> T:
-        if self._waiters is None:
-            self._waiters = Worker("ppp descriptors", _THREADS)
-        return await self._waiters.run(work)
+    async def _ask(self, work: Callable[[], T]) -> T:
+        return await self._work(partial(self._in_turn, work))
 
-    # --- in the worker thread -----------------------------------------------------------------------------------------------------
+    async def _end(self, work: Callable[[], T]) -> T:
+        if self._enders is None:
+            self._enders = Worker("ppp ends", _THREADS)
+        return await self._enders.run(work)
 
-    def _make(
-        self, channel: int, interface: Interface, mru: int, protocol: int, closing: Sequence[int]
-    ) -> tuple[int, str]:
-        _close_all(closing)
+    # --- in a thread, the most in turn -----------------------------------------------------------------------------------------------------
+
+    def _in_turn(self, work: Callable[[], T]) -> T:
+        with self._turn:
+            return work()
+
+    def _make(self, ends: Ends, spent: Sequence[int], interface: Interface, mru: int, protocol: int) -> tuple[int, str]:
+        try:
+            for sock in spent:
+                ends.channel = Frames(_attach(sock), ends.ear)
+        finally:
+            for sock in spent:
+                brief.close(sock)  # the data plane has another descriptor of it
+        if ends.channel is None:
+            raise PlaneError(errno.ENOTCONN, "the session has become no PPP channel")
         try:
             descriptor = _opened()
             try:
-                return descriptor, self._equip(descriptor, channel, interface, mru, protocol)
+                with self._turn:
+                    return descriptor, self._equip(descriptor, ends.channel.descriptor, interface, mru, protocol)
             except BaseException:
                 os.close(descriptor)  # and with it the interface
                 raise
@@ -187,7 +223,8 @@ class Units:
         number = _ioctl(descriptor, _GUNIT)
         name = interface.name or f"ppp{number}"
         self._opened_links().add_address(name, interface)
-        _ioctl(descriptor, _SMRU, mru)
+        if mru > _MRU:
+            _ioctl(descriptor, _SMRU, mru)
         for network in _NETWORKS:
             if network != protocol:  # of a new interface all may pass
                 brief.ioctl(descriptor, _SNPMODE, _NPIOCTL.pack(network, _DROP))
@@ -215,7 +252,7 @@ class Units:
         name, until = interface.name, time.monotonic() + _BUSY
         while True:
             try:
-                self._ask(rtnl.add_unit, name, descriptor, interface.mtu)
+                self._say(rtnl.add_unit, name, descriptor, interface.mtu)
             except PlaneError as error:
                 if error.errno == errno.EEXIST:
                     raise PlaneError(error.errno, f"an interface `{name}` exists already") from error
@@ -228,35 +265,30 @@ class Units:
 
     def _announce(self, peer: IPv4Address) -> int:
         try:
-            (route,) = self._ask(_get_route, peer)
+            (route,) = self._say(_get_route, peer)
         except PlaneError as error:
             raise PlaneError(error.errno, f"no route to {peer}: {error.text}") from error
         index = _neighbourhood(route)
-        if not index or not _has_arp(self._ask(rtnl.get_link, index)[0]):
+        if not index or not _has_arp(self._say(rtnl.get_link, index)[0]):
             raise PlaneError(errno.ENETUNREACH, f"{peer} belongs to no Ethernet that we are connected to")
-        self._ask(_proxy, True, index, peer)
+        self._say(_proxy, True, index, peer)
         return index
 
     def _add_default(self, interface: str) -> bool:
         try:
             if _has_default():
                 return False
-            self._ask(_default_route, socket.if_nametoindex(interface))
+            self._say(_default_route, socket.if_nametoindex(interface))
         except OSError as error:
             raise PlaneError(error.errno or errno.ENODEV, f"no default route through {interface}: {error}") from error
         except PlaneError as error:
             raise PlaneError(error.errno, f"no default route through {interface}: {error.text}") from error
         return True
 
-    def _ask(self, request: Callable[..., bytes], *arguments: object) -> list[bytes]:
+    def _say(self, request: Callable[..., bytes], *arguments: object) -> list[bytes]:
         if self._kernel is None:
             self._kernel = nlsock.Conversation(nlsock.ROUTE)
         return self._kernel.ask(request(self._kernel.next(), *arguments))
-
-    def _close_sockets(self) -> None:
-        for held in (self._kernel, self._links):
-            if held is not None:
-                held.close()
 
 
 # --- in any thread ----------------------------------------------------------------------------------------------------------------
@@ -272,7 +304,7 @@ def _ioctl(descriptor: int, request: int, value: int = 0) -> int:
 
 def _attach(sock: int) -> int:
     try:
-        (index,) = _INT.unpack(fcntl.ioctl(sock, _GCHAN, bytes(_INT.size)))
+        (index,) = _INT.unpack(_waiting_ioctl(sock, _GCHAN, bytes(_INT.size)))
         descriptor = _opened()
         try:
             _ioctl(descriptor, _ATTCHAN, index)
@@ -342,8 +374,7 @@ class UnitCarrier:
     def __init__(self, sock: int, units: Units) -> None:
         """Take over a descriptor of the socket, which does not block."""
         self._units = units
-        self._socket = Frames(sock, units.ear)
-        self._channel: Frames | None = None
+        self._ends = Ends(sock, units.ear)
         self._unit: Unit | None = None
         self._cipher: UnitCipher | None = None
         self._taker: Callable[[bytes], None] | None = None  # of what is overheard
@@ -351,7 +382,7 @@ class UnitCarrier:
 
     def send(self, frame: bytes) -> None:
         """Send a frame; one that the kernel does not take now is lost. It writes address and control itself."""
-        packet, descriptor = frame.removeprefix(ADDRESS_AND_CONTROL), (self._channel or self._socket).descriptor
+        packet, descriptor = frame.removeprefix(ADDRESS_AND_CONTROL), self._ends.present.descriptor
         with suppress(OSError):
             if self._cipher is not None and packet.startswith(_CCP):
                 self._cipher.send(packet, descriptor)
@@ -378,7 +409,7 @@ class UnitCarrier:
     def hear(self, owner: Owner) -> None:
         """Hand over the frames of the session: those of its socket until that is a channel, and then those of the channel."""
         self._owner = owner
-        self._listen(self._channel or self._socket)
+        self._listen(self._ends.present)
 
     def _listen(self, frames: Frames) -> None:
         owner = self._owner
@@ -396,13 +427,16 @@ class UnitCarrier:
 
     async def open(self, interface: Interface, mru: int, protocol: int) -> str:
         """Make the interface, see `Units.make`, and return its name. Raises `PlaneError`."""
-        if self._channel is None:
-            self._socket.mute()
-            self._channel = await self._units.attach(self._socket.descriptor)
-            self._listen(self._channel)
-        making = partial(self._units.make, self._channel, interface, mru, protocol, self._socket)
-        self._unit = await once_free(making)
+        self._unit = await once_free(partial(self._make, interface, mru, protocol))
         return self._unit.name
+
+    async def _make(self, interface: Interface, mru: int, protocol: int) -> Unit:
+        before = self._ends.channel
+        try:
+            return await self._units.make(self._ends, interface, mru, protocol)
+        finally:
+            if (channel := self._ends.channel) is not None and channel is not before:
+                self._listen(channel)
 
     async def extend(self, interface: Interface, protocol: int) -> None:
         """Have the interface carry another protocol, see `Units.extend`. Raises `PlaneError`."""
@@ -463,13 +497,13 @@ class UnitCarrier:
     async def close(self) -> None:
         """Remove the interface; another can be made."""
         unit = self._leave()
-        if unit is not None and self._channel is not None:
-            await self._units.remove(unit, self._channel)
+        if unit is not None:
+            await self._units.remove(unit, self._ends.present)
 
     async def finish(self) -> None:
         """Remove the interface and let go of the session."""
         unit = self._leave()
-        held = (unit.frames if unit else None, self._channel, self._socket)
+        held = (unit.frames if unit else None, self._ends.channel, self._ends.socket)
         await self._units.close_all(
             [descriptor for frames in held if frames is not None for descriptor in frames.shut()]
         )

@@ -10,45 +10,63 @@ would be lost.
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import attrs
 import trio
 
 from l2tpd.errors import PlaneError
+from l2tpd.kernel import brief
 
 T = TypeVar("T")
 
+ALONE: Final = os.cpu_count() == 1
+"""Whether there is one processor only."""
+
 _IN_THE_WAY = (0.01, 0.1, 1.0, 2.0)  # seconds between attempts to make what there is already
 _TAKEN = frozenset({errno.EEXIST, errno.EBUSY})
+_ONE = (1).to_bytes(8, sys.byteorder)  # what is added to an eventfd(2)
 _TIMEOUT = 10.0  # seconds: work that takes longer than this is stuck, and must not keep the daemon from ending
 
 
 class _Done:
-    """Wakes tasks whose work is done: the loop is told once for all that it has not heard of yet."""
+    """Wakes tasks whose work is done: the loop is told once for all that it has not heard of yet.
+
+    Whoever tells it keeps the interpreter while he does so. Trio's own way lets other threads have it, so that a thread that has nothing to do any more waits
+    for it twice, beside a busy loop; that costs more than most of what is done here.
+    """
 
     def __init__(self) -> None:
+        """Begin with a task of the loop that listens. Raises `OSError` when no descriptor is left."""
         self._tasks: deque[trio.lowlevel.Task] = deque()
         self._told = False
+        self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        weakref.finalize(self, os.close, self._bell)  # a thread may still be about to ring it when the loop ends
+        trio.lowlevel.spawn_system_task(self._listen)
 
-    def tell(self, token: trio.lowlevel.TrioToken, task: trio.lowlevel.Task) -> None:
+    def tell(self, task: trio.lowlevel.Task) -> None:
         """Wake a task; from any thread."""
         self._tasks.append(task)
         # The loop forgets that it was told before it looks for tasks, and so finds this one. Two threads may both tell it; that neither does must not be:
         # to go by the number of tasks would be wrong, since both may have added theirs before either counts.
         if not self._told:
             self._told = True
-            try:
-                token.run_sync_soon(self._wake)
-            except trio.RunFinishedError:  # nobody is left to hear of it
-                self._tasks.clear()
-                self._told = False
+            brief.write(self._bell, _ONE)
+
+    async def _listen(self) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._bell)
+            os.eventfd_read(self._bell)
+            self._wake()
 
     def _wake(self) -> None:
         self._told = False
@@ -56,13 +74,24 @@ class _Done:
             trio.lowlevel.reschedule(self._tasks.popleft())
 
 
+_of_loop: trio.lowlevel.RunVar[_Done] = trio.lowlevel.RunVar("l2tpd.kernel.worker")
+
+
+def _done() -> _Done:
+    """Return that of the present loop, which all workers share. Raises `OSError` when no descriptor is left."""
+    try:
+        return _of_loop.get()
+    except LookupError:
+        _of_loop.set(made := _Done())
+        return made
+
+
 @attrs.define(eq=False)
 class _Job(Generic[T]):
     """A piece of work on its way, and what came of it; made by the task that waits for it."""
 
     work: Callable[[], T]
-    done: _Done
-    token: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token)
+    done: _Done = attrs.field(factory=_done)
     task: trio.lowlevel.Task = attrs.field(factory=trio.lowlevel.current_task)
     results: list[T] = attrs.field(factory=list)
     error: BaseException | None = None
@@ -73,7 +102,7 @@ class _Job(Generic[T]):
             self.results.append(self.work())
         except BaseException as error:  # noqa: BLE001, ASYNC103 - it is the caller's, whatever it is
             self.error = error
-        self.done.tell(self.token, self.task)
+        self.done.tell(self.task)
 
     def result(self) -> T:
         """Return what the work returned, or raise what it raised."""
@@ -88,26 +117,32 @@ class _Job(Generic[T]):
 class Worker:
     """Threads of its own for blocking work, from now until `close`: one, or as many as there is work at a time, but at most `most`."""
 
-    def __init__(self, name: str, most: int = 1) -> None:
-        """Start a thread; `name` is what a debugger shows. Several may take work that came in one order in another."""
+    def __init__(self, name: str, most: int = 1, *, alone: bool = ALONE) -> None:
+        """Start a thread; `name` is what a debugger shows. Several may take work that came in one order in another. `alone`: on the only processor."""
         self._name = name
+        self._alone = alone
         self._most = most
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._done = _Done()
         self._closed = False
         self._waiting = 0  # tasks, for their work
         self._threads: list[threading.Thread] = []
         self._start()
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Carry out `work` in a thread and return what it returns, or raise what it raises. Once handed over, it cannot be cancelled."""
+    async def run(self, work: Callable[[], T], *, at_once: bool = False) -> T:
+        """Carry out `work` in a thread and return what it returns, or raise what it raises. Once handed over, it cannot be cancelled.
+
+        Where it says that the kernel does it `at_once`, but for waiting until all processors have seen a change, and there is no other processor, it is
+        carried out here and now: to change threads, and to change back, would take many times as long. No thread does anything else meanwhile.
+        """
         if self._closed:
             raise RuntimeError(f"the thread `{self._name}` has ended")
         await trio.lowlevel.checkpoint_if_cancelled()
+        if at_once and self._alone and not self._waiting:
+            return work()
         if len(self._threads) < min(self._waiting + 1, self._most):
             with suppress(RuntimeError):  # the system has no more: those that are there do
                 self._start()
-        job = _Job(work, self._done)
+        job = _Job(work)
         self._waiting += 1
         self._queue.put(job.carry_out)
         await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.FAILED)

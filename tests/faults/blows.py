@@ -20,13 +20,14 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import attrs
 import trio
 
 from l2tpd.daemon import Daemon
+from l2tpd.kernel.worker import Worker
 from l2tpd.tunnel.states import State
 
 ENOUGH = 3000
@@ -128,6 +129,9 @@ async def quiet() -> None:
 
 async def everywhere(scenario: Callable[[Blow], Awaitable[object]], *, stride: int = 1) -> int:
     """Run a scenario with a blow after every step, or every `stride`-th one; return how many steps it has when it is left alone."""
+    with closing(Worker("first")) as first:  # after which there is what all of a loop share
+        await first.run(os.getpid)
+    gc.collect()  # an earlier loop, of another test
     before = belongings()
     for after in range(1, ENOUGH * stride, stride):
         blow = Blow(after)

@@ -66,6 +66,35 @@ async def test_what_comes_of_it(thread: Worker) -> None:
     assert "still there" == await thread.run(lambda: "still there")
 
 
+async def test_what_is_done_at_once_where_there_is_one_processor() -> None:
+    """It is done here, unless the thread has something to do, which may concern the same: then behind that."""
+    gate, done = threading.Event(), list[tuple[str, bool]]()
+
+    def work(name: str) -> None:
+        done.append((name, threading.current_thread() is threading.main_thread()))
+
+    async def hold() -> None:
+        await alone.run(lambda: gate.wait(60) or pytest.fail("nobody let it go on"))
+
+    async def ask(name: str) -> None:
+        await alone.run(partial(work, name), at_once=True)
+
+    with closing(Worker("test", alone=True)) as alone, closing(Worker("test", alone=False)) as beside:
+        await ask("first")
+        with pytest.raises(ZeroDivisionError):
+            await alone.run(lambda: 1 // 0, at_once=True)
+        await alone.run(partial(work, "not said to be quick"))
+        await beside.run(partial(work, "beside others"), at_once=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hold)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(ask, "behind")
+            await trio.testing.wait_all_tasks_blocked()
+            gate.set()
+    expected = [("first", True), ("not said to be quick", False), ("beside others", False), ("behind", False)]
+    assert expected == done
+
+
 async def test_others_run_meanwhile(thread: Worker) -> None:
     """While the thread blocks, until another task lets it go on, the event loop does not."""
     gate = threading.Event()
@@ -100,7 +129,7 @@ async def test_the_loop_hears_of_all(thread: Worker) -> None:
 
 async def test_two_threads_are_done_at_once() -> None:
     """Both tasks wake, also where two threads go through telling the loop line by line side by side."""
-    done, token, tasks = worker._Done(), trio.lowlevel.current_trio_token(), list[trio.lowlevel.Task]()
+    done, tasks = worker._Done(), list[trio.lowlevel.Task]()
     abreast = threading.Barrier(2, timeout=60)
 
     def before_each_line(frame: FrameType, event: str, _: object) -> Any:
@@ -112,7 +141,7 @@ async def test_two_threads_are_done_at_once() -> None:
 
     def tell(task: trio.lowlevel.Task) -> None:
         sys.settrace(before_each_line)
-        done.tell(token, task)
+        done.tell(task)
         sys.settrace(None)
 
     async def wait() -> None:
@@ -186,7 +215,7 @@ def test_nobody_is_left_to_hear_of_it() -> None:
     thread = Worker("test")
 
     async def hands_over() -> worker._Job[None]:
-        return worker._Job(lambda: done.append("work"), thread._done)
+        return worker._Job(lambda: done.append("work"))
 
     thread._queue.put(trio.run(hands_over).carry_out)
     thread.close(lambda: done.append("last"))
