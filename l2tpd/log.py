@@ -11,7 +11,6 @@ Tracing is apart from levels: the masks of `l2tpd.trace` decide, for the daemon,
 
 from __future__ import annotations
 
-import errno
 import functools
 import io
 import logging
@@ -255,9 +254,6 @@ def _short(octets: bytes) -> bytes:
     return octets[: select.PIPE_BUF - 1].decode(errors="ignore").encode() + b"\n"
 
 
-_NOT_AT_ONCE: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ESPIPE}  # pipes before Linux 6.4, terminals
-
-
 class Stream:
     """A text stream, usually stderr."""
 
@@ -287,17 +283,15 @@ class Stream:
         except io.UnsupportedOperation:  # text in memory, which always takes it
             stream.write(line + "\n")
             return True
-        octets = _short(line.encode(errors="backslashreplace"))
+        left = _short(line.encode(errors="backslashreplace"))
         if self._at_once:
             try:
-                return os.pwritev(descriptor, (octets,), -1, os.RWF_NOWAIT) == len(octets)
+                left = left[os.pwritev(descriptor, (left,), -1, os.RWF_NOWAIT) :]
             except BlockingIOError:  # a pipe that is full, or a file of which a part is not in memory
                 pass
-            except OSError as error:
-                if error.errno not in _NOT_AT_ONCE:
-                    raise
+            except OSError:  # of a pipe before Linux 6.4, a terminal, most files: it may be written to all the same
                 self._at_once = False
-        return brief.writable(descriptor) and os.write(descriptor, octets) == len(octets)
+        return not left or (brief.writable(descriptor) and os.write(descriptor, left) == len(left))
 
 
 class File:

@@ -568,7 +568,7 @@ def test_the_runner_works_in_a_process_of_its_own(tmp_path: Path) -> None:
         "import sys, trio\n"
         "from pathlib import Path\n"
         "from l2tpd.events import TunnelEvent, What\n"
-        "from l2tpd.scripts import GLANCE, Scripts\n"
+        "from l2tpd.scripts import Scripts\n"
         "async def main():\n"
         "    scripts = Scripts(Path(sys.argv[1]))\n"
         "    async with trio.open_nursery() as nursery:\n"

@@ -131,8 +131,14 @@ class Units:
         That is there from then on, also when the interface is not; what waits in the socket comes by it. Raises `PlaneError`.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        spent = ends.socket.shut()  # from here on nothing is cancelled
-        descriptor, name = await self._work(partial(self._make, ends, spent, interface, mru, protocol))
+        ends.socket.mute()  # from here on nothing is cancelled
+        try:
+            descriptor, name = await self._work(partial(self._make, ends, interface, mru, protocol))
+        finally:
+            for spent in ends.socket.shut() if ends.channel is not None else ():
+                brief.close(
+                    spent
+                )  # here, not in the thread: nobody may be about to write to it; the data plane has another descriptor of it
         return Unit(Frames(descriptor, self.ear), name)
 
     async def extend(self, unit: Unit, interface: Interface, protocol: int) -> None:
@@ -181,7 +187,10 @@ class Units:
 
     async def _work(self, work: Callable[[], T]) -> T:
         if self._makers is None:
-            self._makers = Worker("ppp interfaces", _THREADS)
+            try:
+                self._makers = Worker("ppp interfaces", _THREADS)
+            except RuntimeError as error:
+                raise PlaneError(errno.EAGAIN, f"no thread makes PPP interfaces: {error}") from error
         return await self._makers.run(work)
 
     async def _ask(self, work: Callable[[], T]) -> T:
@@ -189,7 +198,10 @@ class Units:
 
     async def _end(self, work: Callable[[], T]) -> T:
         if self._enders is None:
-            self._enders = Worker("ppp ends", _THREADS)
+            try:
+                self._enders = Worker("ppp ends", _THREADS)
+            except RuntimeError:  # no thread is to be had, and what is to end has to end all the same
+                return work()
         return await self._enders.run(work)
 
     # --- in a thread, the most in turn -----------------------------------------------------------------------------------------------------
@@ -198,15 +210,9 @@ class Units:
         with self._turn:
             return work()
 
-    def _make(self, ends: Ends, spent: Sequence[int], interface: Interface, mru: int, protocol: int) -> tuple[int, str]:
-        try:
-            for sock in spent:
-                ends.channel = Frames(_attach(sock), ends.ear)
-        finally:
-            for sock in spent:
-                brief.close(sock)  # the data plane has another descriptor of it
+    def _make(self, ends: Ends, interface: Interface, mru: int, protocol: int) -> tuple[int, str]:
         if ends.channel is None:
-            raise PlaneError(errno.ENOTCONN, "the session has become no PPP channel")
+            ends.channel = Frames(_attach(ends.socket.descriptor), ends.ear)
         try:
             descriptor = _opened()
             try:
@@ -435,8 +441,9 @@ class UnitCarrier:
         try:
             return await self._units.make(self._ends, interface, mru, protocol)
         finally:
-            if (channel := self._ends.channel) is not None and channel is not before:
-                self._listen(channel)
+            if before is None:
+                self._ends.socket.mute()
+                self._listen(self._ends.present)
 
     async def extend(self, interface: Interface, protocol: int) -> None:
         """Have the interface carry another protocol, see `Units.extend`. Raises `PlaneError`."""

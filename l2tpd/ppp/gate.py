@@ -77,6 +77,8 @@ class Gate:
 
     def check_nowait(self, asked: CheckCredentials) -> bool:
         """Let a caller in or turn it away, for which the link waits, if it takes no time to know which; tell whether that was so."""
+        if not self.link.awaits(asked.credentials):
+            return True  # it has begun anew since
         verdict = self.authority.check_nowait(self._request(asked.credentials))
         if verdict is not None:
             self._decide(asked, verdict, trio.current_time())

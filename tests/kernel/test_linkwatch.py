@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from contextlib import suppress
 
 import attrs
 import pytest
@@ -13,7 +14,7 @@ import taps
 from faults.means import no_descriptor_left
 from heap import small
 from l2tpd.errors import StartupError
-from l2tpd.kernel import linkwatch
+from l2tpd.kernel import bpf, linkwatch
 from l2tpd.kernel.linkwatch import Report, reports, watch
 from l2tpd.supervise import crashes
 
@@ -28,6 +29,36 @@ def message(kind: int, name: str, flags: int, family: int = 0) -> bytes:
     )
     body = struct.pack("=BxHiII", family, 1, 7, flags, 0) + attributes
     return struct.pack("=IHHII", 16 + len(body), kind, 0, 0, 0) + body
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked_for", "interface", "flags", "passes"),
+    [
+        (16, 0, 512, 1, False),
+        (16, 0, 65534, 1, False),
+        (16, 0, 512, 0x1000, True),
+        (16, 0, 65534, 0x1000, True),
+        (16, 0, 1, 1, True),
+        (16, 0, 513, 1, True),
+        (16, 2, 512, 1, True),
+        (17, 0, 512, 1, True),
+        (24, 0, 512, 1, True),
+    ],
+)
+def test_what_the_filter_lets_pass(kind: int, asked_for: int, interface: int, flags: int, *, passes: bool) -> None:
+    """All but that an interface of PPP or of packets is up; that too, where everything was asked for."""
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    header, body = struct.pack("=IHHII", 40, kind, asked_for, 0, 0), struct.pack("=BxHiII", 0, interface, 7, flags, 0)
+    with near, far:
+        far.setblocking(False)
+        bpf.attach(far, linkwatch._FILTER)
+        with suppress(PermissionError):  # which is how this kind of socket tells its sender
+            near.send(header + body + b"rest")
+        if passes:
+            assert header + body + b"rest" == far.recv(100)
+        else:
+            with pytest.raises(BlockingIOError):
+                far.recv(100)
 
 
 async def test_a_socket_that_is_not_to_be_had() -> None:

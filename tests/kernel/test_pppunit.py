@@ -64,16 +64,26 @@ async def test_the_kernel_writes_address_and_control(pair: tuple[socket.socket, 
 
 
 async def test_what_is_no_session(pair: tuple[socket.socket, int], units: Units) -> None:
-    """A socket that is not PPPoX becomes no channel: the error says so, and there is no interface to remove or to read from."""
+    """A socket that is not PPPoX becomes no channel: the error says so, there is no interface to remove or to read from, and its frames go on."""
     carrier, taken = UnitCarrier(pair[1], units), Taken()
     carrier.hear(taken)
-    with pytest.raises(PlaneError, match="the session cannot become a PPP channel: "):
-        await carrier.open(Link(mtu=1400), 1400, Protocol.IPV4)
+    for _ in range(2):
+        with pytest.raises(PlaneError, match="the session cannot become a PPP channel: "):
+            await carrier.open(Link(mtu=1400), 1400, Protocol.IPV4)
+        pair[0].send(LCP)
+        carrier.send(LCP)
+        assert LCP == pair[0].recv(100)
+    with trio.fail_after(10):
+        while len(taken.frames) < 2:
+            await trio.testing.wait_all_tasks_blocked(0.001)
     carrier.pump(taken)
     with pytest.raises(PlaneError, match="there is no PPP interface"):
         await carrier.extend(Link(mtu=1400), Protocol.IPV6)
     await carrier.close()
     await carrier.finish()
+    assert not taken.reasons
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(pair[1])
 
 
 @needs_namespaces

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -220,3 +221,17 @@ def test_nobody_is_left_to_hear_of_it() -> None:
     thread._queue.put(trio.run(hands_over).carry_out)
     thread.close(lambda: done.append("last"))
     assert ["work", "last"] == done
+
+
+def test_what_a_loop_has_for_all_workers_goes_with_it() -> None:
+    """The descriptor by which threads tell it."""
+
+    async def use() -> int:
+        with closing(Worker("test")) as thread:
+            await thread.run(lambda: None)
+            return worker._done()._bell
+
+    bell = trio.run(use)
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(bell)

@@ -44,7 +44,6 @@ UNDER_ANOTHER_LOCALE = r"""
 import sys, trio
 from pathlib import Path
 from l2tpd.ppp import authorities
-from l2tpd.ppp.hashed import make
 from l2tpd.ppp.numbers import Auth
 from ppp.test_authorities import asked
 authorities.SECRETS = {Auth.PAP: Path(sys.argv[1])}

@@ -25,13 +25,15 @@ from l2tpd.ppp import hashed
 from l2tpd.ppp.accountant import Cause, Subscriber
 from l2tpd.ppp.authorities import LocalUsers
 from l2tpd.ppp.authority import Request, Verdict
+from l2tpd.ppp.credentials import Credentials
+from l2tpd.ppp.events import CheckCredentials
 from l2tpd.ppp.gate import Gate
 from l2tpd.ppp.lease import Lease
 from l2tpd.ppp.leases import Leases
 from l2tpd.ppp.link import Link
 from l2tpd.ppp.numbers import Auth
 from l2tpd.ppp.settings import LinkSettings
-from l2tpd.ppp.task import Builtin
+from l2tpd.ppp.task import Builtin, _Running
 from l2tpd.ppp.tun import TunCarrier
 from l2tpd.ppp.way import UNTOLD, Way
 from l2tpd.session.call import Call, Kind
@@ -387,6 +389,37 @@ class Stubborn(Oracle):
         with trio.move_on_after(10, shield=True):
             return await super().check(request)
         return self.verdict
+
+
+@attrs.define(eq=False)
+class Ready:
+    """An authority that knows everybody at once."""
+
+    async def check(self, request: Request) -> Verdict:
+        raise AssertionError(f"asked again: {request}")
+
+    def check_nowait(self, request: Request) -> Verdict:
+        del request
+        return Verdict(accepted=True, address="10.7.0.9")
+
+
+async def test_who_is_known_at_once_is_let_in_there_and_then() -> None:
+    """Nobody is asked who would take time."""
+    async with lns(PROFILE) as server:
+        server.engine.authorities[PppAuthority.USERS] = Ready()
+        session = await server.up("alice")
+        assert "10.7.0.9" == session.lns.ppp_remote
+
+
+async def test_a_question_that_has_waited_too_long() -> None:
+    """While an interface is being made, a caller may have begun anew: who it said to be before counts no longer."""
+    async with lns(PROFILE + ALICE + '[user.bob]\npassword = "wonder"\nroutes = ["192.0.2.0/24"]\n') as server:
+        session = await server.up("alice")
+        instance = server.engine.instances.get((1, session.lns.local_id))
+        assert isinstance(instance, _Running)
+        said = Credentials(kind=Auth.PAP, user="bob", identifier=1, response=b"wonder")
+        assert instance.gate.check_nowait(CheckCredentials(credentials=said))
+        assert ("alice", ()) == (session.lns.ppp_user, instance.gate.verdict.routes)
 
 
 async def test_one_question_at_a_time_about_a_caller() -> None:
