@@ -59,7 +59,7 @@ ASYNC_RULES_OFF = (
     "ASYNC4",  # ... or trio before it had strict exception groups
     "ASYNC9",  # wants a checkpoint in each function on each path; ours answer at once where they can
 )
-# Debian builds its Python for speed, which under emulation is worth a third of a guest's time. None: the Python of nox.
+# Debian builds its Python for speed, which under emulation is worth a third of a guest's time, and is what users have. None: the Python of nox.
 # A Python without ensurepip, which is in a package of its own, cannot make an environment.
 GUEST_PYTHONS = [
     f"/usr/bin/python3.{minor}" for minor in range(11, 20) if Path(f"/usr/lib/python3.{minor}/ensurepip").exists()
@@ -290,7 +290,7 @@ def soak(session: nox.Session) -> None:
     session.run("python", "tests/soak/run.py", *session.posargs)
 
 
-@nox.session
+@nox.session(python=GUEST_PYTHON)
 def bench(session: nox.Session) -> None:
     """Measure set-up rate, memory and idle cost; as root also the Linux data plane, in guests, unless arguments after `--` ask for something else."""
     install(session, "test")
