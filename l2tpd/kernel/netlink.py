@@ -165,8 +165,11 @@ class LinuxPlane:
 
     name = "kernel"
 
-    def __init__(self, netlink: Netlink, release: str) -> None:
-        """Use an open netlink socket in the network namespace of this thread; `release` is the kernel's, as `uname -r` tells it."""
+    def __init__(self, netlink: Netlink, release: str, worker: Worker | None = None) -> None:
+        """Use an open netlink socket in the network namespace of this thread; `release` is the kernel's, as `uname -r` tells it.
+
+        An event loop of another namespace has to give us a thread of this one, which is not `alone`.
+        """
         self.exclusive_paths = _version(release) < SHARING_SINCE
         self._netlink = netlink
         self._release = release
@@ -177,7 +180,7 @@ class LinuxPlane:
         self._ending: deque[tuple[float, frozenset[str]]] = deque()
         self._owners: dict[str, _Carried] = {}  # by interface
         self._refused: set[Delete] = set()  # to be asked for once more
-        self._worker = Worker("netlink")
+        self._worker = worker or Worker("netlink")
         self._opened_links: Links | None = None
         self._closer = Closer()
 

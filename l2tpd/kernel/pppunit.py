@@ -511,9 +511,9 @@ class UnitCarrier:
         """Remove the interface and let go of the session."""
         unit = self._leave()
         held = (unit.frames if unit else None, self._ends.channel, self._ends.socket)
-        await self._units.close_all(
-            [descriptor for frames in held if frames is not None for descriptor in frames.shut()]
-        )
+        descriptors = [descriptor for frames in held if frames is not None for descriptor in frames.shut()]
+        self._owner = None  # who knows us as well
+        await self._units.close_all(descriptors)
 
     def _leave(self) -> Unit | None:
         """Let go of the interface, which is still there."""

@@ -132,7 +132,8 @@ class Worker:
         """Carry out `work` in a thread and return what it returns, or raise what it raises. Once handed over, it cannot be cancelled.
 
         Where it says that the kernel does it `at_once`, but for waiting until all processors have seen a change, and there is no other processor, it is
-        carried out here and now: to change threads, and to change back, would take many times as long. No thread does anything else meanwhile.
+        carried out here and now, in the network namespace of the event loop: to change threads, and to change back, would take many times as long. No thread
+        does anything else meanwhile.
         """
         if self._closed:
             raise RuntimeError(f"the thread `{self._name}` has ended")

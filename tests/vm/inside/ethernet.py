@@ -21,6 +21,7 @@ from interop.netns import Host
 from l2tpd.config.model import Encapsulation, Pseudowire
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, Link
+from l2tpd.kernel.worker import Worker
 from l2tpd.tunnel.ipsock import kernel_socket
 
 TUNNEL, PEER_TUNNEL, SESSION, PEER_SESSION = 4001, 4002, 77, 78
@@ -86,7 +87,7 @@ def _set(namespace: int) -> None:
 def opened(host: Host) -> Iterator[LinuxPlane]:
     """A plane that works in a namespace."""
     with entered(host):
-        plane = LinuxPlane(Netlink(), os.uname().release)
+        plane = LinuxPlane(Netlink(), os.uname().release, Worker("netlink", alone=False))
     try:
         yield plane
     finally:
