@@ -9,15 +9,13 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-LOAD_WORD, LOAD_HALF, LOAD_OCTET, JUMP_EQUAL, JUMP_SET, RETURN = (
-    0x20,
-    0x28,
-    0x30,
-    0x15,
-    0x45,
-    0x06,
-)  # linux/bpf_common.h
-"""Codes of instructions: loads take octets in network order from a place, jumps compare what was loaded last."""
+# Codes of instructions (linux/bpf_common.h): loads take octets in network order from a place, jumps compare what was loaded last.
+LOAD_WORD: Final = 0x20
+LOAD_HALF: Final = 0x28
+LOAD_OCTET: Final = 0x30
+JUMP_EQUAL: Final = 0x15
+JUMP_SET: Final = 0x45
+RETURN: Final = 0x06
 
 Instruction = tuple[int, int, int, int]
 """Code, how many instructions to skip if true, how many if false, and the operand (linux/filter.h: sock_filter)."""

@@ -99,7 +99,6 @@ class Ends:
 
     def __init__(self, sock: int, ear: Ear) -> None:
         """Take over a descriptor of the socket, which does not block."""
-        self.ear = ear
         self.socket = Frames(sock, ear)
         self.channel: Frames | None = None
 
@@ -212,7 +211,7 @@ class Units:
 
     def _make(self, ends: Ends, interface: Interface, mru: int, protocol: int) -> tuple[int, str]:
         if ends.channel is None:
-            ends.channel = Frames(_attach(ends.socket.descriptor), ends.ear)
+            ends.channel = Frames(_attach(ends.socket.descriptor), self.ear)
         try:
             descriptor = _opened()
             try:

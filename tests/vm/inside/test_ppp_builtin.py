@@ -426,6 +426,7 @@ async def test_a_second_interface() -> None:
                 await arrived(taken, 1 + 2 * number)
                 await carrier.close()
             nursery.cancel_scope.cancel()
+        assert not taken.reasons
         await carrier.finish()
     expected = [b"\xc0\x21 waits in the socket"]
     expected += [

@@ -198,5 +198,6 @@ async def test_no_packet_of_our_own_leaves_unencrypted() -> None:
             carrier.send(b"\x80\xfd" + build_packet(Code.CODE_REJECT, 9, b"the end"))
             await polled(partial(heard, b"the end"), lambda: f"only this came: {said}")
             nursery.cancel_scope.cancel()
+        assert not taken.reasons
         await carrier.finish()
     assert not [frame for frame in said if b"\x00\x57" in frame[:4]]
