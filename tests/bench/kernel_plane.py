@@ -3,7 +3,7 @@
 
 kernel_plane.py                      every measurement in User Mode Linux 6.1 and 6.12, then in the stock kernel of Debian under QEMU
 kernel_plane.py --guest uml-6.1      in one guest (uml-6.1, uml-6.12, qemu-6.1); may be repeated
-kernel_plane.py --only rates,gap     some measurements: traffic, rates, rings, ppp, gap
+kernel_plane.py --only rates,gap     some measurements: traffic, rates, rings, ppp, ppp-many, gap
 kernel_plane.py --json FILE          the figures to FILE as well
 
 Both ends of a tunnel are namespaces of one guest, and all of a packet's way costs the same processor: compare figures within a guest. Under QEMU
@@ -11,7 +11,6 @@ each instruction is emulated, and deleting a session waits until other processor
 """
 
 import argparse
-import contextlib
 import json
 import os
 import resource
@@ -21,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing, redirect_stdout
+from contextlib import ExitStack, asynccontextmanager, closing, redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -33,11 +32,10 @@ if not __package__:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench import server
+from bench import kernel_ppp, server
 from bench.engine import Engine
 from bench.lac import Lac, Settings, Tunnel
-from bench.measure import Process, milliseconds, rate, table
-from interop.daemon import Daemon, daemon
+from bench.measure import Row, milliseconds, rate, table
 from interop.netns import Cable, Host, cable
 from interop.program import Program, running, spawn
 from l2tpd.config.model import Encapsulation, Pseudowire
@@ -45,30 +43,37 @@ from l2tpd.errors import PlaneError
 from l2tpd.kernel.adapter import Adapter
 from l2tpd.kernel.netlink import LinuxPlane, Netlink
 from l2tpd.kernel.ops import CreateSession, CreateTunnel, DeleteSession, DeleteTunnel, Link, Operation
-from vm.inside import ethernet, ppp, stage
+from vm.inside import ethernet
 from vm.inside.ethernet import PEER_SESSION, PEER_TUNNEL, SESSION, TUNNEL
 from vm.rig import qemu, uml
 from vm.rig.guest import Order, RigError
 
-Row = dict[str, object]
 
-GUESTS: dict[str, tuple[ModuleType, str, int]] = {
-    "uml-6.1": (uml, "6.1", 1),
-    "uml-6.12": (uml, "6.12", 1),
-    "qemu-6.1": (qemu, "6.1", 2),
+class Guest(NamedTuple):
+    """A kernel to measure, and how much it is asked for: whose instructions are emulated, the clients give up when there are many."""
+
+    rig: ModuleType
+    series: str  # of the kernel
+    cpus: int
+    calls: int  # of a turn beside xl2tpd
+    crowds: tuple[int, ...]  # of subscribers
+
+
+GUESTS = {
+    "uml-6.1": Guest(uml, "6.1", cpus=1, calls=300, crowds=(1_000, 10_000)),
+    "uml-6.12": Guest(uml, "6.12", cpus=1, calls=300, crowds=(1_000, 10_000)),
+    "qemu-6.1": Guest(qemu, "6.1", cpus=2, calls=100, crowds=()),
 }
-"""Rig, series of the kernel, processors."""
 
-LIMIT = 1200.0  # seconds that a guest may take for everything
+LIMIT = 2400.0  # seconds that a guest may take for everything
+MEMORY = "6G"  # at most; 10,000 subscribers and those that call for them have 20,000 interfaces, whose kernel takes most of it
+DESCRIPTORS = 100_000  # of a process; two for each subscriber
 ROUNDS = 5
 SECONDS = 2  # of each transfer
 SMALL = 64  # octets of a small datagram
 FLEET = 200  # sessions that come and go
 AT_A_TIME = 16  # of them that are asked for at a time
 RINGS = 1000  # calls that are answered
-CALLS = 100  # PPP sessions that come up
-TURNS = 12  # of either LNS: time is counted in ticks of 10 ms, of which our turn takes 30
-PATIENCE = 60.0  # seconds that all sessions of a turn may take: one whose LNS never answers is given up, by either end, within 30
 BEAT = 0.002  # seconds between two beats of the heart
 HANDMADE_PORT = 5001
 NETWORKS = {"ours": "10.7.0", "ip l2tp": "10.8.0"}
@@ -325,169 +330,51 @@ def _pass() -> None:
     """Send nothing more."""
 
 
-async def sessions_of_ppp(ends: Cable) -> list[Row]:
-    """Bring PPP up on many sessions of one client of ours: with our LNS, and with xl2tpd, which starts a pppd for each.
-
-    Both ends share the guest's only processor, so that what an LNS costs is told apart: all that the processor did, in whatever process or in the kernel
-    itself, but for the client and for us. Either LNS writes the log that it writes unasked. What all turns took together is compared. A session that does
-    not come up is told on standard error, and counted: nobody calls again, and what it cost is shared by those that did.
-    """
-    ours, theirs = [], []
-    for turn in range(1, TURNS + 1):
-        ours.append(_told("ours", turn, await _called_ours(ends)))
-        theirs.append(_told("xl2tpd + pppd", turn, await _called_theirs(ends)))
-    our_pace, their_pace = (statistics.median(called.pace for called in found) for found in (ours, theirs))
-    our_cost, their_cost = (_cost(found) for found in (ours, theirs))
-    pace, cost, lost = (
-        f"{CALLS} sessions of PPP, {what}"
-        for what in ("per s", "ms of the LNS each", f"how many did not come up in {TURNS} turns")
-    )
-    return [
-        {"figure": pace, "ours": our_pace, "xl2tpd + pppd": their_pace, "ratio": our_pace / their_pace},
-        {"figure": cost, "ours": our_cost, "xl2tpd + pppd": their_cost, "ratio": their_cost / our_cost, "aim": 10},
-        {"figure": lost, "ours": _lost(ours), "xl2tpd + pppd": _lost(theirs)},
-    ]
-
-
-class Called(NamedTuple):
-    """What became of all sessions of a turn."""
-
-    pace: float  # sessions a second, from the tunnel to the last that came up
-    up: int  # sessions that came up
-    worked: float  # seconds of processor that the LNS took
-    lost: list[str]  # of each other one, what its client said of it
-
-
-def _told(whose: str, turn: int, called: Called) -> Called:
-    """Tell on standard error what did not come up."""
-    for line in called.lost:
-        print(f"{whose}, turn {turn}: {line}", file=sys.stderr)
-    return called
-
-
-def _cost(turns: Sequence[Called]) -> float:
-    """Return the milliseconds of processor that the LNS took for each session that came up: one turn has too few ticks to tell."""
-    return 1000 * sum(called.worked for called in turns) / sum(called.up for called in turns)
-
-
-def _lost(turns: Sequence[Called]) -> int:
-    return sum(len(called.lost) for called in turns)
-
-
-async def _called_ours(ends: Cable) -> Called:
-    with stage.secrets(ends.us), tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        async with _l2tpd(ends.us, Path(folder, "lns"), ppp.LNS):
-            return await _called(ends, Path(folder, "ours"))
-
-
-async def _called_theirs(ends: Cable) -> Called:
-    options = stage.LNS_OPTIONS + "lcp-max-configure 60\n"
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        async with stage.xl2tpd_lns(ends.us, Path(folder, "lns"), options):
-            return await _called(ends, Path(folder, "theirs"))
-
-
-def _l2tpd(host: Host, folder: Path, config: str) -> AbstractAsyncContextManager[Daemon]:
-    """Run l2tpd as it runs for nobody in particular: it logs what it logs by default, and tells its events to nobody."""
-    how = {"data_plane": "kernel", "log_level": "notice"}
-    return daemon(host, folder, _patient(config), stop_timeout=5.0, subscribed=False, **how)
-
-
-def _patient(config: str) -> str:
-    """Say rarely whether one is there: many pppds keep each other waiting for longer than the tests' echoes and HELLOs allow."""
-    return config.replace("interval = 1\n", "interval = 60\n").replace("hello_timeout = 2.0", "hello_timeout = 60.0")
-
-
-async def _called(ends: Cable, folder: Path) -> Called:
-    """Open all sessions at once, and wait until each has come up or ended. Raises `AssertionError` when none comes up."""
-    more = "".join(f"[tunnel.hq.session.s{number}]\n" for number in range(1, CALLS))
-    async with _l2tpd(ends.them, folder, ppp.client(ends) + more) as ours:
-        await ours.program.says("tunnel up")
-        client, sessions = Process(ours.program.pid), Sessions()
-        begin, before = trio.current_time(), _others(client)
-        with contextlib.suppress(AssertionError):  # in time, that is: what is missing then is lost
-            await ours.program.until(lambda: sessions.settled(ours.program.lines), lambda: "", within=PATIENCE)
-        worked = _others(client) - before
-        if not sessions.up:
-            raise AssertionError(f"PPP did not come up: {ours.program.log}")
-        pace = rate(len(sessions.up), sessions.last - begin)
-        return Called(pace, len(sessions.up), worked, sessions.lost())
-
-
-class Sessions:
-    """What a client's log says of its sessions, as it is written."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.up: set[str] = set()
-        self.last = 0.0  # when the last came up
-        self._down: dict[str, str] = {}
-        self._read = 0
-
-    def settled(self, lines: Sequence[str]) -> bool | None:
-        """Read what is new; tell whether each session has come up or ended."""
-        for line in lines[self._read :]:
-            name = line.partition(" sid=")[2].partition(" ")[0]
-            if " PPP up " in line:
-                self.up.add(name)
-                self.last = trio.current_time()
-            elif " session down " in line:
-                self._down[name] = line
-        self._read = len(lines)
-        return len(self.up | self._down.keys()) >= CALLS or None
-
-    def lost(self) -> list[str]:
-        """Return what was said of those that did not come up."""
-        ended = [line for name, line in self._down.items() if name not in self.up]
-        silent = CALLS - len(self.up) - len(ended)
-        return ended + ["a session neither came up nor ended"] * silent
-
-
-def _others(client: Process) -> float:
-    """Return the seconds that the processors have worked since they started, for others than a client and us."""
-    user, nice, system, _idle, _wait, *interrupts = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:8]
-    busy = sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
-    return busy - client.cpu() - time.process_time()
-
-
 # --- guests -------------------------------------------------------------------------------------------------------------------
 
 Measure = Callable[[Cable], Awaitable[list[Row]]]
-MEASURES: dict[str, Measure] = {
-    "traffic": traffic,
-    "rates": rates,
-    "rings": rings,
-    "ppp": sessions_of_ppp,
-    "gap": gap,
-}
 
 
-def inside(names: Sequence[str], target: Path) -> None:
+def measures(guest: Guest) -> dict[str, Measure]:
+    """Return the measurements by name, as a guest makes them."""
+    return {
+        "traffic": traffic,
+        "rates": rates,
+        "rings": rings,
+        "ppp": partial(kernel_ppp.beside_xl2tpd, calls=guest.calls),
+        "ppp-many": partial(kernel_ppp.crowds, sizes=guest.crowds),
+        "gap": gap,
+    }
+
+
+NAMES = tuple(measures(GUESTS["uml-6.1"]))
+
+
+def inside(guest: Guest, names: Sequence[str], target: Path) -> None:
     """Measure in this guest; the rows go to `target`, for each measurement by name."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
     found: dict[str, list[Row]] = {}
     for name in names:
         with (
             cable(f"bench-{name}") as ends,
             redirect_stdout(None),
         ):  # on which programs of the tests' stage tell their logs
-            found[name] = trio.run(MEASURES[name], ends)
+            found[name] = trio.run(measures(guest)[name], ends)
         target.write_text(json.dumps(found))
 
 
-def measured(guest: str, names: Sequence[str]) -> dict[str, list[Row]]:
-    """Measure in a guest and return the rows by measurement; what failed is told on standard error."""
-    rig, version, cpus = GUESTS[guest]
+def measured(name: str, names: Sequence[str]) -> dict[str, list[Row]]:
+    """Measure in the guest of a name and return the rows by measurement; what failed is told on standard error."""
+    guest = GUESTS[name]
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         target = Path(folder) / "figures.json"
-        command = [sys.executable, str(Path(__file__).resolve()), "--inside", str(target), "--only", ",".join(names)]
-        status = rig.run(
-            rig.build(version), Order(folder=Path(folder), command=command, limit=LIMIT, memory="2G", cpus=cpus)
-        )
+        which = ["--guest", name, "--only", ",".join(names)]
+        command = [sys.executable, str(Path(__file__).resolve()), "--inside", str(target), *which]
+        order = Order(folder=Path(folder), command=command, limit=LIMIT, memory=MEMORY, cpus=guest.cpus)
+        status = guest.rig.run(guest.rig.build(guest.series), order)
         found: dict[str, list[Row]] = json.loads(target.read_text()) if target.exists() else {}
     if status:
-        print(f"{guest}: ended with status {status}", file=sys.stderr)
+        print(f"{name}: ended with status {status}", file=sys.stderr)
     return found
 
 
@@ -495,7 +382,7 @@ def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     top = argparse.ArgumentParser(prog="kernel_plane.py", description="Benchmark of the Linux data plane, in guests.")
     top.add_argument("--guest", choices=GUESTS, action="append", help="a guest; default: all")
-    top.add_argument("--only", default=",".join(MEASURES), metavar="NAMES", help="measurements, separated by commas")
+    top.add_argument("--only", default=",".join(NAMES), metavar="NAMES", help="measurements, separated by commas")
     top.add_argument("--json", default="", metavar="FILE", help="write the figures as JSON too")
     top.add_argument("--inside", default="", metavar="FILE", help=argparse.SUPPRESS)
     return top
@@ -505,13 +392,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print: 0 well, 1 when a guest or a measurement failed."""
     options = parser().parse_args(argv)
     names = options.only.split(",")
-    if unknown := set(names) - set(MEASURES):
+    if unknown := set(names) - set(NAMES):
         raise SystemExit(f"no such measurement: {', '.join(sorted(unknown))}")
+    guests = options.guest or list(GUESTS)
     if options.inside:
-        inside(names, Path(options.inside))
+        inside(GUESTS[guests[0]], names, Path(options.inside))
         return 0
     found: dict[str, dict[str, list[Row]]] = {}
-    for guest in options.guest or GUESTS:
+    for guest in guests:
         try:
             found[guest] = measured(guest, names)
         except RigError as error:

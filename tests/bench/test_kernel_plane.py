@@ -2,7 +2,9 @@
 
 import pytest
 
-from bench import kernel_plane
+from bench import kernel_plane, kernel_ppp
+
+CALLS = 100
 
 
 def test_unknown_measurement() -> None:
@@ -19,10 +21,10 @@ def test_calls_are_answered_without_being_connected() -> None:
 
 async def test_a_session_that_ends_is_waited_for_no_longer() -> None:
     """Each that did not come up is told as its client tells it, or as one of which nothing was heard."""
-    ups = [f"notice: PPP up tid=1 sid={number} interface=ppp{number}" for number in range(1, kernel_plane.CALLS - 1)]
+    ups = [f"notice: PPP up tid=1 sid={number} interface=ppp{number}" for number in range(1, CALLS - 1)]
     down = 'notice: session down name=s1 tid=1 sid=900 message="the peer does not answer"'
-    sessions = kernel_plane.Sessions()
+    sessions = kernel_ppp.Sessions(CALLS)
     assert sessions.settled([*ups, down]) is None
     assert [down, "a session neither came up nor ended"] == sessions.lost()
     assert sessions.settled([*ups, down, "notice: PPP up tid=1 sid=901 interface=ppp901"])
-    assert ([down], kernel_plane.CALLS - 1) == (sessions.lost(), len(sessions.up))
+    assert ([down], CALLS - 1) == (sessions.lost(), len(sessions.up))

@@ -36,7 +36,7 @@ pppd_options = ["noccp"]
     + ECHO
     + """
 [pool.subscribers]
-range = "10.9.0.0/24"
+range = "10.9.0.0/18"
 
 [peer.default]
 """

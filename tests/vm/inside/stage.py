@@ -28,7 +28,7 @@ LNS = """\
 [global]
 listen-addr = {address}
 [lns default]
-ip range = 10.9.0.10-10.9.0.200
+ip range = 10.9.0.10-10.9.7.250
 local ip = 10.9.0.1
 require chap = yes
 refuse pap = yes
@@ -100,7 +100,7 @@ def l2tpd(host: Host, folder: Path, config: str, *, data_plane: str = "kernel") 
 
 @asynccontextmanager
 async def xl2tpd_lns(host: Host, folder: Path, options: str = LNS_OPTIONS) -> AsyncIterator[Program]:
-    """Run xl2tpd as an LNS with the real pppd: 10.9.0.1, peers from .10 to .200, CHAP as alice with the password `secret`."""
+    """Run xl2tpd as an LNS with the real pppd: 10.9.0.1, peers from .10 on, CHAP as alice with the password `secret`."""
     async with _xl2tpd(host, folder, LNS, options) as program:
         yield program
 
