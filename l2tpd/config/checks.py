@@ -76,6 +76,7 @@ def names_in(config: Config) -> dict[str, frozenset[str]]:
 _PPPD_ITSELF: Mapping[str, str] = {
     "authority": "looks its users up itself",
     "dns_handover": "hands name servers over itself, by `usepeerdns`",
+    "single_session": "tells nobody who its caller is",
     "require_ipv4": "decides by itself when to end",
     "require_ipv6": "decides by itself when to end",
 }

@@ -123,6 +123,14 @@ class PppAuthority(enum.Enum):
     RADIUS = "radius"
 
 
+class SingleSession(enum.Enum):
+    """What to do when a user comes who has a session already."""
+
+    OFF = "off"  # let it in, up to its `max_sessions`
+    DENY = "deny"  # turn it away
+    REPLACE = "replace"  # end the old one first
+
+
 class Mppe(enum.Enum):
     """Whether packets inside PPP are encrypted, by the built-in engine (RFC 3078)."""
 
@@ -309,6 +317,7 @@ class PppSettings:
     ipv6_lifetime: int = 86400  # seconds for which callers may go on with a prefix; half of them for what is new
     ra_interval: float = 600.0  # seconds at most between two Router Advertisements
     authority: PppAuthority = PppAuthority.SECRETS  # who knows the callers
+    single_session: SingleSession = SingleSession.OFF
     user: str = ""  # who we are, where the peer asks
     password: str = attrs.field(default="", repr=False)
     password_file: Path | None = None  # its first line is the password

@@ -7,13 +7,14 @@ it: the caller may have hung up, or have said something else since.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 import trio
 
 from l2tpd import log
+from l2tpd.config.model import SingleSession
 from l2tpd.errors import LocalProtocolError
 from l2tpd.ppp.accountant import Cause
 from l2tpd.ppp.addresses import Use
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 
 _UNASKED = Verdict(accepted=True)  # what holds where no caller has to say who it is
 
+_PATIENCE = 5.0  # seconds for which a caller waits for its user's old session to be gone
+
 _log = log.get("ppp")
+
+
+def _asleep() -> None:
+    """Wake nobody: the link is not served yet."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +72,7 @@ class Gate:
     leases: Leases
     link: Link
     authority: Authority
+    wake: Callable[[], None] = _asleep  # has whoever serves the link look at it
     verdict: Verdict = _UNASKED
     cause: Cause | None = None  # the limit that ends the session, as accounting puts it
     _address: str = ""  # that the caller was given
@@ -80,16 +88,28 @@ class Gate:
         if not self.link.awaits(asked.credentials):
             return True  # it has begun anew since
         verdict = self.authority.check_nowait(self._request(asked.credentials))
-        if verdict is not None:
-            self._decide(asked, verdict, trio.current_time())
-        return verdict is not None
+        if verdict is None or self._supplanted(asked, verdict):
+            return False
+        self._decide(asked, verdict, trio.current_time())
+        return True
 
-    async def check(self, asked: CheckCredentials, done: Callable[[], None]) -> None:
-        """Ask whether a caller may come in, let it in with what it is granted or turn it away, and then call `done`."""
+    async def check(self, asked: CheckCredentials) -> None:
+        """Ask whether a caller may come in, and let it in with what it is granted or turn it away."""
         verdict = await self.authority.check(self._request(asked.credentials))
+        with trio.move_on_after(_PATIENCE):
+            while others := self._supplanted(asked, verdict):
+                await self._supplant(others)
         if self.link.awaits(asked.credentials):
             self._decide(asked, verdict, trio.current_time())
-            done()
+            self.wake()
+
+    def make_way(self) -> None:
+        """End the session for its user's next one, without waiting for the peer, who seldom is there any longer."""
+        now = trio.current_time()
+        self.cause = Cause.NAS_REQUEST
+        self.link.close(now, "its user has come anew")
+        self.link.lower_down(now)
+        self.wake()
 
     def any_address(self) -> str:
         """Return an address for a peer of which nobody knows who it is. Raises `LocalProtocolError`."""
@@ -181,7 +201,7 @@ class Gate:
         said = asked.credentials
         if not verdict.accepted:
             self.link.refuse_credentials(said, verdict.message or REFUSED.message, now)
-        elif not self.leases.enter(self.call, said.user, verdict.max_sessions):
+        elif not self.leases.enter(self.call, said.user, self._limit(verdict), self.make_way):
             self._warn(said.user, "it has as many sessions as it may have")
             self.link.refuse_credentials(said, b"too many sessions of this user", now)
         else:
@@ -190,6 +210,25 @@ class Gate:
             except LocalProtocolError as error:
                 self._warn(said.user, str(error))
                 self.link.close(now, str(error), Disconnect.NO_ADDRESS)
+
+    def _limit(self, verdict: Verdict) -> int:
+        """Return how many sessions the user may have, 0: any number."""
+        return verdict.max_sessions if self.lease.ppp.single_session is SingleSession.OFF else 1
+
+    def _supplanted(self, asked: CheckCredentials, verdict: Verdict) -> list[Call]:
+        """Return the sessions that have to go before a caller is let in; one that is in already makes nobody go."""
+        replaces = self.lease.ppp.single_session is SingleSession.REPLACE
+        if asked.again or not (verdict.accepted and replaces):
+            return []
+        return self.leases.others(self.call, asked.credentials.user)
+
+    async def _supplant(self, others: Sequence[Call]) -> None:
+        """End sessions of the user, and wait until they have given back what they had."""
+        gone = [trio.Event() for _ in others]
+        for other, event in zip(others, gone, strict=True):
+            self.leases.send_away(other, event.set)
+        for event in gone:
+            await event.wait()
 
     def _let_in(self, asked: CheckCredentials, verdict: Verdict, now: float) -> None:
         """Let a caller in; one that is in already keeps its address. Raises `LocalProtocolError` when what it is to have is not to be had."""

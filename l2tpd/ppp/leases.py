@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import attrs
 
@@ -23,6 +22,13 @@ if TYPE_CHECKING:
 
 _NOBODY = User()
 _NUMBERS = 1 << 16  # that a pattern of names has
+
+
+class _Guest(NamedTuple):
+    """A session of which it is known whose it is, and what has it end."""
+
+    user: str
+    make_way: Callable[[], None]
 
 
 @attrs.define(eq=False)
@@ -53,8 +59,9 @@ class Leases:
         self._resolved: PppProfiles | None = None
         self._addresses = Addresses()
         self._names = _Names()
-        self._users: dict[Call, str] = {}
-        self._sessions: Counter[str] = Counter()  # by user
+        self._guests: dict[Call, _Guest] = {}
+        self._sessions: dict[str, list[Call]] = {}  # by user, the oldest first
+        self._watched: dict[Call, list[Callable[[], None]]] = {}
 
     def fill(self, pool: str) -> Fill:
         """Tell how full a pool of the configuration is."""
@@ -120,28 +127,38 @@ class Leases:
         self._names.give_back(call.settings.interface_name, interface)
         self._addresses.release(call, self._clock())
         self._leave(call)
+        for tell in self._watched.pop(call, ()):
+            tell()
 
     # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
 
-    def enter(self, call: Call, user: str, limit: int) -> bool:
-        """Count a session of a user; tell whether that may be: with it there are at most `limit`, where 0 is any number."""
-        others = self._sessions[user] - (self._users.get(call) == user)
-        if limit and others >= limit:
+    def enter(self, call: Call, user: str, limit: int, make_way: Callable[[], None]) -> bool:
+        """Count a session of a user; tell whether that may be: with it there are at most `limit`, where 0 is any number. `make_way` ends it."""
+        if limit and len(self.others(call, user)) >= limit:
             return False
         self._leave(call)
-        self._users[call] = user
-        self._sessions[user] += 1
+        self._guests[call] = _Guest(user, make_way)
+        self._sessions.setdefault(user, []).append(call)
         return True
+
+    def others(self, call: Call, user: str) -> list[Call]:
+        """Return the sessions of a user, but for one."""
+        return [other for other in self._sessions.get(user, ()) if other is not call]
+
+    def send_away(self, call: Call, tell: Callable[[], None]) -> None:
+        """End one of the `others`, and have `tell` called once it has given back what it had."""
+        self._watched.setdefault(call, []).append(tell)
+        self._guests[call].make_way()
 
     def take(self, call: Call, pool: str, use: Use = Use.ADDRESS) -> str:
         """Return an address out of a pool, or out of the next one, for as long as the lease lasts. Raises `Exhausted` and `LocalProtocolError`."""
         self._addresses.configure(self.config())
-        return self._addresses.take(pool, call, self._clock(), self._users.get(call, ""), use)
+        return self._addresses.take(pool, call, self._clock(), self._user(call), use)
 
     def claim(self, call: Call, address: str, use: Use = Use.ADDRESS) -> bool:
         """Let a session have an address that is assigned to it, unless another one has it or a part of it; tell which."""
         self._addresses.configure(self.config())
-        return self._addresses.claim(address, call, self._clock(), self._users.get(call, ""), use)
+        return self._addresses.claim(address, call, self._clock(), self._user(call), use)
 
     def claim_route(self, call: Call, prefix: str) -> bool:
         """Let a session have a prefix routed to its peer for as long as the lease lasts, unless another one has it; tell which."""
@@ -155,11 +172,15 @@ class Leases:
         return self._resolved
 
     def _leave(self, call: Call) -> None:
-        user = self._users.pop(call, None)
-        if user is not None:
-            self._sessions[user] -= 1
-            if not self._sessions[user]:
-                del self._sessions[user]
+        guest = self._guests.pop(call, None)
+        if guest is not None:
+            self._sessions[guest.user].remove(call)
+            if not self._sessions[guest.user]:
+                del self._sessions[guest.user]
+
+    def _user(self, call: Call) -> str:
+        guest = self._guests.get(call)
+        return guest.user if guest else ""
 
     def _check(self, config: Config, profile: str, ppp: PppSettings) -> None:
         """Raise `LocalProtocolError` for a pool that no session can use."""

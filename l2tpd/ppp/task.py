@@ -188,6 +188,7 @@ class _Running:
     _turn: trio.Lock | None = None  # for one question at a time, also where a cancelled one goes on for a while
 
     def __attrs_post_init__(self) -> None:
+        self.gate.wake = self._wake.ring
         self.account = Account(
             accountant=self.accountant if self.lease.lns else None,
             call=self.call,
@@ -256,9 +257,7 @@ class _Running:
 
     def ask(self, packet: bytes) -> None:
         """Take a packet that asks the router for something; never raises, never waits."""
-        if not self.uplink.takes(packet):
-            return
-        if not self.uplink.ask(packet, self, trio.current_time()):
+        if self.uplink.takes(packet) and not self.uplink.ask(packet, self, trio.current_time()):
             self.link.discard()
         if self.uplink.next_timer < self._until:
             self._wake.ring()
@@ -333,7 +332,7 @@ class _Running:
         with scope:
             self._turn = self._turn or trio.Lock()
             async with self._turn:
-                await self.gate.check(event, self._wake.ring)
+                await self.gate.check(event)
 
     def _flush(self) -> None:
         for frame in self.link.frames_to_send():

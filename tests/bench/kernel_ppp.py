@@ -116,14 +116,12 @@ async def _called_theirs(ends: Cable, calls: int) -> Called:
 
 
 def _l2tpd(host: Host, folder: Path, config: str) -> AbstractAsyncContextManager[Daemon]:
-    """Run l2tpd as it runs for nobody in particular: it logs what it logs by default, and tells its events to nobody."""
+    """Run l2tpd as it runs for nobody in particular: it logs what it logs by default, and tells its events to nobody.
+
+    It asks rarely whether a peer is there: many pppds keep each other waiting for longer than the tests' echoes and HELLOs allow.
+    """
     how = {"data_plane": "kernel", "log_level": "notice"}
-    return daemon(host, folder, _patient(config), stop_timeout=5.0, subscribed=False, **how)
-
-
-def _patient(config: str) -> str:
-    """Say rarely whether one is there: many pppds keep each other waiting for longer than the tests' echoes and HELLOs allow."""
-    return config.replace("interval = 1\n", "interval = 60\n").replace("hello_timeout = 2.0", "hello_timeout = 60.0")
+    return daemon(host, folder, ppp.patient(config), stop_timeout=5.0, subscribed=False, **how)
 
 
 @asynccontextmanager

@@ -164,5 +164,5 @@ def nothing_kept(daemon: Daemon) -> None:
     assert [] == daemon.bus.subscribers
     assert [] == daemon.tap.subscribers
     leases = daemon.leases
-    assert ({}, Counter()) == (leases._users, leases._sessions)
+    assert ({}, {}, {}) == (leases._guests, leases._sessions, leases._watched)
     assert (set(), {}) == (leases._names._taken, leases._addresses._held)

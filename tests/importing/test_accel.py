@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from importing.converting import comments, complaint, convert, loaded, sample
-from l2tpd.config.model import Address, Mppe, PppAuthentication
+from l2tpd.config.model import Address, Mppe, PppAuthentication, SingleSession
 from l2tpd.config.resolve import PeerTable, ppp_settings, session_settings, tunnel_settings
 
 SAMPLE = loaded("accel-ppp", sample("accel-ppp"))
@@ -38,6 +38,7 @@ def test_ppp() -> None:
     ppp = ppp_settings(SAMPLE)
     assert (PppAuthentication.MSCHAPV2, 1400, ("198.51.100.53", "198.51.100.54")) == (ppp.auth, ppp.mtu, ppp.dns)
     assert ("10.90.0.1", "subs", 3600.0) == (ppp.local_address, ppp.pool, ppp.chap_rechallenge)
+    assert SingleSession.REPLACE is ppp.single_session
     assert {"subs", "default", "more"} == set(SAMPLE.pools)
     assert "default" == SAMPLE.pools["more"].next
     assert "10.90.0.2-10.90.0.254, 10.90.1.1-10.90.1.254" == SAMPLE.pools["subs"].range

@@ -125,6 +125,10 @@ def asking(name: str) -> Call:
     return Call(2, Kind.LNS_INCOMING, SessionSettings(interface_name=name), 0.0, 1)
 
 
+def stay() -> None:
+    """Do nothing, where a session is asked to make way for another one."""
+
+
 def test_the_lowest_number_that_is_free() -> None:
     """Each pattern counts for itself; a number that was given back is the next one to be given."""
     lent = leases("")
@@ -164,12 +168,12 @@ def test_sessions_of_a_user_are_counted() -> None:
     with ExitStack() as held:
         held.enter_context(lent.lease(second))
         with lent.lease(first):
-            assert [True, True, False] == [lent.enter(call, "alice", 1) for call in (first, first, second)]
-            assert [True, True] == [lent.enter(second, "alice", limit) for limit in (0, 2)]
-            assert lent.enter(first, "bob", 1)
-            assert lent.enter(second, "alice", 1)
-            assert not lent.enter(second, "bob", 1)
-        assert lent.enter(second, "bob", 1)
+            assert [True, True, False] == [lent.enter(call, "alice", 1, stay) for call in (first, first, second)]
+            assert [True, True] == [lent.enter(second, "alice", limit, stay) for limit in (0, 2)]
+            assert lent.enter(first, "bob", 1, stay)
+            assert lent.enter(second, "alice", 1, stay)
+            assert not lent.enter(second, "bob", 1, stay)
+        assert lent.enter(second, "bob", 1, stay)
 
 
 def test_an_address_rests_after_its_session() -> None:
@@ -179,12 +183,12 @@ def test_an_address_rests_after_its_session() -> None:
     lent = Leases(lambda: whole, lambda: now)
     caller = asking("x%d")
     with lent.lease(caller):
-        lent.enter(caller, "alice", 0)
+        lent.enter(caller, "alice", 0, stay)
         assert "10.0.0.2" == lent.take(caller, "two")
         assert (1, 0, 1) == lent.fill("two")[1:]
     assert (0, 1, 1) == lent.fill("two")[1:]
     with lent.lease(caller):
-        lent.enter(caller, "alice", 0)
+        lent.enter(caller, "alice", 0, stay)
         assert "10.0.0.2" == lent.take(caller, "two")
     now = 9.0
     assert (0, 0, 2) == lent.fill("two")[1:]

@@ -42,7 +42,7 @@ COMMON: Rows = {
     "max-starting": No("`max_half_open` limits tunnels that are being set up"),
     "check-ip": Same("a pool gives an address to one caller at a time"),
     "session-timeout": To("ppp", "session_timeout", values.number),
-    "single-session": No("a user has `max_sessions`, all together have none"),
+    "single-session": To("ppp", "single_session", values.among("deny", "replace")),
 }
 
 PPP: Rows = {

@@ -69,6 +69,17 @@ def within(low: int, high: int) -> Convert:
     return convert
 
 
+def among(*words: str) -> Convert:
+    """Make a converter that takes one of these words."""
+
+    def convert(text: str) -> str:
+        if text not in words:
+            raise Wrong(f"`{text}` is not one of {', '.join(words)}")
+        return text
+
+    return convert
+
+
 def at_least(low: int) -> Convert:
     """Read a number; one below `low` is lifted to it."""
     return lambda text: max(number(text), low)

@@ -80,6 +80,12 @@ def client_once(cable: Cable) -> str:
     )
 
 
+def patient(config: str) -> str:
+    """Have a side ask rarely whether the other one is there."""
+    hello, echo = f"hello_timeout = {2 * SLOWNESS}", f"lcp_echo_interval = {SLOWNESS:.0f}\n"
+    return config.replace(hello, "hello_timeout = 60.0").replace(echo, "lcp_echo_interval = 60\n")
+
+
 async def said(host: Host, *argv: str) -> str:
     """Return what a command in a namespace writes."""
     done = await trio.run_process(host.command(*argv), capture_stdout=True)

@@ -286,6 +286,26 @@ async def test_a_user_of_the_configuration(cable: Cable, daemon: Start, tmp_path
         assert "198.51.100.0" not in await ppp.said(cable.us, "ip", "route")
 
 
+async def test_a_user_is_back_before_it_was_missed(cable: Cable, daemon: Start, tmp_path: Path) -> None:
+    """Its machine was switched off: with `single_session` it takes its own place, with its address and what is behind it, and the old interface is gone."""
+    user = '[user.alice]\npassword = "secret"\naddress = "10.9.0.77"\nroutes = ["198.51.100.0/24"]\n'
+    keys = 'authority = "users"\nsingle_session = "replace"\npppd_options'
+    lns = ppp.patient(ppp.LNS).replace("pppd_options", keys) + user
+    with stage.secrets(cable.us):
+        async with daemon(cable.us, lns) as ours:
+            async with daemon(cable.them, ppp.client(cable)) as first:
+                (old,) = await ppp.addressed(ours)
+                await first.kill()
+            async with daemon(cable.them, ppp.client(cable)):
+                event = await ours.control.event("session", "deleted")
+                assert ("its user has come anew", old["id"]) == (event["message"], event["session_id"])
+                (new,) = await ppp.addressed(ours)
+                assert ("10.9.0.77", "10.9.0.77") == tuple(row["ppp"]["remote_address"] for row in (old, new))
+                await polled(lambda: routed(cable.us, "198.51.100.0/24 dev ppp"), lambda: "there is no route")
+                assert 1 == (await ppp.said(cable.us, "ip", "-o", "address")).count("peer 10.9.0.77")
+                await stage.pings(cable.us, "10.9.0.77")
+
+
 async def routed(host: Host, line: str) -> bool | None:
     """Tell whether a namespace has a route."""
     return line in await ppp.said(host, "ip", "route") or None
