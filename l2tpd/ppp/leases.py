@@ -60,7 +60,7 @@ class Leases:
         self._addresses = Addresses()
         self._names = _Names()
         self._guests: dict[Call, _Guest] = {}
-        self._sessions: dict[str, list[Call]] = {}  # by user, the oldest first
+        self._sessions: dict[str, dict[Call, None]] = {}  # by user: one may have thousands
         self._watched: dict[Call, list[Callable[[], None]]] = {}
 
     def fill(self, pool: str) -> Fill:
@@ -134,11 +134,12 @@ class Leases:
 
     def enter(self, call: Call, user: str, limit: int, make_way: Callable[[], None]) -> bool:
         """Count a session of a user; tell whether that may be: with it there are at most `limit`, where 0 is any number. `make_way` ends it."""
-        if limit and len(self.others(call, user)) >= limit:
+        there = self._sessions.get(user, {})
+        if limit and len(there) - (call in there) >= limit:
             return False
         self._leave(call)
         self._guests[call] = _Guest(user, make_way)
-        self._sessions.setdefault(user, []).append(call)
+        self._sessions.setdefault(user, {})[call] = None
         return True
 
     def others(self, call: Call, user: str) -> list[Call]:
@@ -174,7 +175,7 @@ class Leases:
     def _leave(self, call: Call) -> None:
         guest = self._guests.pop(call, None)
         if guest is not None:
-            self._sessions[guest.user].remove(call)
+            del self._sessions[guest.user][call]
             if not self._sessions[guest.user]:
                 del self._sessions[guest.user]
 

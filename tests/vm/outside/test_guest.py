@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -42,6 +46,36 @@ def test_the_rest_of_the_host_is_out_of_reach(run: Run, tmp_path_factory: pytest
 def test_the_command_is_root_where_the_caller_was(run: Run) -> None:
     """It has root's rights and the caller's working directory."""
     assert 0 == run(f'test "$(id -u)" = 0 && test "$PWD" = "{Path.cwd()}"')
+
+
+def test_a_guest_goes_with_whoever_runs_it(rig: ModuleType, pytestconfig: pytest.Config, tmp_path: Path) -> None:
+    """Whoever is told to end leaves no guest behind."""
+    argv = [
+        sys.executable,
+        str(rig.__file__),
+        "run",
+        "--version",
+        pytestconfig.getoption("--kernel"),
+        str(tmp_path),
+        "--",
+    ]
+    with subprocess.Popen([*argv, "sh", "-c", "echo here; sleep 600"], stdout=subprocess.PIPE) as runner:
+        assert runner.stdout is not None
+        assert b"here\n" == runner.stdout.readline()
+        assert _mentioning(tmp_path, but=runner.pid)
+        runner.terminate()
+        assert 128 + signal.SIGTERM == runner.wait(60)
+    assert not _mentioning(tmp_path)
+
+
+def _mentioning(folder: Path, but: int = 0) -> list[str]:
+    """Return the processes that have a folder in their command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in process.read_bytes() and process.parent.name != str(but):
+                found.append(process.parent.name)
+    return found
 
 
 def test_a_panic_is_an_error_with_the_kernels_words(run: Run) -> None:

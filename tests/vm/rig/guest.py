@@ -189,6 +189,11 @@ def _end(guest: subprocess.Popen[bytes]) -> None:
     guest.wait()
 
 
+def _leave(number: int, _frame: object) -> None:
+    """End us in an orderly way, which takes the guest along: by itself it would go on in a session of its own."""
+    sys.exit(128 + number)
+
+
 def cache() -> Path:
     """Return the folder that keeps what is expensive to make."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -241,6 +246,8 @@ def main(doc: str, versions: Sequence[str], build: Callable[[str], Path], run: C
     )
     running.add_argument("command", nargs="+", help="the command and its arguments, after `--`")
     chosen = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     try:
         kernel = build(chosen.version)
         if chosen.verb == "build":
