@@ -65,11 +65,14 @@ class Lns:
     plane: UserPlane
     nursery: trio.Nursery
 
-    def call(self, user: str, password: str = PASSWORD, interface: str = "sub%d", **said: Any) -> Session:
-        """Connect a client."""
+    def call(
+        self, user: str, password: str = PASSWORD, interface: str = "sub%d", through: str = "default", **said: Any
+    ) -> Session:
+        """Connect a client, `through` a pseudowire profile."""
         number = next(numbers)
+        settings = SessionSettings(interface_name=interface, pseudowire_profile=through)
         session = Session(
-            Call(number, Kind.LNS_INCOMING, SessionSettings(interface_name=interface), 0.0, 1, **said),
+            Call(number, Kind.LNS_INCOMING, settings, 0.0, 1, **said),
             Call(number, Kind.LAC_INCOMING, SessionSettings(user=user, password=password), 0.0, 1),
         )
         ours, theirs = session.cable, Cable()

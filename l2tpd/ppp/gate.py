@@ -20,6 +20,7 @@ from l2tpd.ppp.accountant import Cause
 from l2tpd.ppp.addresses import Use
 from l2tpd.ppp.authority import REFUSED, Request, Verdict
 from l2tpd.ppp.instances import Limits
+from l2tpd.ppp.leases import Name
 from l2tpd.ppp.numbers import Disconnect
 from l2tpd.ppp.settings import Grant
 from l2tpd.ppp.way import Way, speeds
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 _UNASKED = Verdict(accepted=True)  # what holds where no caller has to say who it is
 
-_PATIENCE = 5.0  # seconds for which a caller waits for its user's old session to be gone
+_PATIENCE = 30.0  # seconds for which a caller waits for its user's old session to be gone: others may be removed before it; callers wait about as long
 
 _log = log.get("ppp")
 
@@ -74,7 +75,7 @@ class Gate:
     authority: Authority
     wake: Callable[[], None] = _asleep  # has whoever serves the link look at it
     verdict: Verdict = _UNASKED
-    cause: Cause | None = None  # the limit that ends the session, as accounting puts it
+    cause: Cause | None = None  # why we end the session, as accounting puts it, where the link does not tell
     _address: str = ""  # that the caller was given
     _session_timeout: float | None = None  # laid down for this very session; None: as its user or its profile has it
     _idle_timeout: float | None = None
@@ -97,7 +98,7 @@ class Gate:
         """Ask whether a caller may come in, and let it in with what it is granted or turn it away."""
         verdict = await self.authority.check(self._request(asked.credentials))
         with trio.move_on_after(_PATIENCE):
-            while others := self._supplanted(asked, verdict):
+            while self.link.awaits(asked.credentials) and (others := self._supplanted(asked, verdict)):
                 await self._supplant(others)
         if self.link.awaits(asked.credentials):
             self._decide(asked, verdict, trio.current_time())
@@ -106,7 +107,8 @@ class Gate:
     def make_way(self) -> None:
         """End the session for its user's next one, without waiting for the peer, who seldom is there any longer."""
         now = trio.current_time()
-        self.cause = Cause.NAS_REQUEST
+        if self.link.lcp.cause is None:  # else it is ending already, and why is known
+            self.cause = Cause.NAS_REQUEST
         self.link.close(now, "its user has come anew")
         self.link.lower_down(now)
         self.wake()
@@ -158,7 +160,9 @@ class Gate:
         self._looks = now if limits.idle_timeout and self._up else math.inf
 
     def overdue(self, now: float, idle: Callable[[float], float]) -> str:
-        """Return why the session has to end now, empty: it need not; `idle` tells for how many seconds no packet has passed."""
+        """Return why the session has to end now, empty: it need not, or has ended; `idle` tells for how many seconds no packet has passed."""
+        if self.link.cause is not None:
+            return ""
         if now >= self._ends:
             self._ends = self._looks = math.inf
             self.cause = Cause.SESSION_TIMEOUT
@@ -201,8 +205,8 @@ class Gate:
         said = asked.credentials
         if not verdict.accepted:
             self.link.refuse_credentials(said, verdict.message or REFUSED.message, now)
-        elif not self.leases.enter(self.call, said.user, self._limit(verdict), self.make_way):
-            self._warn(said.user, "it has as many sessions as it may have")
+        elif not self.leases.enter(self.call, self._name(asked), self._limit(asked, verdict), self.make_way):
+            self._warn(said.user, self._too_many)
             self.link.refuse_credentials(said, b"too many sessions of this user", now)
         else:
             try:
@@ -211,16 +215,27 @@ class Gate:
                 self._warn(said.user, str(error))
                 self.link.close(now, str(error), Disconnect.NO_ADDRESS)
 
-    def _limit(self, verdict: Verdict) -> int:
+    def _name(self, asked: CheckCredentials) -> Name:
+        return Name(self.lease.ppp.authority, asked.credentials.user)
+
+    def _single(self, asked: CheckCredentials) -> SingleSession:
+        """Return what to do about other sessions of a caller; one that is in already, and proves itself again, has nothing to do with them."""
+        is_in = asked.again and asked.credentials.user == self.call.ppp_user
+        return SingleSession.OFF if is_in else self.lease.ppp.single_session
+
+    def _limit(self, asked: CheckCredentials, verdict: Verdict) -> int:
         """Return how many sessions the user may have, 0: any number."""
-        return verdict.max_sessions if self.lease.ppp.single_session is SingleSession.OFF else 1
+        return verdict.max_sessions if self._single(asked) is SingleSession.OFF else 1
+
+    @property
+    def _too_many(self) -> str:
+        replaces = self.lease.ppp.single_session is SingleSession.REPLACE
+        return "its old session does not end" if replaces else "it has as many sessions as it may have"
 
     def _supplanted(self, asked: CheckCredentials, verdict: Verdict) -> list[Call]:
-        """Return the sessions that have to go before a caller is let in; one that is in already makes nobody go."""
-        replaces = self.lease.ppp.single_session is SingleSession.REPLACE
-        if asked.again or not (verdict.accepted and replaces):
-            return []
-        return self.leases.others(self.call, asked.credentials.user)
+        """Return the sessions that have to go before a caller is let in."""
+        replaces = verdict.accepted and self._single(asked) is SingleSession.REPLACE
+        return self.leases.others(self.call, self._name(asked)) if replaces else []
 
     async def _supplant(self, others: Sequence[Call]) -> None:
         """End sessions of the user, and wait until they have given back what they had."""

@@ -24,10 +24,17 @@ _NOBODY = User()
 _NUMBERS = 1 << 16  # that a pattern of names has
 
 
+class Name(NamedTuple):
+    """Whose a session is: two authorities may know two people by one name."""
+
+    authority: PppAuthority
+    user: str
+
+
 class _Guest(NamedTuple):
     """A session of which it is known whose it is, and what has it end."""
 
-    user: str
+    name: Name
     make_way: Callable[[], None]
 
 
@@ -60,7 +67,7 @@ class Leases:
         self._addresses = Addresses()
         self._names = _Names()
         self._guests: dict[Call, _Guest] = {}
-        self._sessions: dict[str, dict[Call, None]] = {}  # by user: one may have thousands
+        self._sessions: dict[Name, dict[Call, None]] = {}  # one name may have thousands
         self._watched: dict[Call, list[Callable[[], None]]] = {}
 
     def fill(self, pool: str) -> Fill:
@@ -132,19 +139,19 @@ class Leases:
 
     # --- what a session is given once it is known who the peer is ------------------------------------------------------------------
 
-    def enter(self, call: Call, user: str, limit: int, make_way: Callable[[], None]) -> bool:
+    def enter(self, call: Call, name: Name, limit: int, make_way: Callable[[], None]) -> bool:
         """Count a session of a user; tell whether that may be: with it there are at most `limit`, where 0 is any number. `make_way` ends it."""
-        there = self._sessions.get(user, {})
+        there = self._sessions.get(name, {})
         if limit and len(there) - (call in there) >= limit:
             return False
         self._leave(call)
-        self._guests[call] = _Guest(user, make_way)
-        self._sessions.setdefault(user, {})[call] = None
+        self._guests[call] = _Guest(name, make_way)
+        self._sessions.setdefault(name, {})[call] = None
         return True
 
-    def others(self, call: Call, user: str) -> list[Call]:
+    def others(self, call: Call, name: Name) -> list[Call]:
         """Return the sessions of a user, but for one."""
-        return [other for other in self._sessions.get(user, ()) if other is not call]
+        return [other for other in self._sessions.get(name, ()) if other is not call]
 
     def send_away(self, call: Call, tell: Callable[[], None]) -> None:
         """End one of the `others`, and have `tell` called once it has given back what it had."""
@@ -175,13 +182,13 @@ class Leases:
     def _leave(self, call: Call) -> None:
         guest = self._guests.pop(call, None)
         if guest is not None:
-            del self._sessions[guest.user][call]
-            if not self._sessions[guest.user]:
-                del self._sessions[guest.user]
+            del self._sessions[guest.name][call]
+            if not self._sessions[guest.name]:
+                del self._sessions[guest.name]
 
     def _user(self, call: Call) -> str:
         guest = self._guests.get(call)
-        return guest.user if guest else ""
+        return guest.name.user if guest else ""
 
     def _check(self, config: Config, profile: str, ppp: PppSettings) -> None:
         """Raise `LocalProtocolError` for a pool that no session can use."""

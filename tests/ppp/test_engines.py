@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from l2tpd.config.load import parse
-from l2tpd.config.model import SessionSettings
+from l2tpd.config.model import PppAuthority, SessionSettings
 from l2tpd.errors import Exhausted, LocalProtocolError
 from l2tpd.ppp.engines import Engines
-from l2tpd.ppp.leases import Leases
+from l2tpd.ppp.leases import Leases, Name
 from l2tpd.ppp.pppd import Pppd
 from l2tpd.ppp.task import Builtin
 from l2tpd.session.call import Call, Kind
@@ -125,6 +125,9 @@ def asking(name: str) -> Call:
     return Call(2, Kind.LNS_INCOMING, SessionSettings(interface_name=name), 0.0, 1)
 
 
+alice, bob = (Name(PppAuthority.USERS, user) for user in ("alice", "bob"))
+
+
 def stay() -> None:
     """Do nothing, where a session is asked to make way for another one."""
 
@@ -168,12 +171,12 @@ def test_sessions_of_a_user_are_counted() -> None:
     with ExitStack() as held:
         held.enter_context(lent.lease(second))
         with lent.lease(first):
-            assert [True, True, False] == [lent.enter(call, "alice", 1, stay) for call in (first, first, second)]
-            assert [True, True] == [lent.enter(second, "alice", limit, stay) for limit in (0, 2)]
-            assert lent.enter(first, "bob", 1, stay)
-            assert lent.enter(second, "alice", 1, stay)
-            assert not lent.enter(second, "bob", 1, stay)
-        assert lent.enter(second, "bob", 1, stay)
+            assert [True, True, False] == [lent.enter(call, alice, 1, stay) for call in (first, first, second)]
+            assert [True, True] == [lent.enter(second, alice, limit, stay) for limit in (0, 2)]
+            assert lent.enter(first, bob, 1, stay)
+            assert lent.enter(second, alice, 1, stay)
+            assert not lent.enter(second, bob, 1, stay)
+        assert lent.enter(second, bob, 1, stay)
 
 
 def test_an_address_rests_after_its_session() -> None:
@@ -183,12 +186,12 @@ def test_an_address_rests_after_its_session() -> None:
     lent = Leases(lambda: whole, lambda: now)
     caller = asking("x%d")
     with lent.lease(caller):
-        lent.enter(caller, "alice", 0, stay)
+        lent.enter(caller, alice, 0, stay)
         assert "10.0.0.2" == lent.take(caller, "two")
         assert (1, 0, 1) == lent.fill("two")[1:]
     assert (0, 1, 1) == lent.fill("two")[1:]
     with lent.lease(caller):
-        lent.enter(caller, "alice", 0, stay)
+        lent.enter(caller, alice, 0, stay)
         assert "10.0.0.2" == lent.take(caller, "two")
     now = 9.0
     assert (0, 0, 2) == lent.fill("two")[1:]

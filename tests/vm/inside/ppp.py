@@ -83,6 +83,8 @@ def client_once(cable: Cable) -> str:
 def patient(config: str) -> str:
     """Have a side ask rarely whether the other one is there."""
     hello, echo = f"hello_timeout = {2 * SLOWNESS}", f"lcp_echo_interval = {SLOWNESS:.0f}\n"
+    assert hello in config
+    assert echo in config
     return config.replace(hello, "hello_timeout = 60.0").replace(echo, "lcp_echo_interval = 60\n")
 
 
