@@ -205,9 +205,8 @@ class Gate:
         said = asked.credentials
         if not verdict.accepted:
             self.link.refuse_credentials(said, verdict.message or REFUSED.message, now)
-        elif not self.leases.enter(self.call, self._name(asked), self._limit(asked, verdict), self.make_way):
-            self._warn(said.user, self._too_many)
-            self.link.refuse_credentials(said, b"too many sessions of this user", now)
+        elif not self.leases.enter(self.call, self._whose(asked), self._limit(asked, verdict), self.make_way):
+            self.link.refuse_credentials(said, b"too many sessions of this user", now, self._too_many)
         else:
             try:
                 self._let_in(asked, verdict, now)
@@ -215,7 +214,7 @@ class Gate:
                 self._warn(said.user, str(error))
                 self.link.close(now, str(error), Disconnect.NO_ADDRESS)
 
-    def _name(self, asked: CheckCredentials) -> Name:
+    def _whose(self, asked: CheckCredentials) -> Name:
         return Name(self.lease.ppp.authority, asked.credentials.user)
 
     def _single(self, asked: CheckCredentials) -> SingleSession:
@@ -235,7 +234,7 @@ class Gate:
     def _supplanted(self, asked: CheckCredentials, verdict: Verdict) -> list[Call]:
         """Return the sessions that have to go before a caller is let in."""
         replaces = verdict.accepted and self._single(asked) is SingleSession.REPLACE
-        return self.leases.others(self.call, self._name(asked)) if replaces else []
+        return self.leases.others(self.call, self._whose(asked)) if replaces else []
 
     async def _supplant(self, others: Sequence[Call]) -> None:
         """End sessions of the user, and wait until they have given back what they had."""

@@ -192,12 +192,14 @@ class Link:
             self._grant, self.user = grant, credentials.user
             authenticator.accept(grant.message, self, now)
 
-    def refuse_credentials(self, credentials: Credentials, message: bytes, now: float) -> None:
-        """Turn the peer away and end the link; nothing happens if nobody waits for the answer any longer."""
+    def refuse_credentials(
+        self, credentials: Credentials, message: bytes, now: float, reason: str = "wrong name or password"
+    ) -> None:
+        """Turn the peer away with a message, and end the link for a reason of ours; nothing happens if nobody waits for the answer any longer."""
         authenticator = self._admission.asked(credentials)
         if authenticator is not None:
             authenticator.refuse(message, self, now)
-            refusal = Refusal(Disconnect.AUTH_FAILED, ours=False, text="wrong name or password")
+            refusal = Refusal(Disconnect.AUTH_FAILED, ours=False, text=reason)
             self.failed(credentials.kind, credentials.user, refusal, now)
 
     def assign_address(self, address: str, now: float) -> None:

@@ -125,7 +125,7 @@ async def test_too_many_sessions_of_a_user() -> None:
     async with lns(PROFILE + ALICE + "max_sessions = 1\n" + bob) as server:
         first = await server.up("alice")
         await server.up("bob")
-        assert CallResult.ADMIN == (await server.refused("alice"))[0]
+        assert (CallResult.ADMIN, "it has as many sessions as it may have") == await server.refused("alice")
         first.hang_up.cancel()
         await until(lambda: first.ending)
         await server.up("alice")

@@ -175,5 +175,5 @@ async def test_who_does_not_make_way_keeps_its_place(monkeypatch: pytest.MonkeyP
         asked: list[None] = []
         stubborn = Call(99, Kind.LNS_INCOMING, SessionSettings(), 0.0, 1)
         server.leases.enter(stubborn, Name(PppAuthority.USERS, "alice"), 0, partial(asked.append, None))
-        assert CallResult.ADMIN == (await server.refused("alice"))[0]
+        assert (CallResult.ADMIN, "its old session does not end") == await server.refused("alice")
         assert [None] == asked
