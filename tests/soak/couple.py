@@ -34,7 +34,7 @@ LINGER = 33.0
 """Seconds of silence after which no tunnel that is over keeps its socket any more: a full cycle of retransmissions (RFC 2661 5.7), and a little."""
 
 QUIET = 90.0
-"""Seconds that the silence may need: a caller gives up after some ten, and half of a tunnel is forgotten after less."""
+"""Seconds that the silence may need: a caller that nobody hears gives up after some ten, one that was heard and gets no answer after thirty."""
 
 CONFIGURED, CREATED = 8, 24
 """Tunnels of the LAC's configuration, and how many there may be besides."""
@@ -52,7 +52,7 @@ PREFIX = "20010db80001"
 PORTS6 = {"lns": 6, "lac": 7, "proxy": 8}
 """Ports on the one loopback address of IPv6: these, behind 17000 and ten times the number of the couple."""
 
-TUNNEL = "retry_timeout = 0.3\nmax_retries = 4\nredial_delay = 0.2\nredial_delay_max = 1.0\nhello_timeout = {hello}\n"
+TUNNEL = "establish_timeout = 30\nretry_timeout = 0.3\nmax_retries = 4\nredial_delay = 0.2\nredial_delay_max = 1.0\nhello_timeout = {hello}\n"
 LNS = """[peer.default]
 versions = ["l2tpv2", "l2tpv3"]
 [profile.tunnel.default]

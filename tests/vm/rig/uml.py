@@ -64,6 +64,14 @@ REPAIRS = (
     # Before 6.13 there are 2,696 octets for a process's extended processor state. Those of a processor with AMX are 11,008, and its ptrace refuses to set
     # less, so that no process could start; with more octets, which stand on the stack too, that has to be larger.
     Repair(("6.1", "6.12"), "arch/x86/um/user-offsets.c", "HOST_FP_SIZE, 2696", "HOST_FP_SIZE, 12288"),
+    # In 6.1 a page of the kernel's own that is there, such as one of a stack, was taken out of the host's memory and put back whenever the range around it
+    # was flushed. A signal in between found no stack to save: a fault in the handler of faults, for ever. The host puts one page in another's place at once.
+    Repair(
+        ("6.1",),
+        "arch/um/kernel/tlb.c",
+        "err = add_munmap(addr, PAGE_SIZE, &hvc);",
+        "err = pte_present(*pte) ? 0 : add_munmap(addr, PAGE_SIZE, &hvc);",
+    ),
     # Since 6.8 a fork that is given up, as when the process that forks is killed, leaves a mark in the tree of areas where it stopped. User Mode Linux,
     # alone of all architectures, walks that tree as it frees it, and took the mark for an area: a panic.
     Repair(
