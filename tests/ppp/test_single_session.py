@@ -65,6 +65,7 @@ async def test_a_user_that_has_lost_its_line_takes_its_own_place(monkeypatch: py
         assert (CallResult.ADMIN, "its user has come anew") == old.ending
         assert "10.9.0.3" == new.lns.ppp_remote
         await until(lambda: "192.0.2.0/24 dev new" in taps.ip("route"))
+        await until(lambda: 3 == len(told))  # the kernel has the route before the session's task goes on to accounting
         assert ["10.9.0.3", Cause.NAS_REQUEST, "10.9.0.3"] == told
 
 
